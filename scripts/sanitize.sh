@@ -13,7 +13,7 @@ C_SUITE=(--test host --test c_api --test license --test dbr)
 NOT_IN_C=(--skip clocks:: --skip standby:: --skip stored:: --skip abi:: --skip header:: --skip symbols:: --skip names::
   --skip template_keys::)
 # Memory that threads share, and tables: what is unsafe in them, or has a lock, and needs neither kernel nor assembler.
-CORE=(os::locks::tests os::published seats::append_list usage::duplicate_filter usage::unique capi::spare capi::text)
+CORE=(os::locks::tests os::published seats::append_list usage::duplicate_filter usage::unique capi::reader_cache capi::text)
 # AddressSanitizer joins the main thread, and ends a program in which that has ended by itself.
 NOT_HERE=(--skip main_thread_has_ended --skip too_little_address_space --skip memory_is_too_little --skip memory_does_not_grow)
 

@@ -55,7 +55,7 @@ pub struct Status {
     /// The time of the oldest work that the server does not have yet, in Unix seconds.
     pub oldest_unsent_at: Option<u64>,
     /// The last server notice about the item.
-    pub told: ServerNotice,
+    pub notice: ServerNotice,
     /// The time of the last answer of a server, in Unix seconds.
     pub contact_at: u64,
     /// The monotonic clock at that moment, in milliseconds: it shows which event came first.

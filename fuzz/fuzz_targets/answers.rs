@@ -15,9 +15,10 @@ use seatmeter::license::{Accepted, Credentials, GrantStore};
 use seatmeter::parameters::{Parameters, RawParameters};
 use seatmeter::state::StateDirectory;
 use seatmeter::sync::{
-    Asking, RawAnswer, RawRequest, Reporting, Servers, Transport, Unreachable, authorize, report,
+    LicenseRequest, RawAnswer, RawRequest, Reporting, Servers, Transport, Unreachable, authorize,
+    report,
 };
-use seatmeter::usage::{Durable, Segment, Whose};
+use seatmeter::usage::{Attribution, Durable, Segment};
 use seatmeter_fuzz::{SERVER, VENDOR};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::UsageKind;
@@ -122,17 +123,19 @@ fuzz_target!(|bytes: &[u8]| {
         let device = Device::with_uuid(ID);
         let credentials = Credentials::of(&parameters);
         let (device, store, credentials) = (&device, &store, &credentials);
-        let asking = Asking { device, store, credentials, shown: None, needed: 0 };
+        let license_request = LicenseRequest { device, store, credentials, shown: None, needed: 0 };
         if let Ok(Accepted { grant, .. }) =
-            authorize(&servers, &parameters, &asking, known_key.as_ref(), deadline)
+            authorize(&servers, &parameters, &license_request, known_key.as_ref(), deadline)
         {
             assert!(transport.is_signed);
             assert!(grant.local.seats <= u32::try_from(grant.item.quota).unwrap_or(u32::MAX));
         }
     } else {
         let usage = tempfile::tempdir_in("/dev/shm").expect("there is memory");
-        let whose = Whose { license_id: ID.into(), device_uuid: ID.into(), server: None };
-        let segment = Arc::new(Segment::create(usage.path(), &whose, 9).expect("there is memory"));
+        let attribution =
+            Attribution { license_id: ID.into(), device_uuid: ID.into(), server: None };
+        let segment =
+            Arc::new(Segment::create(usage.path(), &attribution, 9).expect("there is memory"));
         let entry = segment.entry(1, UsageKind::Scan, 4).expect("there is room");
         segment.counting(entry).fetch_add(7, Ordering::Relaxed);
         let reporting = Reporting {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use libfuzzer_sys::fuzz_target;
-use seatmeter::usage::{Archive, Segment, Whose};
+use seatmeter::usage::{Archive, Attribution, Segment};
 use seatmeter_fuzz::SERVER;
 use seatmeter_protocol::message::UsageKind;
 
@@ -19,12 +19,13 @@ fn sound() -> &'static (tempfile::TempDir, PathBuf, Vec<u8>) {
     static SOUND: OnceLock<(tempfile::TempDir, PathBuf, Vec<u8>)> = OnceLock::new();
     SOUND.get_or_init(|| {
         let folder = tempfile::tempdir_in("/dev/shm").expect("there is memory");
-        let whose = Whose {
+        let attribution = Attribution {
             license_id: ID.into(),
             device_uuid: ID.into(),
             server: Some(SERVER.public().clone()),
         };
-        let segment = Arc::new(Segment::create(folder.path(), &whose, 9).expect("there is memory"));
+        let segment =
+            Arc::new(Segment::create(folder.path(), &attribution, 9).expect("there is memory"));
         for slot in 0..4 {
             let entry = segment.entry(slot, UsageKind::Scan, 4).expect("there is room");
             segment.counting(entry).fetch_add(7, Ordering::Relaxed);

@@ -9,14 +9,14 @@
 //! 0x020 u64  settled at (machine's monotonic ms, openers wait for it; 0 settled, u64::MAX unknown)
 //! 0x040 u64  grant        seats:32 | number:32
 //! 0x048 u32  mark         0x04c u32 waiters      0x050 u32 wake word (futex)
-//! 0x080 u128 pool word    low: used:20 | held:20 | life:24        high: entry:16 | seq:48
+//! 0x080 u128 pool word    low: used:20 | held:20 | attachment:24  high: entry:16 | seq:48
 //! 0x1000 + 128·s          entry s
-//!       0x00 u128 entry word    low: 0:20 | held:20 | life:24      high: 0:16 | seq:48
+//!       0x00 u128 entry word    low: 0:20 | held:20 | attachment:24    high: 0:16 | seq:48
 //!       0x10 u32  flag         0 | thread id of the guardian | OWNER_DIED
 //!       0x40 u32  pid   0x48 u64 since   0x50 [u8; 32] name   0x70 u64 pid namespace      diagnostics only
 //! ```
 //!
-//! | life | flag | lock of the entry | the entry is |
+//! | attachment | flag | lock of the entry | the entry is |
 //! | --- | --- | --- | --- |
 //! | even | any | free | free |
 //! | even | any | held | being attached or detached |
@@ -91,7 +91,7 @@ pub const WAKE_STEP: u32 = 0x4000_0000;
 
 const COUNT_BITS: u32 = 20;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
-const LIFE_MASK: u64 = (1 << 24) - 1;
+const ATTACHMENT_MASK: u64 = (1 << 24) - 1;
 const SEQ_BITS: u32 = 48;
 const SEQ_MASK: u64 = (1 << SEQ_BITS) - 1;
 
@@ -102,24 +102,24 @@ pub const fn entry_offset(entry: u16) -> usize {
     HEADER_BYTES + (entry as u32 & (ENTRIES - 1)) as usize * ENTRY_BYTES
 }
 
-/// Return whether a process is attached in this life of an entry. Lives count 0, 1, 2, …: odd is
-/// attached, even is free.
+/// Return whether this attachment number of an entry means that a process is attached. The numbers
+/// count 0, 1, 2, …: odd is attached, even is free.
 #[must_use]
 #[inline(always)]
-pub const fn is_attached(life: u32) -> bool {
-    life & 1 == 1
+pub const fn is_attached(attachment: u32) -> bool {
+    attachment & 1 == 1
 }
 
-/// Return the attached life that follows `life`.
+/// Return the number of the attachment that begins after `attachment`.
 #[must_use]
-pub const fn next_attached(life: u32) -> u32 {
-    (if is_attached(life) { life + 2 } else { life + 1 }) & LIFE_MASK as u32
+pub const fn next_attached(attachment: u32) -> u32 {
+    (if is_attached(attachment) { attachment + 2 } else { attachment + 1 }) & ATTACHMENT_MASK as u32
 }
 
-/// Return the free life that follows the attached `life`.
+/// Return the number of the free entry after `attachment` has ended.
 #[must_use]
-pub const fn next_free(life: u32) -> u32 {
-    (life + 1) & LIFE_MASK as u32
+pub const fn next_free(attachment: u32) -> u32 {
+    (attachment + 1) & ATTACHMENT_MASK as u32
 }
 
 /// The pool word: the number of used seats, and the count of the entry that acted last.
@@ -129,8 +129,8 @@ pub struct PoolWord {
     pub used: u32,
     /// Seats held by `entry`.
     pub held: u32,
-    /// Life of `entry`.
-    pub life: u32,
+    /// Attachment of `entry`.
+    pub attachment: u32,
     /// The entry that acted last.
     pub entry: u16,
     /// Number of this write of the word.
@@ -145,7 +145,7 @@ impl PoolWord {
         Self {
             used: (low & COUNT_MASK) as u32,
             held: (low >> COUNT_BITS & COUNT_MASK) as u32,
-            life: (low >> (2 * COUNT_BITS)) as u32,
+            attachment: (low >> (2 * COUNT_BITS)) as u32,
             entry: (high & 0xffff) as u16,
             seq: high >> 16,
         }
@@ -156,7 +156,7 @@ impl PoolWord {
     #[inline(always)]
     pub const fn pack(self) -> [u64; 2] {
         let counts = self.used as u64 & COUNT_MASK | (self.held as u64 & COUNT_MASK) << COUNT_BITS;
-        [counts | (self.life as u64 & LIFE_MASK) << (2 * COUNT_BITS), self.high()]
+        [counts | (self.attachment as u64 & ATTACHMENT_MASK) << (2 * COUNT_BITS), self.high()]
     }
 
     /// Return the high half: no two writes of the pool word have the same one.
@@ -169,8 +169,8 @@ impl PoolWord {
     /// Return the word that follows this one when `entry` acts.
     #[must_use]
     #[inline(always)]
-    pub const fn followed_by(self, used: u32, entry: u16, held: u32, life: u32) -> Self {
-        Self { used, held, life, entry, seq: (self.seq + 1) & SEQ_MASK }
+    pub const fn followed_by(self, used: u32, entry: u16, held: u32, attachment: u32) -> Self {
+        Self { used, held, attachment, entry, seq: (self.seq + 1) & SEQ_MASK }
     }
 
     /// Return the words that follow `words` when the entry in them takes one seat.
@@ -192,7 +192,7 @@ impl PoolWord {
     #[must_use]
     #[inline(always)]
     pub const fn as_entry(self) -> EntryWord {
-        EntryWord { held: self.held, life: self.life, seq: self.seq }
+        EntryWord { held: self.held, attachment: self.attachment, seq: self.seq }
     }
 }
 
@@ -202,8 +202,8 @@ impl PoolWord {
 pub struct EntryWord {
     /// Seats held by the entry.
     pub held: u32,
-    /// Life of the entry.
-    pub life: u32,
+    /// Attachment of the entry.
+    pub attachment: u32,
     /// The write of the pool word from which this count was taken.
     pub seq: u64,
 }
@@ -214,14 +214,15 @@ impl EntryWord {
     #[inline(always)]
     pub const fn unpack([low, high]: [u64; 2]) -> Self {
         let word = PoolWord::unpack([low, high]);
-        Self { held: word.held, life: word.life, seq: word.seq }
+        Self { held: word.held, attachment: word.attachment, seq: word.seq }
     }
 
     /// Return the low and high half.
     #[must_use]
     #[inline(always)]
     pub const fn pack(self) -> [u64; 2] {
-        PoolWord { used: 0, held: self.held, life: self.life, entry: 0, seq: self.seq }.pack()
+        PoolWord { used: 0, held: self.held, attachment: self.attachment, entry: 0, seq: self.seq }
+            .pack()
     }
 }
 
@@ -348,8 +349,8 @@ pub struct EntryReport {
     pub entry: u16,
     /// Seats that the entry holds.
     pub held: u32,
-    /// Number of the entry's life.
-    pub life: u32,
+    /// Number of the entry's attachment; odd.
+    pub attachment: u32,
     /// Whether the owner is known to be dead. If not, the lock decides.
     pub died: bool,
     /// Thread id of the guardian; 0 if there is none.
@@ -383,16 +384,19 @@ pub fn parse(bytes: &[u8]) -> Result<PoolReport, Unfit> {
     for entry in 0..high_water_mark as u16 {
         let at = entry_offset(entry);
         let own = EntryWord::unpack([word(at)?, word(at + 8)?]);
-        let (held, life) =
-            if pool.entry == entry { (pool.held, pool.life) } else { (own.held, own.life) };
-        if !is_attached(life) {
+        let (held, attachment) = if pool.entry == entry {
+            (pool.held, pool.attachment)
+        } else {
+            (own.held, own.attachment)
+        };
+        if !is_attached(attachment) {
             continue;
         }
         let flag = half(at + IN_ENTRY_FLAG)?;
         entries.push(EntryReport {
             entry,
             held,
-            life,
+            attachment,
             died: flag & OWNER_DIED != 0,
             guardian: if flag & OWNER_DIED == 0 { flag } else { 0 },
             pid: half(at + IN_ENTRY_PID)?,
@@ -443,7 +447,8 @@ mod tests {
 
     #[test]
     fn words_come_back_as_they_were_packed() {
-        let word = PoolWord { used: 65_536, held: 3, life: 0xab_cdef, entry: 4095, seq: SEQ_MASK };
+        let word =
+            PoolWord { used: 65_536, held: 3, attachment: 0xab_cdef, entry: 4095, seq: SEQ_MASK };
         assert_eq!(PoolWord::unpack(word.pack()), word);
         assert_eq!(EntryWord::unpack(word.as_entry().pack()), word.as_entry());
         let grant = Grant { seats: 65_536, number: u32::MAX };
@@ -452,7 +457,7 @@ mod tests {
 
     #[test]
     fn one_taken_and_one_given_are_the_arithmetic_of_the_fields() {
-        let word = PoolWord { used: 7, held: 3, life: 5, entry: 9, seq: SEQ_MASK };
+        let word = PoolWord { used: 7, held: 3, attachment: 5, entry: 9, seq: SEQ_MASK };
         let taken = word.followed_by(8, 9, 4, 5);
         assert_eq!(PoolWord::one_taken(word.pack()), taken.pack());
         assert_eq!(PoolWord::one_given(taken.pack()), taken.followed_by(7, 9, 3, 5).pack());
@@ -460,7 +465,7 @@ mod tests {
 
     #[test]
     fn lives_keep_their_parity_when_the_counter_wraps() {
-        let last = LIFE_MASK as u32;
+        let last = ATTACHMENT_MASK as u32;
         assert_eq!((next_free(last), next_attached(last), next_attached(0)), (0, 1, 1));
         assert_eq!(next_attached(last - 1), last);
     }
@@ -474,16 +479,19 @@ mod tests {
     #[test]
     fn a_slot_in_the_pool_word_is_read_from_there() {
         let mut bytes = new_file();
-        let pool = PoolWord { used: 5, held: 2, life: 1, entry: 1, seq: 9 }.pack();
+        let pool = PoolWord { used: 5, held: 2, attachment: 1, entry: 1, seq: 9 }.pack();
         bytes[AT_POOL..][..8].copy_from_slice(&pool[0].to_le_bytes());
         bytes[AT_POOL + 8..][..8].copy_from_slice(&pool[1].to_le_bytes());
         bytes[AT_HIGH_WATER_MARK] = 2;
-        let other = EntryWord { held: 3, life: 5, seq: 8 }.pack();
+        let other = EntryWord { held: 3, attachment: 5, seq: 8 }.pack();
         bytes[entry_offset(0)..][..8].copy_from_slice(&other[0].to_le_bytes());
         bytes[entry_offset(1) + IN_ENTRY_NAME..][..3].copy_from_slice(b"a\x1bb");
         let report = parse(&bytes).unwrap();
-        let held: Vec<_> =
-            report.entries.iter().map(|entry| (entry.entry, entry.held, entry.life)).collect();
+        let held: Vec<_> = report
+            .entries
+            .iter()
+            .map(|entry| (entry.entry, entry.held, entry.attachment))
+            .collect();
         assert_eq!(held, [(0, 3, 5), (1, 2, 1)]);
         assert_eq!(report.entries[1].name, "a?b");
     }

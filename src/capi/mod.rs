@@ -19,7 +19,7 @@ pub mod information;
 pub mod license;
 mod memories;
 pub mod reader;
-mod spare;
+mod reader_cache;
 pub mod status;
 mod text;
 

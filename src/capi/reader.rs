@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_uint};
 use std::mem::MaybeUninit;
 
-use super::spare;
+use super::reader_cache;
 use super::text::MessageBuffer;
 use super::{bounded_wait, enter, enter_hot_or, enter_hot_with, enter_with, null_pointer};
 use crate::error::Result;
@@ -83,7 +83,7 @@ fn hand_out(
     let out = out.ok_or_else(|| null_pointer("out"))?;
     out.write(std::ptr::null_mut());
     // Allocate before the seat is taken: a load after that exchange has to wait for it.
-    let mut reader = spare::vacant();
+    let mut reader = reader_cache::vacant();
     match take() {
         Ok(hold) => {
             reader.0.occupy(hold);
@@ -91,7 +91,7 @@ fn hand_out(
             Ok(())
         }
         Err(error) => {
-            spare::end(reader);
+            reader_cache::end(reader);
             Err(error)
         }
     }
@@ -104,7 +104,7 @@ fn hand_out(
 pub extern "C" fn SM_DestroyReader(reader: Option<Box<SM_Reader>>) {
     enter_hot_or((), || {
         if let Some(reader) = reader {
-            spare::end(reader);
+            reader_cache::end(reader);
         }
         Ok(())
     });

@@ -124,7 +124,7 @@ impl From<&Status> for SM_Status {
         let when = |is: bool, code: ErrorCode| if is { code.0 } else { 0 };
         let has_license = status.validity.is_some();
         let trouble = status.trouble.as_ref();
-        let meter = status.told.worst();
+        let meter = status.notice.worst();
         Self {
             size: size_of::<Self>(),
             state: if status.stopped.is_some() {
@@ -152,7 +152,7 @@ impl From<&Status> for SM_Status {
             used: amount(meter.map(|meter| meter.used)),
             quota: amount(meter.map(|meter| meter.quota)),
             grace: amount(meter.map(|meter| meter.grace)),
-            toldAt: status.told.at,
+            toldAt: status.notice.at,
             contactAt: status.contact_at,
             lastErrorAt: trouble.map_or(0, |trouble| trouble.at),
             lastErrorCode: trouble.map_or(0, |trouble| trouble.error.code.0),
@@ -189,8 +189,8 @@ fn number(count: u32) -> c_int {
     c_int::try_from(count).unwrap_or(c_int::MAX)
 }
 
-fn amount(told: Option<u64>) -> i64 {
-    told.map_or(-1, |amount| i64::try_from(amount).unwrap_or(i64::MAX))
+fn amount(notice: Option<u64>) -> i64 {
+    notice.map_or(-1, |amount| i64::try_from(amount).unwrap_or(i64::MAX))
 }
 
 fn text(text: &str) -> [c_char; SM_STATUS_TEXT_BYTES] {

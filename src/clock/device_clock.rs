@@ -40,7 +40,7 @@ use std::time::Duration;
 use seatmeter_protocol::signature::random_id;
 
 use super::leaps::{AHEAD_MS_MAX, Leaps};
-use super::seen::{Seen, Word};
+use super::seen::{Seen, ServerTime};
 use super::{Boot, Clock, Stamp};
 use crate::files::lock_file;
 use crate::log::{Level, say};
@@ -87,7 +87,7 @@ struct Known {
     /// the difference is not known.
     ahead_ms: Option<i64>,
     /// The server time that this clock follows; all zero when none was received.
-    word: Word,
+    server_time: ServerTime,
     leaps: Leaps,
     /// The highest time on disk, and this process's boot clock at that moment. A clock with an
     /// unknown difference continues from here.
@@ -101,7 +101,7 @@ impl DeviceClock {
         let boot = system.boot();
         let now_ms = signed(system.boot_ms());
         let ahead_ms = ahead_of_machine_ms(&boot);
-        let (word, leaps) = (Word::default(), Leaps::default());
+        let (server_time, leaps) = (ServerTime::default(), Leaps::default());
         let clock = Self {
             system,
             file: state.file("clock", Kind::Clock),
@@ -110,7 +110,7 @@ impl DeviceClock {
             is_set: AtomicBool::new(false),
             own_id: random_id().unwrap_or_default(),
             error_ms: AtomicI64::new(0),
-            known: Mutex::new(Known { boot, ahead_ms, word, leaps, base: (0, now_ms) }),
+            known: Mutex::new(Known { boot, ahead_ms, server_time, leaps, base: (0, now_ms) }),
         };
         if let Ok(Loaded::Content(seen)) = clock.file.load() {
             clock.begin_from(&mut clock.known.lock(), &seen);
@@ -123,7 +123,7 @@ impl DeviceClock {
         known.base = (seen.highest_ms, self.boot_now());
         self.error_ms.store(seen.error_ms, Ordering::Relaxed);
         // A time that was received in another start is older than any that this start will receive.
-        known.word = Word { said_ms: seen.heard_ms, ..Word::default() };
+        known.server_time = ServerTime { said_ms: seen.heard_ms, ..ServerTime::default() };
         known.leaps.merge(&seen.leaps);
         if is_of_this_boot(known, seen) {
             self.take_over(known, seen);
@@ -146,15 +146,16 @@ impl DeviceClock {
         }
         let is_set = self.is_set.load(Ordering::Relaxed);
         let theirs = seen.offset_ms.saturating_sub(ahead_ms);
-        let is_newer = seen.is_set && (!is_set || by_which_is_newer(seen.word(), known.word));
+        let is_newer =
+            seen.is_set && (!is_set || by_which_is_newer(seen.server_time(), known.server_time));
         if is_newer {
             let mine = self.offset_ms.load(Ordering::Relaxed);
             let agrees = is_set && (mine - theirs).abs() <= AGREE_MS;
             self.offset_ms.store(if agrees { mine.max(theirs) } else { theirs }, Ordering::Relaxed);
             self.error_ms.store(seen.error_ms, Ordering::Relaxed);
             self.is_set.store(true, Ordering::Relaxed);
-            known.word = seen.word();
-        } else if is_set != seen.is_set || (is_set && known.word != seen.word()) {
+            known.server_time = seen.server_time();
+        } else if is_set != seen.is_set || (is_set && known.server_time != seen.server_time()) {
             return;
         } else {
             self.offset_ms.fetch_max(theirs, Ordering::Relaxed);
@@ -178,7 +179,7 @@ impl DeviceClock {
         let now_ms = self.boot_now();
         known.ahead_ms = None;
         known.base = (highest_ms, now_ms);
-        known.word.asked_at_ms = 0;
+        known.server_time.asked_at_ms = 0;
         if !self.is_set.load(Ordering::Relaxed) {
             self.offset_ms.fetch_max(highest_ms.saturating_sub(now_ms), Ordering::Relaxed);
         }
@@ -219,7 +220,7 @@ impl DeviceClock {
         if let (None, Some(seen)) = (known.ahead_ms, named) {
             return self.passed_apart(known, seen, time_ms);
         }
-        let word = known.word;
+        let server_time = known.server_time;
         Some(Seen {
             highest_ms: time_ms,
             boot_id: known.ahead_ms.map(|_| known.boot.id.clone()).unwrap_or_default(),
@@ -229,9 +230,9 @@ impl DeviceClock {
                 .saturating_add(known.ahead_ms.unwrap_or(0)),
             is_set: self.is_set.load(Ordering::Relaxed),
             error_ms: self.error_ms.load(Ordering::Relaxed),
-            heard_ms: word.said_ms,
-            heard_at_ms: word.asked_at_ms,
-            heard_nth: word.nth,
+            heard_ms: server_time.said_ms,
+            heard_at_ms: server_time.asked_at_ms,
+            heard_nth: server_time.nth,
             leaps: known.leaps.clone(),
         })
     }
@@ -260,7 +261,8 @@ impl DeviceClock {
             known.ahead_ms = ahead_of_machine_ms(&boot);
             known.boot = boot;
             known.base = (signed(self.unix_ms()), self.boot_now());
-            known.word = Word { said_ms: known.word.said_ms, ..Word::default() };
+            known.server_time =
+                ServerTime { said_ms: known.server_time.said_ms, ..ServerTime::default() };
             self.is_set.store(false, Ordering::Relaxed);
         }
     }
@@ -282,13 +284,13 @@ impl DeviceClock {
     /// Return the server time that this clock follows (Unix milliseconds), received by this process
     /// or taken over from another; 0 when none was received.
     pub fn heard_ms(&self) -> u64 {
-        unsigned(self.known.lock().word.said_ms)
+        unsigned(self.known.lock().server_time.said_ms)
     }
 
     /// Return when that server was asked, by the machine's boot clock. Servers whose clocks differ
     /// may send the same time at different instants.
     pub fn heard_at_ms(&self) -> i64 {
-        self.known.lock().word.asked_at_ms
+        self.known.lock().server_time.asked_at_ms
     }
 
     /// Return whether a server's time was received since the machine was started.
@@ -371,7 +373,7 @@ impl DeviceClock {
         let now_ms = self.boot_now();
         let asked_at = asked_at_ms.min(now_ms);
         let is_set = self.is_set.load(Ordering::Relaxed);
-        let (at, last) = (asked_at - known.ahead_ms.unwrap_or(0), known.word);
+        let (at, last) = (asked_at - known.ahead_ms.unwrap_or(0), known.server_time);
         if is_set && at < last.asked_at_ms {
             return None;
         }
@@ -389,7 +391,7 @@ impl DeviceClock {
         let error = signed(self.system.wall_ms()).saturating_sub(latest_ms);
         self.error_ms.store(if error > AGREE_MS { error } else { 0 }, Ordering::Relaxed);
         let nth = if is_set && at == last.asked_at_ms { last.nth.saturating_add(1) } else { 0 };
-        known.word = Word { asked_at_ms: at, nth, said_ms };
+        known.server_time = ServerTime { asked_at_ms: at, nth, said_ms };
         Some((ahead, !is_set || ahead.abs() > AGREE_MS))
     }
 }
@@ -483,7 +485,7 @@ fn is_of_this_boot(known: &Known, seen: &Seen) -> bool {
     known.ahead_ms.is_some() && !seen.boot_id.is_empty() && seen.boot_id == known.boot.id
 }
 
-fn by_which_is_newer(theirs: Word, mine: Word) -> bool {
+fn by_which_is_newer(theirs: ServerTime, mine: ServerTime) -> bool {
     theirs.is_newer_than(mine)
 }
 

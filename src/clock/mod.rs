@@ -217,16 +217,16 @@ pub(crate) mod test_support {
         pub(crate) machine: &'static HandClock,
         pub(crate) ahead_ms: i64,
         /// The function that gives the system's report of the difference.
-        pub(crate) told: fn(&Self) -> Boot,
+        pub(crate) report: fn(&Self) -> Boot,
     }
 
     impl ApartClock {
         pub(crate) fn new(
             machine: &'static HandClock,
             ahead_ms: i64,
-            told: fn(&Self) -> Boot,
+            report: fn(&Self) -> Boot,
         ) -> &'static Self {
-            Box::leak(Box::new(Self { machine, ahead_ms, told }))
+            Box::leak(Box::new(Self { machine, ahead_ms, report }))
         }
     }
 
@@ -244,7 +244,7 @@ pub(crate) mod test_support {
         }
 
         fn boot(&self) -> Boot {
-            (self.told)(self)
+            (self.report)(self)
         }
     }
 }

@@ -16,7 +16,7 @@ use super::leaps::Leaps;
 
 /// A server's time, and when it was requested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Word {
+pub(super) struct ServerTime {
     /// The machine's boot clock when the server was asked: its answer comes after that.
     pub(super) asked_at_ms: i64,
     /// The number of this server time among those that were requested in the same millisecond.
@@ -25,7 +25,7 @@ pub(super) struct Word {
     pub(super) said_ms: i64,
 }
 
-impl Word {
+impl ServerTime {
     /// Return whether this server time is newer than another one of the same start of the machine.
     pub(super) fn is_newer_than(self, other: Self) -> bool {
         (self.asked_at_ms, self.nth) > (other.asked_at_ms, other.nth)
@@ -60,7 +60,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Return the server time that was received last.
-    pub(super) fn word(&self) -> Word {
-        Word { asked_at_ms: self.heard_at_ms, nth: self.heard_nth, said_ms: self.heard_ms }
+    pub(super) fn server_time(&self) -> ServerTime {
+        ServerTime { asked_at_ms: self.heard_at_ms, nth: self.heard_nth, said_ms: self.heard_ms }
     }
 }

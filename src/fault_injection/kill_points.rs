@@ -25,7 +25,7 @@ mod armed {
         "change: exchanged",
         "flush: before the exchange",
         "flush: exchanged",
-        "end of life: exchanged",
+        "end of attachment: exchanged",
         "attach: lock taken",
         "attach: lock mapped",
         "attach: locked",
@@ -39,7 +39,7 @@ mod armed {
         "pool set aside: renamed",
         "move: attached to the new file",
         "move: left the old file",
-        "ring: before the wake",
+        "wake: before the system call",
     ];
 
     /// The places in counting, reporting and storing the license.

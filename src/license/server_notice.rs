@@ -83,17 +83,17 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table_holds() {
-        let told = |meters| ServerNotice { meters, ..ServerNotice::default() };
-        let stops = |told: &ServerNotice| told.stops().map(|why| why.code);
-        let scans = |state| told(vec![meter(Metered::Scans, 0, 0, state)]);
+        let notice = |meters| ServerNotice { meters, ..ServerNotice::default() };
+        let stops = |notice: &ServerNotice| notice.stops().map(|why| why.code);
+        let scans = |state| notice(vec![meter(Metered::Scans, 0, 0, state)]);
         assert_eq!(stops(&scans(MeterState::UsedUp)), Some(ErrorCode::USED_UP));
         assert_eq!(stops(&scans(MeterState::InGrace)), None);
-        let pages = told(vec![
+        let pages = notice(vec![
             meter(Metered::Pages, 1, 0, MeterState::Within),
             meter(Metered::Pages, 4, 0, MeterState::UsedUp),
         ]);
         assert_eq!((stops(&pages), pages.used_up_modules()), (None, 1 << 4));
-        let seats = told(vec![meter(Metered::Devices, 0, 0, MeterState::UsedUp)]);
+        let seats = notice(vec![meter(Metered::Devices, 0, 0, MeterState::UsedUp)]);
         assert_eq!(stops(&seats), None, "those that hold a seat go on");
         let revoked = ServerNotice { refusal: Some(ErrorCode::REVOKED), ..ServerNotice::default() };
         assert_eq!(stops(&revoked), Some(ErrorCode::REVOKED));
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_worst_meter_is_the_one_to_warn_of() {
-        let told = ServerNotice {
+        let notice = ServerNotice {
             meters: vec![
                 meter(Metered::Pages, 1, 99, MeterState::Within),
                 meter(Metered::Pages, 2, 101, MeterState::InGrace),
@@ -109,7 +109,7 @@ mod tests {
             ],
             ..ServerNotice::default()
         };
-        assert_eq!(told.worst().map(|meter| meter.module), Some(3));
+        assert_eq!(notice.worst().map(|meter| meter.module), Some(3));
         assert_eq!(ServerNotice::default().worst(), None);
     }
 }

@@ -37,7 +37,7 @@ pub struct GrantStore {
     seats: PathBuf,
     grant: FramedFile,
     root_key: FramedFile,
-    told: FramedFile,
+    notice: FramedFile,
     /// The last grant that was given back: counts under it may still have to be reported.
     given_back: FramedFile,
 }
@@ -63,7 +63,7 @@ pub struct Accepted {
     /// The grant that is on the disk now.
     pub grant: Arc<Grant>,
     /// The server notice that came with it.
-    pub told: ServerNotice,
+    pub notice: ServerNotice,
     /// The license by which the grant serves this program.
     pub basis: Basis,
     /// Whether the grant is that of another process, which was faster.
@@ -85,7 +85,7 @@ impl GrantStore {
             seats: state.seats(),
             grant: file("grant", Kind::Grant),
             root_key: file("root-key", Kind::RootKey),
-            told: file("told", Kind::ServerNotice),
+            notice: file("notice", Kind::ServerNotice),
             given_back: file("given-back", Kind::Grant),
         }
     }
@@ -178,25 +178,25 @@ impl GrantStore {
     }
 
     /// Return the last server notice about the item.
-    pub fn told(&self) -> Option<ServerNotice> {
-        self.told.peek()
+    pub fn notice(&self) -> Option<ServerNotice> {
+        self.notice.peek()
     }
 
     /// Return the last server notice about this license. `None` means that the note is missing: it
     /// may have been the end of the license.
-    pub fn told_of(&self, license: &LocalLicense) -> Option<ServerNotice> {
-        let is_of = |told: &ServerNotice| {
-            told.grant_name == self.name && told.license_id == license.license_id
+    pub fn notice_of(&self, license: &LocalLicense) -> Option<ServerNotice> {
+        let is_of = |notice: &ServerNotice| {
+            notice.grant_name == self.name && notice.license_id == license.license_id
         };
-        self.told().filter(is_of)
+        self.notice().filter(is_of)
     }
 
     /// Store how far the item is used, as the server says at this time.
     pub fn note_meters(&self, at: u64, meters: Vec<Meter>) {
         // A missing note stays missing: it may have contained a refusal.
-        if let Some(told) = self.held_license().and_then(|license| self.told_of(&license)) {
+        if let Some(notice) = self.held_license().and_then(|license| self.notice_of(&license)) {
             // A refusal is valid until the next grant.
-            self.note_told(&ServerNotice { at, meters, ..told });
+            self.store_notice(&ServerNotice { at, meters, ..notice });
         }
     }
 
@@ -204,19 +204,19 @@ impl GrantStore {
     pub fn note_refusal(&self, at: u64, why: &Error, ends: bool, numbers: Option<ProblemNumbers>) {
         let license = self.held_license();
         let known = match &license {
-            Some(license) => self.told_of(license),
-            None => self.told(),
+            Some(license) => self.notice_of(license),
+            None => self.notice(),
         };
         if known.is_none() && license.is_some() && !ends {
             return;
         }
-        let mut told = ServerNotice { at, refused_with: numbers, ..known.unwrap_or_default() };
-        told.grant_name.clone_from(&self.name);
-        told.license_id = license.map(|license| license.license_id).unwrap_or_default();
+        let mut notice = ServerNotice { at, refused_with: numbers, ..known.unwrap_or_default() };
+        notice.grant_name.clone_from(&self.name);
+        notice.license_id = license.map(|license| license.license_id).unwrap_or_default();
         if ends {
-            (told.refusal, told.refused_because) = (Some(why.code), why.message.clone());
+            (notice.refusal, notice.refused_because) = (Some(why.code), why.message.clone());
         }
-        self.note_told(&told);
+        self.store_notice(&notice);
     }
 
     /// Remove the grant, because it was given back. Its file stays under another name, so that its
@@ -242,8 +242,8 @@ impl GrantStore {
 
     // A full disk is no reason to fail: the next contact repeats every decision that depends on
     // this.
-    fn note_told(&self, told: &ServerNotice) {
-        if let Err(error) = self.told.store(told) {
+    fn store_notice(&self, notice: &ServerNotice) {
+        if let Err(error) = self.notice.store(notice) {
             say(Level::Warning, format_args!("{error}"));
         }
     }
@@ -289,25 +289,25 @@ impl GrantStore {
                 &Stored { answer, presented, number: grant.number, stamp: grant.stamp.clone() },
             )? {
                 kill_point("grant: stored");
-                let known = if is_overtaken { self.told_of(&grant.local) } else { None };
-                let told = known.unwrap_or_else(|| self.first_told(&grant, meters));
-                return Ok(Accepted { grant: Arc::new(grant), told, basis, is_overtaken });
+                let known = if is_overtaken { self.notice_of(&grant.local) } else { None };
+                let notice = known.unwrap_or_else(|| self.first_notice(&grant, meters));
+                return Ok(Accepted { grant: Arc::new(grant), notice, basis, is_overtaken });
             }
         }
         Err(Error::state(self.grant.path(), "replace", &std::io::ErrorKind::ResourceBusy.into()))
     }
 
     /// Store the server notice that comes with a grant.
-    fn first_told(&self, grant: &Grant, meters: Vec<Meter>) -> ServerNotice {
-        let told = ServerNotice {
+    fn first_notice(&self, grant: &Grant, meters: Vec<Meter>) -> ServerNotice {
+        let notice = ServerNotice {
             at: grant.local.issued_at,
             meters,
             grant_name: self.name.clone(),
             license_id: grant.local.license_id.clone(),
             ..ServerNotice::default()
         };
-        self.note_told(&told);
-        told
+        self.store_notice(&notice);
+        notice
     }
 
     /// Check an answer under the vendor's key. If no key is known yet, the answer's key becomes the

@@ -73,7 +73,7 @@ impl Users {
     ///
     /// # Errors
     /// Returns the same errors as [`Self::join`]; the next check tries again.
-    pub fn look(&self) -> Result<()> {
+    pub fn check_files(&self) -> Result<()> {
         let mut mine = self.mine.lock();
         if mine
             .as_ref()
@@ -133,8 +133,8 @@ mod tests {
         first.join().unwrap();
         std::fs::remove_dir_all(folder.path().join("seats")).unwrap();
         second.join().unwrap();
-        first.look().unwrap();
-        first.look().unwrap();
+        first.check_files().unwrap();
+        first.check_files().unwrap();
         assert!(second.leave().unwrap().is_none(), "the first is still there");
         assert!(first.leave().unwrap().is_some());
     }

@@ -21,7 +21,9 @@ use crate::log::{Level, say};
 use crate::os::locks::{Mutex, RwLock};
 use crate::seats::{Holder, Seat, SeatError, SeatPool, pool_name};
 use crate::status::Status;
-use crate::usage::{Counter, SlotEntries, SpentAllowance, Whose, Work, has_counted, unsent_of};
+use crate::usage::{
+    Attribution, Counter, SlotEntries, SpentAllowance, Work, has_counted, unsent_of,
+};
 
 /// A grant in use. It lives as long as the process, because readers refer to it.
 ///
@@ -54,7 +56,7 @@ pub struct Licensed {
     /// least as much.
     needed: AtomicU64,
     /// The requests for a renewal before it is due.
-    hurry: Hurry,
+    early_renewal: EarlyRenewal,
     /// The checks of the mapped files.
     upkeep: Upkeep,
 }
@@ -72,13 +74,13 @@ struct Allowance {
 
 /// The wake-up for a call that runs out of allowance. It wakes the thread that can get more, at
 /// most once a second.
-struct Hurry {
+struct EarlyRenewal {
     wake: fn(),
     asked_at_ms: AtomicU64,
 }
 
 /// The shortest time between two requests for more allowance, in milliseconds.
-const HURRY_MS: u64 = 1_000;
+const EARLY_RENEWAL_MS: u64 = 1_000;
 
 impl Licensed {
     /// Put a grant into use.
@@ -106,7 +108,7 @@ impl Licensed {
             }
             _ => None,
         };
-        let counter = Counter::new(usage_folder, whose(&grant));
+        let counter = Counter::new(usage_folder, attribution(&grant));
         Ok(Self {
             grant: RwLock::new(grant),
             renewing: Mutex::default(),
@@ -121,7 +123,7 @@ impl Licensed {
             used_up_modules: AtomicU32::new(0),
             allowance,
             needed: AtomicU64::new(0),
-            hurry: Hurry { wake, asked_at_ms: AtomicU64::new(0) },
+            early_renewal: EarlyRenewal { wake, asked_at_ms: AtomicU64::new(0) },
             upkeep: Upkeep::default(),
         })
     }
@@ -190,9 +192,9 @@ impl Licensed {
         if self.allowance.is_some() && !is_renamed {
             // If the file was removed, other programs have another one, and together they could
             // spend more than is allowed.
-            self.look();
+            self.check_files();
         }
-        let count_as = || self.counter.count_as(whose(grant));
+        let count_as = || self.counter.count_as(attribution(grant));
         match &self.allowance {
             None if is_renamed => count_as(),
             None => {}
@@ -262,9 +264,9 @@ impl Licensed {
     }
 
     /// Apply a server notice.
-    pub fn hear(&self, told: &ServerNotice) {
-        self.used_up_modules.store(told.used_up_modules(), Ordering::Relaxed);
-        self.set_stopped(told.stops());
+    pub fn hear(&self, notice: &ServerNotice) {
+        self.used_up_modules.store(notice.used_up_modules(), Ordering::Relaxed);
+        self.set_stopped(notice.stops());
     }
 
     /// End all work under the grant, which was given back.
@@ -461,7 +463,7 @@ impl Licensed {
         let charged = charged(grant.local.charge_way, work);
         if allowance.now().is_closed() {
             // Another process has found that the file is lost: no allowance can be spent in it.
-            self.look();
+            self.check_files();
         }
         let allowance = allowance.spent.read();
         self.counter.catch_up(mine);
@@ -482,7 +484,7 @@ impl Licensed {
         let runs_low = allowance.runs_low(&grant.local.allowances);
         drop(allowance);
         if outcome.is_err() || runs_low {
-            self.hurry.call(self.clock.monotonic_ms());
+            self.early_renewal.call(self.clock.monotonic_ms());
         }
         outcome
     }
@@ -511,12 +513,12 @@ impl Licensed {
     }
 
     /// Give up the seats, because the program works under another item now. A reader that was not
-    /// used since may still count into a segment: [`Self::look`] checks it until
+    /// used since may still count into a segment: [`Self::check_files`] checks it until
     /// [`Self::has_let_go`].
     pub fn leave(&self) {
         self.closings.fetch_add(1, Ordering::Release);
         self.counter.begin_segments();
-        self.look();
+        self.check_files();
         self.give_up_seats();
     }
 
@@ -534,10 +536,10 @@ impl Licensed {
     }
 }
 
-impl Hurry {
+impl EarlyRenewal {
     fn call(&self, now_ms: u64) {
         let asked = self.asked_at_ms.load(Ordering::Relaxed);
-        let is_due = asked == 0 || now_ms.saturating_sub(asked) >= HURRY_MS;
+        let is_due = asked == 0 || now_ms.saturating_sub(asked) >= EARLY_RENEWAL_MS;
         if is_due
             && self
                 .asked_at_ms
@@ -550,8 +552,8 @@ impl Hurry {
 }
 
 /// Return the license, device and server under which a grant's work is counted.
-fn whose(grant: &Grant) -> Whose {
-    Whose {
+fn attribution(grant: &Grant) -> Attribution {
+    Attribution {
         license_id: grant.local.license_id.clone(),
         device_uuid: grant.local.device_uuid.clone(),
         server: Some(grant.server_key.clone()),

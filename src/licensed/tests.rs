@@ -44,7 +44,8 @@ fn licensed_by(folder: &Path, grant: Arc<Grant>) -> (Licensed, &'static HandCloc
 fn counted(folder: &Path, device: &str) -> u64 {
     let files = std::fs::read_dir(folder.join("usage")).unwrap().flatten();
     let segments = files.map(|file| Segment::open(&file.path()).unwrap());
-    let own = segments.filter(|segment| segment.header().whose.device_uuid == device.repeat(32));
+    let own =
+        segments.filter(|segment| segment.header().attribution.device_uuid == device.repeat(32));
     own.flat_map(|segment| segment.totals()).map(|total| total.usage.total).sum()
 }
 
@@ -99,8 +100,10 @@ fn what_was_counted_under_another_item_is_not_spent_of_a_strict_one() {
     let usage = folder.path().join("usage");
     std::fs::create_dir_all(&usage).unwrap();
     for (license, n) in [("b".repeat(32), 600), (strict.local.license_id.clone(), 7)] {
-        let counter =
-            Counter::new(usage.clone(), crate::usage::whose(&license, &strict.local.device_uuid));
+        let counter = Counter::new(
+            usage.clone(),
+            crate::usage::attribution(&license, &strict.local.device_uuid),
+        );
         counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 1, n)]).unwrap();
     }
     // The file of spent allowances is missing although something was counted: all counts as spent,
@@ -125,7 +128,7 @@ fn the_counts_of_an_idle_reader_outlive_their_file_also_under_an_item_that_was_l
         std::fs::remove_file(file.path()).unwrap();
     }
     drop(mine);
-    licensed.look();
+    licensed.check_files();
     assert_eq!(counted(folder.path(), "a"), 2);
     assert!(licensed.has_let_go());
 }
@@ -141,7 +144,7 @@ fn two_programs_spend_no_more_than_there_is_when_their_file_is_removed() {
     assert_eq!(work_until_refused(&second), 0);
     // The first may continue until it checks its files.
     first.count(&mut mine, 1, &[SCAN]).unwrap();
-    first.look();
+    first.check_files();
     assert_eq!(work_until_refused(&first), 0);
     for clock in [clock, other_clock] {
         clock.pass(3_000);

@@ -27,13 +27,13 @@ use crate::license::Grant;
 use crate::log::{Level, say};
 use crate::os::Undisturbed;
 use crate::os::locks::Mutex;
-use crate::usage::{Carried, Durable, Looked};
+use crate::usage::{Carried, CheckedFiles, Durable};
 
 /// The state and the results of the file checks.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
     /// The lock that is held during a check.
-    looking: Mutex<()>,
+    checking: Mutex<()>,
     /// Whether a thread checks once a second.
     is_watched: AtomicBool,
     /// Whether there is trouble: a count then need not lock to learn that there is none.
@@ -53,10 +53,10 @@ enum Trouble {
 }
 
 impl Licensed {
-    /// Do the same as [`Self::look`], in the thread that checks once a second.
+    /// Do the same as [`Self::check_files`], in the thread that checks once a second.
     pub fn watch(&self) {
         self.upkeep.is_watched.store(true, Ordering::Relaxed);
-        self.look();
+        self.check_files();
     }
 
     /// Note that no thread checks once a second any more.
@@ -66,9 +66,9 @@ impl Licensed {
 
     /// Check whether every mapped file is the one that its name means, and create it again if it is
     /// not.
-    pub fn look(&self) {
-        let _looking = self.upkeep.looking.lock();
-        self.look_now();
+    pub fn check_files(&self) {
+        let _checking = self.upkeep.checking.lock();
+        self.check_files_now();
     }
 
     /// Make durable what was counted here and is not acknowledged.
@@ -76,23 +76,23 @@ impl Licensed {
         self.counter.make_durable(durable);
     }
 
-    fn look_now(&self) {
+    fn check_files_now(&self) {
         // If no thread watches, a count does this, in a thread of the host.
         let _undisturbed = Undisturbed::hold();
-        let mut looked = self.counter.look();
-        looked
+        let mut checked = self.counter.check_files();
+        checked
             .carried
             .iter()
             .for_each(|carried| say(Level::Warning, format_args!("{}", line_of(carried))));
         if let Some(allowance) = &self.allowance {
-            match allowance.look(&self.grant()) {
+            match allowance.check_file(&self.grant()) {
                 Ok(None) => {}
                 Ok(Some(line)) => say(Level::Warning, format_args!("{line}")),
-                Err(error) => looked.failed = Some(error),
+                Err(error) => checked.failed = Some(error),
             }
         }
-        if self.note(&looked)
-            && let Some(error) = &looked.failed
+        if self.note(&checked)
+            && let Some(error) = &checked.failed
         {
             say(Level::Error, format_args!("{error}"));
         }
@@ -100,11 +100,11 @@ impl Licensed {
     }
 
     /// Make the next count return the result of a check. Return whether a new failure was found.
-    fn note(&self, looked: &Looked) -> bool {
-        let cut = looked.carried.iter().find(|carried| matches!(carried, Carried::Cut { .. }));
+    fn note(&self, checked: &CheckedFiles) -> bool {
+        let cut = checked.carried.iter().find(|carried| matches!(carried, Carried::Cut { .. }));
         let mut trouble = self.upkeep.trouble.lock();
-        let is_new = looked.failed.is_some() && !matches!(*trouble, Some(Trouble::Lasting(_)));
-        match (&looked.failed, cut) {
+        let is_new = checked.failed.is_some() && !matches!(*trouble, Some(Trouble::Lasting(_)));
+        match (&checked.failed, cut) {
             (Some(error), _) => *trouble = Some(Trouble::Lasting(error.clone())),
             (None, Some(cut)) => {
                 let error = Error::new(ErrorCode::LICENSE_BUFFER_FAILED, line_of(cut));
@@ -127,9 +127,9 @@ impl Licensed {
         self.check_at(now)?;
         let upkeep = &self.upkeep;
         if !upkeep.is_watched.load(Ordering::Relaxed)
-            && let Some(_looking) = upkeep.looking.try_lock()
+            && let Some(_checking) = upkeep.checking.try_lock()
         {
-            self.look_now();
+            self.check_files_now();
         }
         if !upkeep.has_trouble.load(Ordering::Acquire) {
             return Ok(());
@@ -163,7 +163,7 @@ impl Licensed {
 impl Allowance {
     /// Check the file, and raise `kept` ahead of what is spent. Return a line for the log if the
     /// file was created again.
-    fn look(&self, grant: &Grant) -> Result<Option<String>> {
+    fn check_file(&self, grant: &Grant) -> Result<Option<String>> {
         let now = self.now();
         let anew = match now.standing() {
             Standing::Same if !now.is_closed() => {

@@ -37,23 +37,23 @@ const VERSION_1: Files = Files {
 };
 
 /// Return how many bytes this process can still take, or `None` if no limit is known.
-pub(super) fn room() -> Option<u64> {
+pub(super) fn bytes_left() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/thread-self/cgroup").ok()?;
-    room_within(&groups, Path::new("/sys/fs/cgroup"))
+    bytes_left_within(&groups, Path::new("/sys/fs/cgroup"))
 }
 
 /// Return the smallest number of bytes left in the groups that `groups` names below `mount`.
 /// `groups` has the form of `/proc/self/cgroup`.
-fn room_within(groups: &str, mount: &Path) -> Option<u64> {
+fn bytes_left_within(groups: &str, mount: &Path) -> Option<u64> {
     let of_line = |line: &str| {
         let mut parts = line.splitn(3, ':').skip(1);
         let (controllers, path) = (parts.next()?, parts.next()?);
         if controllers.split(',').any(|controller| controller == "memory") {
-            least_room(&mount.join("memory"), path, &VERSION_1)
+            least_bytes_left(&mount.join("memory"), path, &VERSION_1)
         } else if controllers.is_empty() {
             // Beside version 1, version 2 has a folder of its own.
-            let unified = least_room(&mount.join("unified"), path, &VERSION_2);
-            least_of(least_room(mount, path, &VERSION_2), unified)
+            let unified = least_bytes_left(&mount.join("unified"), path, &VERSION_2);
+            least_of(least_bytes_left(mount, path, &VERSION_2), unified)
         } else {
             None
         }
@@ -66,16 +66,16 @@ fn least_of(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 }
 
 /// Return the smallest number of bytes left in the groups from `path` up to the root.
-fn least_room(root: &Path, path: &str, files: &Files) -> Option<u64> {
+fn least_bytes_left(root: &Path, path: &str, files: &Files) -> Option<u64> {
     let path = Path::new(path.trim_start_matches('/'));
     // A path with `..` leads out of what this process can see.
     let is_visible = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
     let path = if is_visible { path } else { Path::new("") };
     let levels = path.ancestors().take(LEVELS_MAX);
-    levels.filter_map(|level| room_of(&root.join(level), files)).min()
+    levels.filter_map(|level| bytes_left_in(&root.join(level), files)).min()
 }
 
-fn room_of(group: &Path, files: &Files) -> Option<u64> {
+fn bytes_left_in(group: &Path, files: &Files) -> Option<u64> {
     let number =
         |name: &str| std::fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
     // "max" is no number, and means no limit.
@@ -115,17 +115,17 @@ mod tests {
             Self(folder)
         }
 
-        fn room(&self, groups: &str) -> Option<u64> {
-            room_within(groups, self.0.path())
+        fn bytes_left(&self, groups: &str) -> Option<u64> {
+            bytes_left_within(groups, self.0.path())
         }
     }
 
     #[test]
-    fn the_room_is_the_limit_less_what_is_in_use() {
+    fn the_bytes_left_are_the_limit_less_what_is_in_use() {
         let mount = Mount::new(&[("a/b/memory.max", "1000"), ("a/b/memory.current", "300")]);
-        assert_eq!(mount.room("0::/a/b\n"), Some(700));
+        assert_eq!(mount.bytes_left("0::/a/b\n"), Some(700));
         let full = Mount::new(&[("a/memory.max", "1000"), ("a/memory.current", "1200")]);
-        assert_eq!(full.room("0::/a\n"), Some(0));
+        assert_eq!(full.bytes_left("0::/a\n"), Some(0));
     }
 
     #[test]
@@ -140,26 +140,26 @@ mod tests {
             ("a/b/memory.high", "max"),
             ("a/b/memory.current", "200"),
         ]);
-        assert_eq!(mount.room("0::/a/b\n"), Some(100));
+        assert_eq!(mount.bytes_left("0::/a/b\n"), Some(100));
         std::fs::remove_file(mount.0.path().join("memory.max")).unwrap();
-        assert_eq!(mount.room("0::/a/b\n"), Some(500));
+        assert_eq!(mount.bytes_left("0::/a/b\n"), Some(500));
         std::fs::remove_file(mount.0.path().join("a/memory.high")).unwrap();
-        assert_eq!(mount.room("0::/a/b\n"), None, "nobody has set a limit");
+        assert_eq!(mount.bytes_left("0::/a/b\n"), None, "nobody has set a limit");
     }
 
     #[test]
-    fn pages_of_files_are_room() {
+    fn pages_of_files_are_bytes_left() {
         let stat = "anon 100\nfile 600\ninactive_file 400\nactive_file 100\ninactive_file_x 7";
         let mount =
             Mount::new(&[("memory.max", "1000"), ("memory.current", "900"), ("memory.stat", stat)]);
-        assert_eq!(mount.room("0::/\n"), Some(600));
+        assert_eq!(mount.bytes_left("0::/\n"), Some(600));
         let stat = "inactive_file 1\ntotal_inactive_file 400\ntotal_active_file 100";
         let mount = Mount::new(&[
             ("memory/x/memory.limit_in_bytes", "1000"),
             ("memory/x/memory.usage_in_bytes", "900"),
             ("memory/x/memory.stat", stat),
         ]);
-        assert_eq!(mount.room("4:memory:/x\n"), Some(600));
+        assert_eq!(mount.bytes_left("4:memory:/x\n"), Some(600));
     }
 
     #[test]
@@ -171,15 +171,15 @@ mod tests {
             ("unified/y/memory.current", "100"),
         ]);
         let groups = "5:cpu,cpuacct:/z\n4:memory:/x\n1:name=systemd:/x\n0::/y\n";
-        assert_eq!(mount.room(groups), Some(900));
-        assert_eq!(mount.room("4:cpu,memory:/x\n").unwrap(), 9_223_372_036_854_771_712 - 900);
+        assert_eq!(mount.bytes_left(groups), Some(900));
+        assert_eq!(mount.bytes_left("4:cpu,memory:/x\n").unwrap(), 9_223_372_036_854_771_712 - 900);
     }
 
     #[test]
     fn a_container_that_sees_its_group_as_the_root_is_asked_there() {
         let mount = Mount::new(&[("memory.max", "1000"), ("memory.current", "300")]);
         for path in ["/", "/docker/0123", "/../other", "/../../x/y"] {
-            assert_eq!(mount.room(&format!("0::{path}\n")), Some(700), "{path}");
+            assert_eq!(mount.bytes_left(&format!("0::{path}\n")), Some(700), "{path}");
         }
     }
 
@@ -191,9 +191,9 @@ mod tests {
             ("b/memory.max", "9"),
         ]);
         for groups in ["", "0", "0:", "0::", "0::/a", "0::/b", "4:memory", "\n\n", ":::::"] {
-            assert_eq!(mount.room(groups), None, "{groups:?}");
+            assert_eq!(mount.bytes_left(groups), None, "{groups:?}");
         }
         let deep = format!("0::{}", "/a".repeat(100_000));
-        assert_eq!(mount.room(&deep), None);
+        assert_eq!(mount.bytes_left(&deep), None);
     }
 }

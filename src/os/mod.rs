@@ -154,7 +154,7 @@ const ASKED_BYTES_MIN: usize = 8 << 20;
 pub fn has_room_for(bytes: usize) -> bool {
     has_addresses_for(bytes)
         && (bytes < ASKED_BYTES_MIN
-            || control_group::room().is_none_or(|room| bytes as u64 <= room))
+            || control_group::bytes_left().is_none_or(|left| bytes as u64 <= left))
 }
 
 fn has_addresses_for(bytes: usize) -> bool {

@@ -19,7 +19,7 @@ pub const FORGET_MS_MAX: u32 = 600_000;
 #[derive(Debug, Default)]
 pub struct BarcodeCounter {
     entries: SlotEntries,
-    repeats: Option<Box<DuplicateFilter>>,
+    duplicates: Option<Box<DuplicateFilter>>,
     /// The list of work, kept to reuse its memory.
     work: Vec<Work>,
     /// Hashes of the barcodes of a frame that count, kept to reuse the memory.
@@ -98,27 +98,27 @@ impl BarcodeCounter {
     ) -> Result<u64> {
         let moment = licensed.moment()?;
         let forget_ms = forget.ms();
-        let Self { entries, repeats, work, fresh } = self;
-        let repeats = match repeats {
-            Some(repeats) => repeats,
-            None => repeats.insert(Box::new(DuplicateFilter::new().ok_or(ErrorCode::UNKNOWN)?)),
+        let Self { entries, duplicates, work, fresh } = self;
+        let duplicates = match duplicates {
+            Some(duplicates) => duplicates,
+            None => duplicates.insert(Box::new(DuplicateFilter::new().ok_or(ErrorCode::UNKNOWN)?)),
         };
         if let [barcode] = barcodes {
             // A frame usually has one barcode, which needs no list.
-            let hash = repeats.hash(barcode);
-            if !repeats.counts(hash, moment.monotonic_ms, forget_ms) {
+            let hash = duplicates.hash(barcode);
+            if !duplicates.counts(hash, moment.monotonic_ms, forget_ms) {
                 return licensed.count(entries, moment.slot, &[IMAGE]).map(|()| 0);
             }
             let outcome = licensed.count(entries, moment.slot, &[IMAGE, scan_of(barcode)]);
             if outcome.is_err() {
-                repeats.take_back(hash);
+                duplicates.take_back(hash);
             }
             return outcome.map(|()| 1);
         }
         fresh.clear();
         let counted = list_work(work, barcodes, |barcode| {
-            let hash = repeats.hash(barcode);
-            let counts = repeats.counts(hash, moment.monotonic_ms, forget_ms);
+            let hash = duplicates.hash(barcode);
+            let counts = duplicates.counts(hash, moment.monotonic_ms, forget_ms);
             if counts {
                 fresh.push(hash);
             }
@@ -126,7 +126,7 @@ impl BarcodeCounter {
         });
         let outcome = licensed.count(entries, moment.slot, work);
         if outcome.is_err() {
-            fresh.iter().for_each(|hash| repeats.take_back(*hash));
+            fresh.iter().for_each(|hash| duplicates.take_back(*hash));
         }
         outcome.map(|()| counted)
     }
@@ -196,7 +196,7 @@ mod tests {
         folder: tempfile::TempDir,
         clock: &'static HandClock,
         licensed: Licensed,
-        tally: BarcodeCounter,
+        counter: BarcodeCounter,
         forget: ForgetTime,
     }
 
@@ -217,7 +217,7 @@ mod tests {
                 folder,
                 clock,
                 licensed,
-                tally: BarcodeCounter::default(),
+                counter: BarcodeCounter::default(),
                 forget: ForgetTime::default(),
             }
         }
@@ -232,11 +232,11 @@ mod tests {
         }
 
         fn image(&mut self, barcodes: &[Barcode<'_>]) -> u64 {
-            self.tally.image(&self.licensed, barcodes).unwrap()
+            self.counter.image(&self.licensed, barcodes).unwrap()
         }
 
         fn frame(&mut self, barcodes: &[Barcode<'_>]) -> u64 {
-            self.tally.frame(&self.licensed, barcodes, &self.forget).unwrap()
+            self.counter.frame(&self.licensed, barcodes, &self.forget).unwrap()
         }
 
         fn counted(&self, kind: UsageKind) -> u64 {
@@ -328,7 +328,7 @@ mod tests {
         std::fs::remove_dir(bench.usage()).unwrap();
         std::os::unix::fs::symlink("nowhere", bench.usage()).unwrap();
         for _ in 0..2 {
-            let error = bench.tally.frame(&bench.licensed, &[A], &bench.forget).unwrap_err();
+            let error = bench.counter.frame(&bench.licensed, &[A], &bench.forget).unwrap_err();
             assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
         }
         std::fs::remove_file(bench.usage()).unwrap();

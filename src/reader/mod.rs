@@ -53,7 +53,7 @@ pub struct Reader {
 /// counter.
 struct Use {
     hold: Option<Hold>,
-    tally: Option<Box<BarcodeCounter>>,
+    counter: Option<Box<BarcodeCounter>>,
 }
 
 /// Most attempts to find the locks of a reader from another process free, one nap apart.
@@ -151,7 +151,7 @@ impl Reader {
     pub fn vacant() -> Self {
         Self {
             process: AtomicUsize::new(0),
-            use_of: BriefMutex::new(Use { hold: None, tally: None }),
+            use_of: BriefMutex::new(Use { hold: None, counter: None }),
             forget: ForgetTime::default(),
             is_instance: false,
             #[cfg(feature = "decode")]
@@ -225,7 +225,7 @@ impl Reader {
         let has_decoded = self.decoding.get_mut().is_some() | self.frames.get_mut().is_some();
         #[cfg(not(feature = "decode"))]
         let has_decoded = false;
-        let has_counted = self.use_of.get_mut().tally.is_some();
+        let has_counted = self.use_of.get_mut().counter.is_some();
         !(has_counted | has_decoded | self.is_instance | !self.forget.is_default())
     }
 
@@ -285,8 +285,8 @@ impl Reader {
     #[inline]
     pub fn count_image(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let mut use_of = self.here()?.use_of.lock();
-        let (licensed, tally) = use_of.licensed_tally()?;
-        tally.image(licensed, barcodes)
+        let (licensed, counter) = use_of.licensed_counter()?;
+        counter.image(licensed, barcodes)
     }
 
     /// Count the barcodes of one frame of a sequence; return the number of those that counted.
@@ -296,8 +296,8 @@ impl Reader {
     #[inline]
     pub fn count_frame(&self, barcodes: &[Barcode<'_>]) -> Result<u64> {
         let mut use_of = self.here()?.use_of.lock();
-        let (licensed, tally) = use_of.licensed_tally()?;
-        tally.frame(licensed, barcodes, &self.forget)
+        let (licensed, counter) = use_of.licensed_counter()?;
+        counter.frame(licensed, barcodes, &self.forget)
     }
 
     /// Count scans that the caller has made unique.
@@ -306,8 +306,8 @@ impl Reader {
     /// Fails as [`Self::count_image`] does.
     pub fn count_scans(&self, format: u32, n: u64) -> Result<()> {
         let mut use_of = self.here()?.use_of.lock();
-        let (licensed, tally) = use_of.licensed_tally()?;
-        tally.scans(licensed, format, n)
+        let (licensed, counter) = use_of.licensed_counter()?;
+        counter.scans(licensed, format, n)
     }
 
     /// Return the time for which a counted barcode of a frame sequence does not count again.
@@ -328,8 +328,8 @@ impl Use {
     #[cold]
     fn take_anew(&mut self) -> Result<&'static Licensed> {
         let taken = Hold::take()?;
-        if let Some(tally) = &mut self.tally {
-            tally.begin_anew();
+        if let Some(counter) = &mut self.counter {
+            counter.begin_anew();
         }
         if let Some(hold) = self.hold.replace(taken) {
             // This seat is gone already, unless the license was closed while the new one was taken.
@@ -339,8 +339,8 @@ impl Use {
     }
 
     #[inline(always)]
-    fn licensed_tally(&mut self) -> Result<(&'static Licensed, &mut BarcodeCounter)> {
-        Ok((self.licensed()?, self.tally.get_or_insert_default()))
+    fn licensed_counter(&mut self) -> Result<(&'static Licensed, &mut BarcodeCounter)> {
+        Ok((self.licensed()?, self.counter.get_or_insert_default()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The runtime: the one object of a process, created at the first call and created anew in a forked
 //! child.
 
+pub mod background_thread;
 pub mod instance_pool;
-pub mod keeper;
 pub mod server_calls;
 
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ use crate::log::{self, Level, say};
 use crate::os::locks::Mutex;
 use crate::os::{PerProcess, Published, Undisturbed, has_room_for, is_root};
 use crate::parameters::{Parameters, RawParameters, Settings};
+use crate::runtime::background_thread::BackgroundThread;
 use crate::runtime::instance_pool::InstancePool;
-use crate::runtime::keeper::Keeper;
 use crate::runtime::server_calls::{Ending, ServerCalls};
 use crate::session::{self, Dependencies, FIRST_CONTACT_BOUND, Session};
 use crate::state::StateDirectory;
@@ -63,11 +63,11 @@ pub struct Runtime {
     /// The reason why the log that the environment names cannot be written.
     log_trouble: Mutex<Option<Trouble>>,
     transport: Published<HttpTransport>,
-    keeper: Keeper,
+    keeper: BackgroundThread,
     talks: ServerCalls,
     /// The thread that checks the files once a second. The keeper cannot do this, because it may be
     /// waiting for a server, and a count waits for nothing.
-    watch: Keeper,
+    watch: BackgroundThread,
     instances: InstancePool,
     /// The session of the process from which this one was forked.
     inherited: Option<&'static Session>,
@@ -116,9 +116,9 @@ impl Runtime {
             failure: Mutex::default(),
             log_trouble: Mutex::default(),
             transport: Published::absent(),
-            keeper: Keeper::new("seatmeter-keep"),
+            keeper: BackgroundThread::new("seatmeter-keep"),
             talks: ServerCalls::default(),
-            watch: Keeper::new("seatmeter-watch"),
+            watch: BackgroundThread::new("seatmeter-watch"),
             instances: InstancePool::default(),
             inherited: parent.and_then(Self::to_inherit),
             resumed: AtomicBool::new(false),
@@ -243,7 +243,7 @@ impl Runtime {
         self.waiting.withdraw();
         self.current.publish(session);
         self.keeper.ensure_running(move || self.keep());
-        self.watch.ensure_running(move || self.look());
+        self.watch.ensure_running(move || self.check_files());
         say(Level::Info, format_args!("licensed"));
     }
 
@@ -435,7 +435,7 @@ impl Runtime {
     }
 
     /// Check the files of all sessions.
-    fn look(&'static self) -> Duration {
+    fn check_files(&'static self) -> Duration {
         let sessions = self.sessions.lock().clone();
         sessions.iter().for_each(|session| session.watch());
         LOOK_EVERY
@@ -484,13 +484,13 @@ impl Runtime {
         }
         let transport = self.transport.get();
         if let Some(transport) = transport {
-            transport.call_off(true);
+            transport.cancel_requests(true);
         }
         let bound = Deadline::after(&CLOCK, deadline.remaining(&CLOCK).max(CALLED_OFF_BOUND));
         stop(bound);
         watch_ends(bound);
         if let Some(transport) = transport {
-            transport.call_off(false);
+            transport.cancel_requests(false);
         }
     }
 

@@ -3,7 +3,7 @@
 //! | this process is | identity word | lock | guardian |
 //! | --- | --- | --- | --- |
 //! | not attached (also: a fresh child) | 0 | none | none |
-//! | attached | entry, life, lineage | held | starting or on duty |
+//! | attached | entry, attachment, lineage | held | starting or on duty |
 //!
 //! One thread at a time makes these changes, inside the gate of the newest view. A move ends with a
 //! newer view, so a thread that comes through a gate checks whether its view is still the newest.
@@ -35,7 +35,7 @@ const OPEN_TRIES_MAX: u32 = 4;
 /// The grant number that closes a file which is no longer the pool.
 pub(super) const CLOSED: u32 = u32::MAX;
 /// The shortest time between two checks for a replaced file on slow paths.
-const LOOK_EVERY_MS: u64 = 20;
+const CHECK_EVERY_MS: u64 = 20;
 
 /// The number of attachments of this process to any pool. A forked child continues the parent's
 /// number.
@@ -129,7 +129,7 @@ impl Shared {
     pub(super) fn attach(self: &Arc<Self>) -> Result<(), SeatError> {
         // This may run in a thread of the host, and no caller holds signals and cancellation off.
         let _undisturbed = Undisturbed::hold();
-        self.look(true)?;
+        self.check_file(true)?;
         let (view, _passage) = self.enter();
         if view.local.identified().is_some() {
             return Ok(());
@@ -154,7 +154,7 @@ impl Shared {
         sure(pool::reclaim(&view.mapping, who.me));
         kill_point("detach: seats given back");
         release_entry(view);
-        waiting::ring(view);
+        waiting::wake_one(view);
     }
 
     /// Leave the mapped memory and the descriptors to other pools, because nobody in this process
@@ -185,7 +185,7 @@ impl Shared {
     pub(super) fn lost(&self, seen: &View, who: Identified) {
         let _uncanceled = Uncanceled::hold();
         let (view, _passage) = self.enter();
-        // In another file we may have the same entry and life.
+        // In another file we may have the same entry and attachment.
         if !std::ptr::eq(view, seen) || view.local.identified() != Some(who) {
             return;
         }
@@ -196,14 +196,15 @@ impl Shared {
 
     /// Check whether the file is still the one with the name. If it is not, move to the one that
     /// is.
-    pub(super) fn look(self: &Arc<Self>, now: bool) -> Result<Place, SeatError> {
+    pub(super) fn check_file(self: &Arc<Self>, now: bool) -> Result<Place, SeatError> {
         let view = self.view();
         let ms = monotonic_ms();
-        if !now && ms.wrapping_sub(view.local.looked_at_ms.load(Ordering::Relaxed)) < LOOK_EVERY_MS
+        if !now
+            && ms.wrapping_sub(view.local.checked_at_ms.load(Ordering::Relaxed)) < CHECK_EVERY_MS
         {
             return Ok(Place::Same);
         }
-        view.local.looked_at_ms.store(ms, Ordering::Relaxed);
+        view.local.checked_at_ms.store(ms, Ordering::Relaxed);
         if !is_replaced(view) {
             return Ok(Place::Same);
         }
@@ -215,9 +216,9 @@ impl Shared {
     /// Move to the file that has the name now, with the seats that we hold. The caller is inside
     /// the gate.
     ///
-    /// The steps that can fail come first. Then the old life ends. That gives the number of seats
-    /// to take along, and it stops threads that are taking or giving: they find the life gone, come
-    /// to the gate and wait.
+    /// The steps that can fail come first. Then the old attachment ends. That gives the
+    /// number of seats to take along, and it stops threads that are taking or giving: they find the
+    /// attachment gone, come to the gate and wait.
     fn move_from(
         self: &Arc<Self>,
         view: &View,
@@ -261,7 +262,7 @@ impl Shared {
             }
         }
         view.probe.retire();
-        waiting::ring_all(view);
+        waiting::wake_all(view);
         Ok(Place::New)
     }
 }
@@ -281,9 +282,9 @@ fn take_entry(view: &View) -> Result<Me, SeatError> {
     Ok(me)
 }
 
-/// Release the guardian and the lock after the life is over. If the guardian still ran when the
-/// entry belongs to another process, the guardian's end would mark that process as dead. So if the
-/// guardian does not confirm, the lock stays, and the entry with it.
+/// Release the guardian and the lock after the attachment is over. If the guardian still ran when
+/// the entry belongs to another process, the guardian's end would mark that process as dead. So if
+/// the guardian does not confirm, the lock stays, and the entry with it.
 fn release_entry(view: &View) {
     if !guardian::dismiss(&view.local.guardian) {
         return;
@@ -333,7 +334,7 @@ impl Guarded for Post {
         (mapping.flag(self.entry), mapping.wake_word())
     }
 
-    fn look(&self) -> bool {
+    fn check_file(&self) -> bool {
         let view = self.view();
         if !is_replaced(view) {
             return true;

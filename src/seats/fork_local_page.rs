@@ -39,7 +39,7 @@ pub(super) struct Local {
     /// The times when the kernel was last asked about all entries, and when the file was last
     /// checked.
     pub(super) asked_at_ms: AtomicU64,
-    pub(super) looked_at_ms: AtomicU64,
+    pub(super) checked_at_ms: AtomicU64,
 }
 
 /// The identity of this process in the pool.
@@ -55,12 +55,12 @@ pub(super) struct Identified {
 pub(super) const LINEAGE_MASK: u32 = (1 << 24) - 1;
 
 impl Local {
-    /// Return the identity, or `None` if the process is not attached. The life of an attached
+    /// Return the identity, or `None` if the process is not attached. The attachment of an attached
     /// process is odd, so its word is not zero.
     #[inline(always)]
     pub(super) fn identified(&self) -> Option<Identified> {
         let word = self.identity.load(Ordering::Acquire);
-        let me = Me { entry: word as u16, life: (word >> 40) as u32 };
+        let me = Me { entry: word as u16, attachment: (word >> 40) as u32 };
         (word != 0).then_some(Identified { me, lineage: (word >> 16) as u32 & LINEAGE_MASK })
     }
 
@@ -68,7 +68,7 @@ impl Local {
         let word = who.map_or(0, |who| {
             u64::from(who.me.entry)
                 | u64::from(who.lineage & LINEAGE_MASK) << 16
-                | u64::from(who.me.life) << 40
+                | u64::from(who.me.attachment) << 40
         });
         self.identity.store(word, Ordering::Release);
     }
@@ -97,7 +97,7 @@ impl ForkLocalPage {
         let again = Self { page, is_own: AtomicBool::new(true) };
         again.identify(None);
         again.gate.0.store(OPEN, Ordering::Release);
-        for word in [&again.asked_at_ms, &again.looked_at_ms] {
+        for word in [&again.asked_at_ms, &again.checked_at_ms] {
             word.store(0, Ordering::Release);
         }
         again
@@ -186,7 +186,8 @@ mod tests {
     fn an_identity_comes_back_as_it_was_stored() {
         let local = ForkLocalPage::new().unwrap();
         assert_eq!(local.identified(), None);
-        let who = Identified { me: Me { entry: 4095, life: 0xff_ffff }, lineage: LINEAGE_MASK };
+        let who =
+            Identified { me: Me { entry: 4095, attachment: 0xff_ffff }, lineage: LINEAGE_MASK };
         local.identify(Some(who));
         assert_eq!(local.identified(), Some(who));
         local.identify(None);

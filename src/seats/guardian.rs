@@ -41,7 +41,7 @@ const LEAVING: u32 = 3;
 /// The kernel provides only the pages that are touched.
 const STACK_BYTES: usize = 64 * 1024;
 /// The interval at which the guardian checks whether the pool file still has the name.
-const LOOK_EVERY: Duration = Duration::from_millis(1000);
+const CHECK_EVERY: Duration = Duration::from_millis(1000);
 /// The longest wait of a detaching thread for the guardian, in milliseconds. The guardian only has
 /// to see the word; it is too late only in a process whose threads get no time at all.
 const LEAVE_WITHIN_MS: u64 = 2_000;
@@ -53,7 +53,7 @@ pub(super) trait Guarded: Send + Sync + 'static {
     /// Return the flag of the entry, and the wake word.
     fn flag_and_wake_word(&self) -> (&AtomicU32, &AtomicU32);
     /// Check the file; called once a second. Return false if the guardian is no longer needed.
-    fn look(&self) -> bool;
+    fn check_file(&self) -> bool;
 }
 
 /// Start the guardian. Where no thread can be made, only the lock shows the death: later, but as
@@ -83,8 +83,8 @@ fn stand_guard<G: Guarded>(guarded: &G) {
     kill_point("guardian: registered");
     let _ = state.compare_exchange(STARTING, ON_DUTY, Ordering::SeqCst, Ordering::Relaxed);
     while state.load(Ordering::SeqCst) != LEAVING {
-        futex_wait(state, ON_DUTY, LOOK_EVERY, false);
-        if state.load(Ordering::SeqCst) != LEAVING && !guarded.look() {
+        futex_wait(state, ON_DUTY, CHECK_EVERY, false);
+        if state.load(Ordering::SeqCst) != LEAVING && !guarded.check_file() {
             break;
         }
     }

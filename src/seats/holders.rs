@@ -64,7 +64,7 @@ pub(super) fn list(view: &View) -> Vec<Holder> {
         _ => EntryWord::unpack([sure(mapping.load(Cell::EntryLow(entry))), 0]),
     };
     let held = (0..high_water_mark as u16).map(|entry| (entry, counts(entry)));
-    held.filter(|(_, own)| is_attached(own.life) && own.held > 0)
+    held.filter(|(_, own)| is_attached(own.attachment) && own.held > 0)
         .map(|(entry, own)| {
             let at = entry_offset(entry);
             let name: Vec<u8> = (0..NAME_BYTES / 8)

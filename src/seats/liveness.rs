@@ -41,13 +41,13 @@ pub(super) enum LockGuard {
 /// The descriptor through which the kernel is asked for locks. The host may close it, and open
 /// something else in its place.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(super) struct LockProbe {
     /// The descriptor in the low half, and a count of its changes in the high half.
     descriptor: AtomicU64,
     identity: Identity,
 }
 
-impl Probe {
+impl LockProbe {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let identity = Identity::of(&file)?;
         Ok(Self { descriptor: AtomicU64::new(file.into_raw_fd() as u32 as u64), identity })
@@ -155,7 +155,7 @@ impl Probe {
     }
 }
 
-impl Probe {
+impl LockProbe {
     /// Close the probe of a file that is no longer the pool. A thread that still asks through it
     /// finds that neither the descriptor nor the name is the file, and takes every process for
     /// living.
@@ -168,7 +168,7 @@ impl Probe {
     }
 }
 
-impl Drop for Probe {
+impl Drop for LockProbe {
     fn drop(&mut self) {
         self.retire();
     }
@@ -211,10 +211,10 @@ mod tests {
             let probe = || {
                 let options = &mut File::options();
                 let file = options.create(true).truncate(false).read(true).write(true).open(&path);
-                Probe::new(file.unwrap()).unwrap()
+                LockProbe::new(file.unwrap()).unwrap()
             };
             let (probes, together) = ([probe(), probe()], Barrier::new(2));
-            let race = |probe: &Probe| {
+            let race = |probe: &LockProbe| {
                 let mut won = Vec::with_capacity(RACES);
                 for _ in 0..RACES {
                     together.wait();

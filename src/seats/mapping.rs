@@ -122,7 +122,7 @@ impl Memory for Mapping {
     #[inline(always)]
     fn load(&self, cell: Cell) -> Result<u64, Infallible> {
         // Acquire: everything that a writer did before the exchange that is seen here must be seen,
-        // too. An attaching process clears its flag before its life can be read.
+        // too. An attaching process clears its flag before its attachment can be read.
         Ok(match cell {
             Cell::PoolLow => self.word(AT_POOL).load(Ordering::Acquire),
             Cell::PoolHigh => self.word(AT_POOL + 8).load(Ordering::Acquire),

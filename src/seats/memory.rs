@@ -58,10 +58,10 @@ pub(crate) trait Memory {
         Ok(self.load(Cell::PoolHigh)? == seen.high())
     }
 
-    /// Say whether `found` is the life that was judged. `reclaim` calls this; it is a method for
-    /// the same reason.
+    /// Say whether `found` is the attachment that was judged. `reclaim` calls this; it is a method
+    /// for the same reason.
     #[inline(always)]
-    fn is_same_life(&self, found: u32, judged: u32) -> bool {
+    fn is_same_attachment(&self, found: u32, judged: u32) -> bool {
         found == judged
     }
 

@@ -102,12 +102,12 @@ impl SeatPool {
     /// this grant holds now. Seats that are held beyond a smaller grant stay held; the pool shrinks
     /// as they come back.
     pub fn grant(&self, seats: u32, grant_seq: u32) -> bool {
-        // If a move fails, the next look tries again.
-        let _ = self.shared.look(true);
+        // If a move fails, the next check tries again.
+        let _ = self.shared.check_file(true);
         let view = self.shared.view();
         let grant = Grant { seats: seats.min(SEATS_MAX), number: grant_seq };
         let holds = grant_seq != CLOSED && view.grant(grant);
-        waiting::ring_all(view);
+        waiting::wake_all(view);
         holds
     }
 
@@ -153,7 +153,7 @@ impl SeatPool {
                 Outcome::Full { used, capacity } => {
                     numbers = (capacity, used);
                     if self.reclaim_dead() == 0
-                        && !matches!(self.shared.look(false), Ok(Place::New))
+                        && !matches!(self.shared.check_file(false), Ok(Place::New))
                     {
                         break;
                     }
@@ -190,7 +190,7 @@ impl SeatPool {
         // One wake may have stood for many seats, because a death wakes one sleeper only. Pass it
         // on.
         if answer.is_ok() && sure(pool::free_seats(&self.shared.view().mapping)) > 0 {
-            waiting::ring(self.shared.view());
+            waiting::wake_one(self.shared.view());
         }
         answer
     }
@@ -206,7 +206,7 @@ impl SeatPool {
             && Seat::of(who) == seat
             && sure(pool::give_at_once(&view.mapping, who.me))
         {
-            return waiting::ring(view);
+            return waiting::wake_one(view);
         }
         self.give_slowly(seat);
     }
@@ -226,7 +226,7 @@ impl SeatPool {
                 return;
             }
             match sure(pool::give(&view.mapping, who.me)) {
-                Outcome::Done => return waiting::ring(view),
+                Outcome::Done => return waiting::wake_one(view),
                 Outcome::Lost => self.shared.lost(view, who),
                 _ => return,
             }
@@ -252,7 +252,7 @@ impl SeatPool {
     fn reclaim_of_others(view: &View, who: Option<Identified>) -> u32 {
         let freed = view.reclaim_dead(who);
         if freed > 0 {
-            waiting::ring(view);
+            waiting::wake_one(view);
         }
         freed
     }

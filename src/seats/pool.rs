@@ -30,17 +30,17 @@ const ROUNDS_MAX: u32 = 1 << 22;
 /// write does not come in between that often.
 const READS_MAX: u32 = 10_000;
 
-/// A process as the shared words know it: an entry, in one of its lives.
+/// A process as the shared words know it: an entry, in one of its attachments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Me {
     pub(crate) entry: u16,
-    pub(crate) life: u32,
+    pub(crate) attachment: u32,
 }
 
 impl Me {
     #[inline(always)]
     fn is_in(self, seen: PoolWord) -> bool {
-        seen.entry == self.entry && seen.life == self.life
+        seen.entry == self.entry && seen.attachment == self.attachment
     }
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum Outcome {
     Done,
     /// No seat is free.
     Full { used: u32, capacity: u32 },
-    /// This life of the entry is over, and the process has to attach again.
+    /// This attachment of the entry is over, and the process has to attach again.
     Lost,
     /// There is nothing to give back.
     Nothing,
@@ -128,7 +128,7 @@ fn change<M: Memory>(
             let Some(word) = read_pool(m)? else { continue };
             seen = word;
             let Some(own) = truth(m, seen, me.entry)? else { continue };
-            if own.life != me.life {
+            if own.attachment != me.attachment {
                 return Ok(Outcome::Lost);
             }
             held = own.held;
@@ -139,7 +139,10 @@ fn change<M: Memory>(
             Err(refusal) if is_unchanged(m, seen)? => return Ok(refusal),
             Err(_) => continue,
         };
-        if m.replace_pool(seen.pack(), seen.followed_by(used, me.entry, held, me.life).pack())? {
+        if m.replace_pool(
+            seen.pack(),
+            seen.followed_by(used, me.entry, held, me.attachment).pack(),
+        )? {
             kill_point("change: exchanged");
             return Ok(Outcome::Done);
         }
@@ -201,7 +204,7 @@ fn flush<M: Memory>(m: &M, seen: PoolWord) -> Result<(), M::Halt> {
     Ok(())
 }
 
-/// Return count and life of `entry` if the pool word is still `seen`, or else `None`.
+/// Return count and attachment of `entry` if the pool word is still `seen`, or else `None`.
 fn truth<M: Memory>(m: &M, seen: PoolWord, entry: u16) -> Result<Option<EntryWord>, M::Halt> {
     if seen.entry == entry {
         return Ok(Some(seen.as_entry()));
@@ -211,21 +214,21 @@ fn truth<M: Memory>(m: &M, seen: PoolWord, entry: u16) -> Result<Option<EntryWor
     Ok(is_unchanged(m, seen)?.then_some(own))
 }
 
-/// End the life `dead`, and free its seats. Return the number of freed seats: 0 if another process
-/// was faster.
+/// End the attachment `dead`, and free its seats. Return the number of freed seats: 0 if another
+/// process was faster.
 #[cold]
 #[inline(never)]
 pub(crate) fn reclaim<M: Memory>(m: &M, dead: Me) -> Result<u32, M::Halt> {
-    end_life(m, dead, |used, held| (used.saturating_sub(held), 0))
+    end_attachment(m, dead, |used, held| (used.saturating_sub(held), 0))
 }
 
-/// End the life `me`, but let its seats stay counted for ever. The file is no longer the pool, and
-/// nobody may take here what the process takes along. Return the number of these seats.
+/// End the attachment `me`, but let its seats stay counted for ever. The file is no longer the
+/// pool, and nobody may take here what the process takes along. Return the number of these seats.
 pub(crate) fn leave<M: Memory>(m: &M, me: Me) -> Result<u32, M::Halt> {
-    end_life(m, me, |used, held| (used, held))
+    end_attachment(m, me, |used, held| (used, held))
 }
 
-fn end_life<M: Memory>(
+fn end_attachment<M: Memory>(
     m: &M,
     dead: Me,
     next: impl Fn(u32, u32) -> (u32, u32),
@@ -235,13 +238,13 @@ fn end_life<M: Memory>(
         m.again(begin);
         let Some(seen) = read_pool(m)? else { continue };
         let Some(own) = truth(m, seen, dead.entry)? else { continue };
-        if !m.is_same_life(own.life, dead.life) {
+        if !m.is_same_attachment(own.attachment, dead.attachment) {
             return Ok(0);
         }
         let (used, held) = next(seen.used, own.held);
-        let new = seen.followed_by(used, dead.entry, held, next_free(own.life));
+        let new = seen.followed_by(used, dead.entry, held, next_free(own.attachment));
         if m.replace_pool(seen.pack(), new.pack())? {
-            kill_point("end of life: exchanged");
+            kill_point("end of attachment: exchanged");
             return Ok(own.held);
         }
         m.pause(round);
@@ -251,10 +254,10 @@ fn end_life<M: Memory>(
 
 /// Give back what dead processes hold. Return the number of seats that came back.
 ///
-/// Death is final: a life takes its lock before others can see the life, and keeps it to the end.
-/// So a lock found free *after* the life was read proves that this life is over. If another life
-/// has begun, `reclaim` does nothing. The kernel is asked only about entries without a guardian,
-/// unless `ask_all` is set.
+/// Death is final: an attachment takes its lock before others can see the attachment, and keeps it
+/// to the end. So a lock found free *after* the attachment was read proves that this attachment is
+/// over. If another attachment has begun, `reclaim` does nothing. The kernel is asked only about
+/// entries without a guardian, unless `ask_all` is set.
 #[inline]
 pub(crate) fn reclaim_dead<M: Memory>(
     m: &M,
@@ -276,8 +279,11 @@ pub(crate) fn reclaim_dead<M: Memory>(
         } else {
             EntryWord::unpack([m.load(Cell::EntryLow(entry))?, 0])
         };
-        if own.held > 0 && Some(entry) != but && is_dead(m, witness, entry, own.life, ask_all)? {
-            freed += reclaim(m, Me { entry, life: own.life })?;
+        if own.held > 0
+            && Some(entry) != but
+            && is_dead(m, witness, entry, own.attachment, ask_all)?
+        {
+            freed += reclaim(m, Me { entry, attachment: own.attachment })?;
         }
     }
     Ok(freed)
@@ -293,10 +299,10 @@ fn is_dead<M: Memory>(
     m: &M,
     witness: &impl Witness<Halt = M::Halt>,
     entry: u16,
-    life: u32,
+    attachment: u32,
     ask: bool,
 ) -> Result<bool, M::Halt> {
-    if !is_attached(life) {
+    if !is_attached(attachment) {
         return Ok(false);
     }
     let flag = m.load(Cell::Flag(entry))? as u32;
@@ -333,14 +339,14 @@ fn attach_to<M: Memory>(
     } else {
         EntryWord::unpack([m.load(Cell::EntryLow(entry))?, 0])
     };
-    if is_attached(own.life) {
-        if !is_dead(m, locksmith, entry, own.life, ask)? {
+    if is_attached(own.attachment) {
+        if !is_dead(m, locksmith, entry, own.attachment, ask)? {
             return Ok(None);
         }
         // The seats come first, then the lock. If this process were stopped while it held the lock,
         // nobody could see that the seats of the dead owner are free.
         if own.held > 0 {
-            reclaim(m, Me { entry, life: own.life })?;
+            reclaim(m, Me { entry, attachment: own.attachment })?;
         }
     }
     if !locksmith.try_lock(entry)? {
@@ -351,20 +357,20 @@ fn attach_to<M: Memory>(
     m.clear_flag(entry)?;
     m.raise_high_water_mark(entry)?;
     kill_point("attach: before the exchange");
-    begin_life(m, entry)
+    begin_attachment(m, entry)
 }
 
-fn begin_life<M: Memory>(m: &M, entry: u16) -> Result<Option<Me>, M::Halt> {
+fn begin_attachment<M: Memory>(m: &M, entry: u16) -> Result<Option<Me>, M::Halt> {
     let begin = m.begin();
     for round in 0..ROUNDS_MAX {
         m.again(begin);
         let Some(seen) = read_pool(m)? else { continue };
         let Some(own) = truth(m, seen, entry)? else { continue };
-        let life = next_attached(own.life);
+        let attachment = next_attached(own.attachment);
         let used = seen.used.saturating_sub(own.held);
-        if m.replace_pool(seen.pack(), seen.followed_by(used, entry, 0, life).pack())? {
+        if m.replace_pool(seen.pack(), seen.followed_by(used, entry, 0, attachment).pack())? {
             kill_point("attach: exchanged");
-            return Ok(Some(Me { entry, life }));
+            return Ok(Some(Me { entry, attachment }));
         }
         m.pause(round);
     }

@@ -40,12 +40,12 @@ unsafe impl Sync for Memory {}
 static LEFT: PerProcess<Mutex<VecDeque<Memory>>> = PerProcess::new();
 
 /// Add the memory of a view that no pool has any more to the queue.
-pub(super) fn leave(memory: Memory) {
+pub(super) fn retire(memory: Memory) {
     LEFT.get(|_| Mutex::default()).lock().push_back(memory);
 }
 
 /// Return memory to be used again, if the queue is long enough.
-pub(super) fn take() -> Option<Memory> {
+pub(super) fn reuse() -> Option<Memory> {
     let mut left = LEFT.get(|_| Mutex::default()).lock();
     if left.len() > ROW { left.pop_front() } else { None }
 }

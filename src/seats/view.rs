@@ -16,7 +16,7 @@ use super::attachment::CLOSED;
 use super::error::SeatError;
 use super::file::{SETTLE_MS, SETTLED, machine_ms};
 use super::fork_local_page::{ForkLocalPage, Identified};
-use super::liveness::{LockGuard, Probe};
+use super::liveness::{LockGuard, LockProbe};
 use super::mapping::Mapping;
 use super::memory::{Cell as Word, Locksmith, Memory as _, Witness};
 use super::pool;
@@ -36,7 +36,7 @@ const AUDITS_MAX: u32 = 8;
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) mapping: Mapping,
-    pub(super) probe: Probe,
+    pub(super) probe: LockProbe,
     pub(super) local: ForkLocalPage,
     pub(super) path: PathBuf,
 }
@@ -50,23 +50,23 @@ pub(super) fn sure<T>(answer: Result<T, Infallible>) -> T {
 
 impl View {
     pub(super) fn new(file: File, path: &Path) -> io::Result<Self> {
-        let left = resting::take();
+        let left = resting::reuse();
         let mapping = Mapping::new(&file, left.map(|left| left.file))?;
         let local =
             left.map_or_else(ForkLocalPage::new, |left| Ok(ForkLocalPage::again(left.page)))?;
-        Ok(Self { mapping, probe: Probe::new(file)?, local, path: path.to_owned() })
+        Ok(Self { mapping, probe: LockProbe::new(file)?, local, path: path.to_owned() })
     }
 
     /// Make a view of nothing, for a pool that rests (`resting.rs`).
     pub(super) fn of_nothing(path: &Path) -> io::Result<Self> {
         let Memory { file, page } = resting::nothing()?;
         let (mapping, local) = (Mapping::of_nothing(file), ForkLocalPage::of_nothing(page));
-        Ok(Self { mapping, probe: Probe::of_nothing(), local, path: path.to_owned() })
+        Ok(Self { mapping, probe: LockProbe::of_nothing(), local, path: path.to_owned() })
     }
 
     /// Say whether this is a view of nothing.
     pub(super) fn is_of_nothing(&self) -> bool {
-        self.probe.identity() == Probe::of_nothing().identity()
+        self.probe.identity() == LockProbe::of_nothing().identity()
     }
 
     /// Say whether the view still owns its memory.
@@ -79,7 +79,7 @@ impl View {
     pub(super) fn leave(&self) {
         self.probe.retire();
         if let Some(file) = self.mapping.leave() {
-            resting::leave(Memory { file, page: self.local.leave() });
+            resting::retire(Memory { file, page: self.local.leave() });
         }
     }
 

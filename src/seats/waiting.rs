@@ -43,28 +43,28 @@ const BLIND_SLEEP: Duration = Duration::from_millis(2);
 
 /// Wake one waiter, if there is one, after a seat was given back.
 #[inline(always)]
-pub(super) fn ring(view: &View) {
+pub(super) fn wake_one(view: &View) {
     // The exchange of the pool word came before, and orders this load after it.
     if view.mapping.waiters().load(Ordering::SeqCst) != 0 {
-        ring_for(view, 1);
+        wake(view, 1);
     }
 }
 
 /// Wake all waiters, because many seats may be free, or the file was replaced.
-pub(super) fn ring_all(view: &View) {
-    ring_for(view, i32::MAX);
+pub(super) fn wake_all(view: &View) {
+    wake(view, i32::MAX);
 }
 
 #[cold]
-fn ring_for(view: &View, sleepers: i32) {
+fn wake(view: &View, sleepers: i32) {
     let (waiters, wake_word) = (view.mapping.waiters(), view.mapping.wake_word());
     if waiters.swap(0, Ordering::SeqCst) == 0 {
         return;
     }
     wake_word.fetch_add(WAKE_STEP, Ordering::SeqCst);
-    kill_point("ring: before the wake");
+    kill_point("wake: before the system call");
     if futex_wake(wake_word, sleepers, true) > 0 {
-        // There may be more waiters. If there are none, the next ring finds that.
+        // There may be more waiters. If there are none, the next call finds that.
         waiters.store(1, Ordering::SeqCst);
     }
 }
@@ -80,13 +80,13 @@ pub(super) fn wait<'v, T>(
     let mut blind = BLIND_SLEEP;
     loop {
         let view = view();
-        let alarm = Alarm::set(view);
+        let wait_set = WaitSet::read(view);
         let left = timeout.saturating_sub(begun.elapsed());
         if let Some(answer) = attempt(left.is_zero()) {
             return answer;
         }
-        if alarm.sleep(left.min(SLEEP_MAX)) == Sleep::Unknown {
-            futex_wait(view.mapping.wake_word(), alarm.wake_word, left.min(blind), true);
+        if wait_set.sleep(left.min(SLEEP_MAX)) == Sleep::Unknown {
+            futex_wait(view.mapping.wake_word(), wait_set.wake_word, left.min(blind), true);
             blind = (2 * blind).min(SLEEP_MAX);
         }
     }
@@ -94,14 +94,14 @@ pub(super) fn wait<'v, T>(
 
 /// The values that a waiter has read before it tries. If any of them has changed since, it does not
 /// sleep.
-struct Alarm<'a> {
+struct WaitSet<'a> {
     wake_word: u32,
     /// The words and their values, with the wake word first.
     words: Vec<(&'a AtomicU32, u32)>,
 }
 
-impl<'a> Alarm<'a> {
-    fn set(view: &'a View) -> Self {
+impl<'a> WaitSet<'a> {
+    fn read(view: &'a View) -> Self {
         let mapping = &view.mapping;
         let wake_word = mapping.wake_word().load(Ordering::SeqCst);
         mapping.waiters().store(1, Ordering::SeqCst);
@@ -142,20 +142,20 @@ mod tests {
         let view = View::new(home.open_or_create(&mut Vec::new()).unwrap(), &home.path).unwrap();
         view.mapping.half(AT_HIGH_WATER_MARK).store(3, Ordering::SeqCst);
         view.mapping.flag(1).store(4711, Ordering::SeqCst);
-        let alarm = Alarm::set(&view);
+        let wait_set = WaitSet::read(&view);
         // This is what the kernel does for a process that dies before anybody sleeps: it marks the
         // flag, and wakes nobody.
         view.mapping.flag(1).fetch_or(OWNER_DIED, Ordering::SeqCst);
-        assert_eq!(alarm.sleep(LONG), Sleep::NotBegun);
-        let alarm = Alarm::set(&view);
+        assert_eq!(wait_set.sleep(LONG), Sleep::NotBegun);
+        let wait_set = WaitSet::read(&view);
         assert_eq!(
-            alarm.sleep(Duration::from_millis(1)),
+            wait_set.sleep(Duration::from_millis(1)),
             Sleep::Over,
             "a death that the try knows of is past"
         );
-        let alarm = Alarm::set(&view);
-        ring(&view);
-        assert_eq!(alarm.sleep(LONG), Sleep::NotBegun);
+        let wait_set = WaitSet::read(&view);
+        wake_one(&view);
+        assert_eq!(wait_set.sleep(LONG), Sleep::NotBegun);
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
         view.mapping.half(AT_HIGH_WATER_MARK).store(1, Ordering::SeqCst);
         view.mapping.flag(0).store(4711, Ordering::SeqCst);
         std::thread::scope(|scope| {
-            let sleeper = scope.spawn(|| Alarm::set(&view).sleep(LONG));
+            let sleeper = scope.spawn(|| WaitSet::read(&view).sleep(LONG));
             while !sleeper.is_finished() {
                 // The kernel wakes like this at a death: the wake word keeps its value.
                 futex_wake(view.mapping.wake_word(), 1, true);

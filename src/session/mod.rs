@@ -231,7 +231,8 @@ impl Session {
     /// Fails if the grant cannot be read.
     pub fn use_stored_grant(&self) -> Result<Option<&'static Licensed>> {
         let Some(grant) = self.store.load(&self.reload_device())? else { return Ok(None) };
-        let Some(told) = self.store.told_of(&grant.local).filter(|told| told.stops().is_none())
+        let Some(notice) =
+            self.store.notice_of(&grant.local).filter(|notice| notice.stops().is_none())
         else {
             return Ok(None);
         };
@@ -244,7 +245,7 @@ impl Session {
         let now = self.dependencies.clock.unix_seconds();
         let Some(basis) = self.stored_basis(now) else { return Ok(None) };
         match grant.validity(now) {
-            Validity::Good | Validity::Grace => self.adopt(grant, &told, basis).map(Some),
+            Validity::Good | Validity::Grace => self.adopt(grant, &notice, basis).map(Some),
             Validity::Stale | Validity::Expired => Ok(None),
         }
     }
@@ -270,7 +271,7 @@ impl Session {
     fn adopt(
         &self,
         grant: Arc<Grant>,
-        told: &ServerNotice,
+        notice: &ServerNotice,
         basis: Basis,
     ) -> Result<&'static Licensed> {
         // Only one thread at a time does this: the keeper and an initialization may each have got a
@@ -283,14 +284,14 @@ impl Session {
         if let Some(licensed) = before
             && licensed.renew(&grant)
         {
-            licensed.hear(told);
+            licensed.hear(notice);
             return Ok(licensed);
         }
         let Dependencies { clock, wake, .. } = self.dependencies;
         let licensed =
             Licensed::new(grant, &self.state.seats(), self.usage_folder()?, clock, wake)?;
         // This comes before anybody can work under it, because a module may be used up.
-        licensed.hear(told);
+        licensed.hear(notice);
         let licensed = self.licensed.publish_new(licensed);
         if let Some(before) = before {
             before.leave();
@@ -312,21 +313,21 @@ impl Session {
     /// count nothing learn of that end in no other way.
     fn hear(&self) {
         let Some(licensed) = self.licensed() else { return };
-        self.heed_clock(licensed);
+        self.follow_clock(licensed);
         let license = &licensed.grant().local;
         let refused = self.refused.lock().clone();
         if self.store.has_given_back(license) {
             licensed.stop();
         } else if let Some(why) = refused {
             licensed.refuse(why);
-        } else if let Some(told) = self.store.told_of(license) {
-            licensed.hear(&told);
+        } else if let Some(notice) = self.store.notice_of(license) {
+            licensed.hear(&notice);
         }
         let _ = licensed.check();
     }
 
     /// Apply a leap of the time that a server's time has caused.
-    fn heed_clock(&self, licensed: &Licensed) {
+    fn follow_clock(&self, licensed: &Licensed) {
         let clock = self.dependencies.clock;
         licensed.redate(|date, stamp| clock.dated_since(date, stamp));
         let mut basis = self.basis.lock();
@@ -346,7 +347,7 @@ impl Session {
             contact.order_ms = self.dependencies.clock.monotonic_ms();
             drop(contact);
             if let Some(licensed) = self.licensed() {
-                self.heed_clock(licensed);
+                self.follow_clock(licensed);
             }
         }
     }
@@ -369,7 +370,7 @@ impl Session {
     /// Return the device's status under this session.
     pub fn status(&self) -> Status {
         let mut status =
-            Status { told: self.store.told().unwrap_or_default(), ..Status::default() };
+            Status { notice: self.store.notice().unwrap_or_default(), ..Status::default() };
         if let Some(licensed) = self.licensed() {
             licensed.describe(&mut status);
         }

@@ -16,13 +16,13 @@ use crate::license::{Accepted, GrantStore};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::FileLock;
-use crate::sync::{Asking, authorize};
+use crate::sync::{LicenseRequest, authorize};
 
 /// The interval at which a process checks whether it is its turn.
 const TURN_POLL: Duration = Duration::from_millis(10);
 
 /// The result of a request for a grant.
-pub(super) struct Asked {
+pub(super) struct RequestOutcome {
     pub(super) outcome: Result<()>,
     /// Whether another process has got a grant meanwhile: the answer is not about that grant.
     is_overtaken: bool,
@@ -64,7 +64,7 @@ impl Session {
         }
     }
 
-    pub(super) fn ask(&self, deadline: Deadline) -> Result<Asked> {
+    pub(super) fn ask(&self, deadline: Deadline) -> Result<RequestOutcome> {
         let parameters = self.known_parameters()?;
         let known_key = self.server_key();
         let servers = self.servers(parameters, known_key.clone());
@@ -73,9 +73,15 @@ impl Session {
         self.store.load(&device)?;
         let (store, credentials) = (&self.store, &self.credentials);
         let needed = self.licensed().map_or(0, Licensed::needed);
-        let asking =
-            Asking { device: &device, store, credentials, shown: self.store.held(), needed };
-        let outcome = authorize(&servers, parameters, &asking, known_key.as_ref(), deadline);
+        let license_request = LicenseRequest {
+            device: &device,
+            store,
+            credentials,
+            shown: self.store.held(),
+            needed,
+        };
+        let outcome =
+            authorize(&servers, parameters, &license_request, known_key.as_ref(), deadline);
         self.note_contact(servers.answered.into_inner());
         let epoch = servers.epoch.into_inner();
         if !epoch.is_empty() {
@@ -84,7 +90,7 @@ impl Session {
         let is_overtaken = match &outcome {
             Ok(accepted) => accepted.is_overtaken,
             Err(error) => {
-                let is_overtaken = self.store.held() != asking.shown;
+                let is_overtaken = self.store.held() != license_request.shown;
                 // Any host can refuse: without a known key, the answer does not prove that it came
                 // from the server.
                 if known_key.is_some() && !is_overtaken {
@@ -95,11 +101,13 @@ impl Session {
         };
         self.hear();
         let outcome = match outcome {
-            Ok(Accepted { grant, told, basis, .. }) => self.adopt(grant, &told, basis).map(|_| ()),
+            Ok(Accepted { grant, notice, basis, .. }) => {
+                self.adopt(grant, &notice, basis).map(|_| ())
+            }
             Err(error) => Err(error),
         };
         self.hear();
-        Ok(Asked { outcome, is_overtaken })
+        Ok(RequestOutcome { outcome, is_overtaken })
     }
 
     /// Apply a refusal of this program's credentials, or of an item under which other programs
@@ -182,7 +190,7 @@ impl Session {
             }
             // A canceled process fails at its next request.
             if half.remaining(self.dependencies.clock).is_zero()
-                || self.dependencies.transport.is_called_off()
+                || self.dependencies.transport.is_canceled()
             {
                 return Ok(None);
             }

@@ -32,7 +32,7 @@ impl Session {
     pub fn report(&self, deadline: Deadline) -> Result<Reported> {
         let parameters = self.known_parameters()?;
         if let Some(licensed) = self.licensed() {
-            licensed.look();
+            licensed.check_files();
         }
         // This comes before the turn, which another process may hold all the time, and before
         // anything is sent.
@@ -183,8 +183,8 @@ impl Session {
             return Ok(Reported::default());
         }
         let Some(licensed) = self.licensed() else { return self.report(deadline) };
-        licensed.look();
-        self.look_at_left();
+        licensed.check_files();
+        self.check_left();
         self.let_go();
         let ended = self.give_up(licensed)?;
         let reported = self.report(deadline)?;
@@ -208,10 +208,10 @@ impl Session {
         };
         licensed.settle();
         let grant = licensed.grant();
-        let told = self.store.told();
+        let notice = self.store.notice();
         let ends = grant.local.charge_way == ChargeWay::Server
             || grant.item.strict
-            || told.is_some_and(|told| told.is_overused());
+            || notice.is_some_and(|notice| notice.is_overused());
         if !ends || licensed.stopped().is_some() {
             return Ok(Vec::new());
         }

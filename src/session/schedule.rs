@@ -131,7 +131,7 @@ impl Session {
     /// Return whether a program that starts now could use the grant at once by the stored notes. A
     /// lost note may have been about the end of the grant.
     fn is_vouched_for(&self, licensed: &Licensed, now: u64) -> bool {
-        self.store.told_of(&licensed.grant().local).is_some() && self.stored_basis(now).is_some()
+        self.store.notice_of(&licensed.grant().local).is_some() && self.stored_basis(now).is_some()
     }
 
     /// Return whether this program has requested more seats than there are now. Another program of
@@ -147,7 +147,7 @@ impl Session {
         let soon = now.saturating_add(2 * SLOT_SECONDS);
         let is_long = |licensed: &Licensed| licensed.grant().local.valid_until > soon;
         self.licensed().is_some_and(is_long)
-            && self.store.told().is_some_and(|told| told.is_overused())
+            && self.store.notice().is_some_and(|notice| notice.is_overused())
     }
 
     /// Return the time until the next slot, or until the grant is to be renewed if that is earlier.

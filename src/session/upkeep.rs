@@ -30,7 +30,7 @@ impl Session {
             return;
         };
         licensed.watch();
-        self.look_at_left();
+        self.check_left();
         self.follow_device();
         if !Device::is_stored(&self.state) {
             self.reload_device();
@@ -45,10 +45,10 @@ impl Session {
 
     /// Check the segments of the licenses that are not in use any more, until nothing counts into
     /// them.
-    pub(super) fn look_at_left(&self) {
+    pub(super) fn check_left(&self) {
         let mut left = std::mem::take(&mut *self.left.lock());
         left.retain(|licensed| {
-            licensed.look();
+            licensed.check_files();
             !licensed.has_let_go()
         });
         self.left.lock().extend(left);
@@ -72,11 +72,11 @@ impl Session {
         // The thread that holds this lock is putting a new grant into use. A notice about the old
         // one must not stop the new one.
         let Some(users) = self.users.try_lock() else {
-            self.heed_clock(licensed);
+            self.follow_clock(licensed);
             return;
         };
         self.hear();
-        if let Some(Err(error)) = users.as_ref().map(Users::look) {
+        if let Some(Err(error)) = users.as_ref().map(Users::check_files) {
             say(Level::Warning, format_args!("{error}"));
         }
     }

@@ -9,7 +9,7 @@
 //!     grant                   the grant, and the programs that it was granted to
 //!     root-key                the vendor's key, stored at first contact (unless compiled in)
 //!     given-back              last grant that was given back, for counts that are not reported yet
-//!     told                    server notices since: the use of the item, and the end of the grant;
+//!     notice                  server notices since: the use of the item, and the end of the grant;
 //!                             a grant without it is not used before the server has answered
 //!     turn                    locked by the process that requests a grant
 //! <state>/seats/<item>.pool   seats and their holders

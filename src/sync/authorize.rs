@@ -18,7 +18,7 @@ use crate::license::{self, Accepted, Credentials, GrantStore};
 use crate::parameters::Parameters;
 
 /// The content of a request for a license.
-pub struct Asking<'a> {
+pub struct LicenseRequest<'a> {
     /// The device that sends the request.
     pub device: &'a Device,
     /// The store of the license.
@@ -40,12 +40,12 @@ pub struct Asking<'a> {
 pub fn authorize(
     servers: &Servers<'_>,
     parameters: &Parameters,
-    asking: &Asking<'_>,
+    license_request: &LicenseRequest<'_>,
     known_key: Option<&PublicKey>,
     deadline: Deadline,
 ) -> Result<Accepted> {
     let settings = &parameters.settings;
-    let &Asking { device, store, credentials, ref shown, needed } = asking;
+    let &LicenseRequest { device, store, credentials, ref shown, needed } = license_request;
     let held = store.load(device)?;
     // A device that requests more than it has and is refused keeps what it has.
     let is_for_more = held

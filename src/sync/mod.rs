@@ -7,7 +7,7 @@ mod http;
 mod report;
 mod transport;
 
-pub use authorize::{Asking, authorize};
+pub use authorize::{LicenseRequest, authorize};
 pub use exchange::Servers;
 pub use http::{HttpTransport, LookUp};
 pub use report::{Reported, Reporting, epoch_file, report, report_end};

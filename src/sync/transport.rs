@@ -53,7 +53,7 @@ pub trait Transport: Send + Sync {
 
     /// Return whether requests are canceled: each then fails at once, and a process that waits for
     /// its turn can stop waiting.
-    fn is_called_off(&self) -> bool {
+    fn is_canceled(&self) -> bool {
         false
     }
 }

@@ -18,7 +18,7 @@ use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::slot::slot_start;
 
 use super::durable::Durable;
-use super::segment::{Carried, Segment, Whose};
+use super::segment::{Attribution, Carried, Segment};
 use crate::error::{Error, Result};
 use crate::fault_injection::kill_points::kill_point;
 use crate::os::locks::{Mutex, RwLock};
@@ -32,8 +32,8 @@ pub type Work = (UsageKind, u32, u64);
 #[derive(Debug)]
 pub struct Counter {
     folder: PathBuf,
-    whose: RwLock<Whose>,
-    /// The number of changes of `whose`.
+    attribution: RwLock<Attribution>,
+    /// The number of changes of `attribution`.
     changes: AtomicU32,
     lanes: [Arc<Lane>; LANES],
     /// Every segment into which a thread may still count, even if it is full: their files are
@@ -43,7 +43,7 @@ pub struct Counter {
 
 /// The result of a check of the files.
 #[derive(Debug, Default)]
-pub struct Looked {
+pub struct CheckedFiles {
     /// The files that were restored.
     pub carried: Vec<Carried>,
     /// The error if counts could not be carried into a new file: they are still in memory, and the
@@ -83,7 +83,7 @@ const WORK_MAX: u64 = u32::MAX as u64;
 pub struct SlotEntries {
     lane: Option<Arc<Lane>>,
     slot: u32,
-    /// The number of changes of `whose` at the time of [`Counter::catch_up`].
+    /// The number of changes of `attribution` at the time of [`Counter::catch_up`].
     changes: u32,
     /// The entries: few, so that they are searched from the front.
     entries: Vec<Entry>,
@@ -113,10 +113,10 @@ impl SlotEntries {
 
 impl Counter {
     /// Return a counter that counts into segments in this folder.
-    pub fn new(folder: PathBuf, whose: Whose) -> Self {
+    pub fn new(folder: PathBuf, attribution: Attribution) -> Self {
         Self {
             folder,
-            whose: RwLock::new(whose),
+            attribution: RwLock::new(attribution),
             changes: AtomicU32::new(0),
             lanes: Default::default(),
             begun: Mutex::default(),
@@ -126,8 +126,8 @@ impl Counter {
     /// Count under this license and UUID from now on. The work goes into segments of their own, as
     /// soon as a counter of a new slot is needed. Work that was counted before, or is just being
     /// counted, stays under the previous license and UUID.
-    pub fn count_as(&self, whose: Whose) {
-        *self.whose.write() = whose;
+    pub fn count_as(&self, attribution: Attribution) {
+        *self.attribution.write() = attribution;
         self.leave_lanes();
         self.changes.fetch_add(1, Ordering::Release);
     }
@@ -135,20 +135,20 @@ impl Counter {
     /// Check whether the files' names still mean these files, and carry the counts into new files
     /// if they do not. Create the segments that will soon be needed. Counting continues meanwhile
     /// and never waits for this. Call this from one thread at a time.
-    pub fn look(&self) -> Looked {
-        let mut looked = Looked::default();
+    pub fn check_files(&self) -> CheckedFiles {
+        let mut checked = CheckedFiles::default();
         let begun = self.begun.lock().clone();
         for segment in &begun {
-            match segment.look() {
-                Ok(carried) => looked.carried.extend(carried),
-                Err(error) => looked.failed = Some(error),
+            match segment.check_file() {
+                Ok(carried) => checked.carried.extend(carried),
+                Err(error) => checked.failed = Some(error),
             }
         }
-        if looked.failed.is_none() {
+        if checked.failed.is_none() {
             self.prepare();
             self.let_go(begun);
         }
-        looked
+        checked
     }
 
     /// Make durable what was counted here and is not acknowledged. The report gives the error of
@@ -181,10 +181,10 @@ impl Counter {
             if !is_wanted(&lane.lock()) {
                 continue;
             }
-            let whose = self.whose.read().clone();
+            let attribution = self.attribution.read().clone();
             // If this fails, the count that needs the segment creates it, or returns the error.
             let Ok(next) =
-                Segment::create(&self.folder, &whose, slot_start(lane.lock().entries.slot))
+                Segment::create(&self.folder, &attribution, slot_start(lane.lock().entries.slot))
             else {
                 return;
             };
@@ -317,11 +317,11 @@ impl Counter {
             // A thread of the host does this in the middle of a count.
             let _undisturbed = Undisturbed::hold();
             let begun_at = slot_start(slot);
-            let whose = self.whose.read().clone();
+            let attribution = self.attribution.read().clone();
             *segment = match next.take() {
                 Some(next) => Some(next),
                 None => {
-                    let made = Arc::new(Segment::create(&self.folder, &whose, begun_at)?);
+                    let made = Arc::new(Segment::create(&self.folder, &attribution, begun_at)?);
                     self.begun.lock().push(made.clone());
                     Some(made)
                 }
@@ -340,14 +340,14 @@ fn too_much(n: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::{Total, whose};
+    use crate::usage::{Total, attribution};
     use std::collections::HashMap;
     use std::path::Path;
 
     const LICENSE: &str = "00112233445566778899aabbccddeeff";
 
     fn counter(folder: &Path) -> Counter {
-        Counter::new(folder.to_owned(), whose(LICENSE, LICENSE))
+        Counter::new(folder.to_owned(), attribution(LICENSE, LICENSE))
     }
 
     fn segments(folder: &Path) -> Vec<Segment> {
@@ -380,12 +380,12 @@ mod tests {
         let counter = counter(folder.path());
         let mut mine = SlotEntries::default();
         counter.count(&mut mine, 1, &[(UsageKind::Scan, 1, 2)]).unwrap();
-        counter.count_as(whose(OTHER, OTHER));
+        counter.count_as(attribution(OTHER, OTHER));
         counter.count(&mut mine, 1, &[(UsageKind::Scan, 1, 1)]).unwrap();
         counter.count(&mut mine, 2, &[(UsageKind::Scan, 1, 5)]).unwrap();
         let by_whom = segments(folder.path()).into_iter().map(|segment| {
             let sum: u64 = segment.totals().iter().map(|total| total.usage.total).sum();
-            let Whose { license_id, device_uuid, .. } = segment.header().whose.clone();
+            let Attribution { license_id, device_uuid, .. } = segment.header().attribution.clone();
             (device_uuid, license_id, sum)
         });
         let mut by_whom: Vec<_> = by_whom.collect();
@@ -499,7 +499,7 @@ mod tests {
         for slot in 0..9_000 {
             counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
         }
-        assert_eq!(counter.look().carried, []);
+        assert_eq!(counter.check_files().carried, []);
         let segments = segments(folder.path());
         assert_eq!(
             segments.iter().filter(|segment| !segment.is_held()).count(),
@@ -518,8 +518,8 @@ mod tests {
             counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
         }
         assert_eq!(segments(folder.path()).len(), 1);
-        counter.look();
-        counter.look();
+        counter.check_files();
+        counter.check_files();
         assert_eq!(segments(folder.path()).len(), 2);
         for slot in 2_000..3_000 {
             counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();

@@ -217,47 +217,47 @@ mod tests {
 
     #[test]
     fn the_forget_time_runs_from_the_count_and_ends_on_the_millisecond() {
-        let mut repeats = DuplicateFilter::new().unwrap();
-        assert!(repeats.counts(7, 10_000, 3000));
+        let mut duplicates = DuplicateFilter::new().unwrap();
+        assert!(duplicates.counts(7, 10_000, 3000));
         for seen_at in [10_001, 11_500, 12_998, 12_999] {
-            assert!(!repeats.counts(7, seen_at, 3000), "{seen_at}");
+            assert!(!duplicates.counts(7, seen_at, 3000), "{seen_at}");
         }
         assert!(
-            repeats.counts(7, 13_000, 3000),
+            duplicates.counts(7, 13_000, 3000),
             "3 000 ms after the count, however often it was seen"
         );
-        assert!(!repeats.counts(7, 15_999, 3000));
-        assert!(repeats.counts(7, 16_001, 3000));
+        assert!(!duplicates.counts(7, 15_999, 3000));
+        assert!(duplicates.counts(7, 16_001, 3000));
     }
 
     #[test]
     fn a_forget_time_of_0_counts_every_time() {
-        let mut repeats = DuplicateFilter::new().unwrap();
-        assert!(repeats.counts(7, 5, 0));
-        assert!(repeats.counts(7, 5, 0));
+        let mut duplicates = DuplicateFilter::new().unwrap();
+        assert!(duplicates.counts(7, 5, 0));
+        assert!(duplicates.counts(7, 5, 0));
     }
 
     #[test]
     fn symbology_and_content_both_make_the_difference() {
-        let repeats = DuplicateFilter::new().unwrap();
+        let duplicates = DuplicateFilter::new().unwrap();
         let barcodes: Vec<(u32, Vec<u8>)> = (0..40)
             .flat_map(|format| (0..40_usize).map(move |length| (format, vec![b'x'; length])))
             .collect();
         let mut hashes: Vec<u64> = barcodes
             .iter()
-            .map(|(format, bytes)| repeats.hash(&Barcode { format: *format, bytes }))
+            .map(|(format, bytes)| duplicates.hash(&Barcode { format: *format, bytes }))
             .collect();
         hashes.sort_unstable();
         hashes.dedup();
         assert_eq!(hashes.len(), barcodes.len());
         let other = DuplicateFilter::new().unwrap();
         let barcode = Barcode { format: 1, bytes: b"secret" };
-        assert_ne!(repeats.hash(&barcode), other.hash(&barcode), "each reader has its own key");
+        assert_ne!(duplicates.hash(&barcode), other.hash(&barcode), "each reader has its own key");
     }
 
     #[test]
     fn it_agrees_with_a_map_over_a_long_random_history() {
-        let mut repeats = DuplicateFilter::new().unwrap();
+        let mut duplicates = DuplicateFilter::new().unwrap();
         let mut model: HashMap<u64, u64> = HashMap::new();
         let mut random = fastrand::Rng::with_seed(1);
         let mut now_ms = 0;
@@ -268,29 +268,30 @@ mod tests {
             if expected {
                 model.insert(hash, now_ms);
             }
-            assert_eq!(repeats.counts(hash, now_ms, 3000), expected);
+            assert_eq!(duplicates.counts(hash, now_ms, 3000), expected);
         }
     }
 
     #[test]
     #[cfg_attr(miri, ignore = "hours")]
     fn memory_is_small_at_first_and_bounded_under_a_flood() {
-        let mut repeats = DuplicateFilter::new().unwrap();
-        assert!(repeats.memory_bytes() < 512);
+        let mut duplicates = DuplicateFilter::new().unwrap();
+        assert!(duplicates.memory_bytes() < 512);
         for n in 0..1_000_000 {
-            repeats.counts(spread(n), 0, 3000);
+            duplicates.counts(spread(n), 0, 3000);
         }
-        assert_eq!(repeats.memory_bytes(), LINES_MAX * 128 + KEY_BYTES);
+        assert_eq!(duplicates.memory_bytes(), LINES_MAX * 128 + KEY_BYTES);
         // After everything is forgotten, the table works as before.
-        assert!(repeats.counts(42, 10_000, 3000));
-        assert!(!repeats.counts(42, 10_001, 3000));
+        assert!(duplicates.counts(42, 10_000, 3000));
+        assert!(!duplicates.counts(42, 10_001, 3000));
     }
 
     #[test]
     #[cfg_attr(miri, ignore = "hours")]
     fn forty_thousand_codes_within_the_forget_time_are_each_counted_once() {
-        let mut repeats = DuplicateFilter::new().unwrap();
-        let counted = (0..80_000).filter(|n| repeats.counts(spread(n % 40_000), 0, 3000)).count();
+        let mut duplicates = DuplicateFilter::new().unwrap();
+        let counted =
+            (0..80_000).filter(|n| duplicates.counts(spread(n % 40_000), 0, 3000)).count();
         assert_eq!(counted, 40_000);
     }
 

@@ -88,7 +88,7 @@ mod tests {
     use seatmeter_protocol::message::UsageKind;
 
     use super::*;
-    use crate::usage::{power_cut, whose};
+    use crate::usage::{attribution, power_cut};
 
     const ID: &str = "00112233445566778899aabbccddeeff";
 
@@ -104,7 +104,7 @@ mod tests {
             copies.len()
         };
         let durable = Durable::default();
-        let segment = Segment::create(folder.path(), &whose(ID, ID), 0).unwrap();
+        let segment = Segment::create(folder.path(), &attribution(ID, ID), 0).unwrap();
         let entry = segment.entry(1, UsageKind::Scan, 4).unwrap();
         assert_eq!(writes(&durable), 0, "nothing is in it");
         segment.count(entry, 3);
@@ -116,7 +116,7 @@ mod tests {
         std::fs::rename(copy, segment.path()).unwrap();
         assert_eq!((writes(&durable), writes(&durable)), (1, 0), "another file");
         segment.acknowledge(entry, 4);
-        segment.look().unwrap();
+        segment.check_file().unwrap();
         assert_eq!(writes(&durable), 0, "the server has it");
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use seatmeter_protocol::message::UsageKind;
 
-use super::{Archive, Counter, Segment, SlotEntries, Total, whose};
+use super::{Archive, Counter, Segment, SlotEntries, Total, attribution};
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 const SEEDS: u64 = 40;
@@ -35,7 +35,7 @@ fn key(total: &Total) -> Key {
 }
 
 fn process(folder: &Path) -> (Counter, SlotEntries) {
-    (Counter::new(folder.to_owned(), whose(ID, ID)), SlotEntries::default())
+    (Counter::new(folder.to_owned(), attribution(ID, ID)), SlotEntries::default())
 }
 
 impl History {

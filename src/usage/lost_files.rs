@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
 
-use super::{Archive, Carried, Counter, SEGMENT_ENDING, Segment, SlotEntries, whose};
+use super::{Archive, Carried, Counter, SEGMENT_ENDING, Segment, SlotEntries, attribution};
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 
@@ -25,7 +25,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
-        let counter = Counter::new(state.path().join("usage/name"), whose(ID, ID));
+        let counter = Counter::new(state.path().join("usage/name"), attribution(ID, ID));
         let mut bench = Self {
             state,
             counter,
@@ -79,10 +79,10 @@ impl Bench {
 
     /// Check the files, count more, and end: everything must then be billed exactly once.
     fn must_bill_all(mut self, why: &str) {
-        let looked = self.counter.look();
-        assert!(looked.failed.is_none(), "{why}: {looked:?}");
-        assert_eq!(looked.carried.len(), 1, "{why}");
-        assert_eq!(self.counter.look().carried, [], "{why}: it was carried once for all");
+        let checked = self.counter.check_files();
+        assert!(checked.failed.is_none(), "{why}: {checked:?}");
+        assert_eq!(checked.carried.len(), 1, "{why}");
+        assert_eq!(self.counter.check_files().carried, [], "{why}: it was carried once for all");
         self.report();
         assert_eq!(self.billed(), self.performed, "{why}: all that was counted is there again");
         self.count(2, 3);
@@ -154,7 +154,7 @@ fn a_file_that_comes_back_is_the_same_segment_and_the_greater_total_holds() {
     let mut bench = Bench::new();
     let (file, aside) = (bench.file(), bench.state.path().join("aside"));
     fs::rename(&file, &aside).unwrap();
-    bench.counter.look();
+    bench.counter.check_files();
     bench.count(2, 10);
     bench.report();
     assert_eq!(bench.billed(), bench.performed);
@@ -187,12 +187,12 @@ fn threads_that_count_while_their_files_are_deleted_again_and_again_lose_nothing
             .collect();
         for _ in 0..100 {
             bench.segments().iter().for_each(|segment| _ = fs::remove_file(segment.path()));
-            assert!(bench.counter.look().failed.is_none());
+            assert!(bench.counter.check_files().failed.is_none());
         }
         is_over.store(true, Ordering::Relaxed);
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
-    bench.counter.look();
+    bench.counter.check_files();
     let totals = bench
         .segments()
         .iter()
@@ -210,18 +210,18 @@ fn what_was_acknowledged_stays_so_and_what_was_taken_back_too() {
         bench.segments()[0].totals().iter().map(|total| total.acknowledged).sum::<u64>()
     };
     fs::remove_file(bench.file()).unwrap();
-    bench.counter.look();
+    bench.counter.check_files();
     assert_eq!(acknowledged(&bench), 12);
     // A reporter has the previous file open and learns that the server has forgotten.
     let before = Segment::open(&bench.file()).unwrap();
     fs::remove_file(bench.file()).unwrap();
     before.forget_acknowledgements();
-    bench.counter.look();
+    bench.counter.check_files();
     assert_eq!(acknowledged(&bench), 0);
     bench.report();
     let before = Segment::open(&bench.file()).unwrap();
     fs::remove_file(bench.file()).unwrap();
-    bench.counter.look();
+    bench.counter.check_files();
     before.forget_acknowledgements();
     assert_eq!(acknowledged(&bench), 0, "in the new file, too");
 }
@@ -237,7 +237,7 @@ fn who_removes_a_file_that_was_moved_away_leaves_the_one_in_its_place() {
     // The file has no owner, and all of it is acknowledged.
     let adopted = Segment::open(&file).unwrap();
     assert!(adopted.is_held());
-    bench.counter.look();
+    bench.counter.check_files();
     assert!(adopted.remove_if_done(&Archive::new(&bench.usage())).unwrap());
     assert!(file.exists(), "the living owner's");
 }
@@ -249,7 +249,7 @@ fn what_cannot_be_carried_is_kept_in_memory_until_it_can_be() {
     fs::remove_dir_all(&usage).unwrap();
     fs::write(&usage, "in the way").unwrap();
     for _ in 0..2 {
-        let error = bench.counter.look().failed.unwrap();
+        let error = bench.counter.check_files().failed.unwrap();
         assert_eq!(error.code, ErrorCode::LICENSE_BUFFER_FAILED);
         assert!(error.message.contains(usage.to_str().unwrap()), "{error}");
         bench.count(2, 1);
@@ -266,8 +266,8 @@ fn a_file_that_was_cut_short_is_lost_and_counting_goes_on_in_another() {
         let recorded = bench.billed();
         let file = bench.file();
         fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(length).unwrap();
-        let looked = bench.counter.look();
-        assert_eq!(looked.carried, [Carried::Cut { path: file.clone() }], "{length}");
+        let checked = bench.counter.check_files();
+        assert_eq!(checked.carried, [Carried::Cut { path: file.clone() }], "{length}");
         assert!(!file.exists(), "it is set aside");
         for slot in [1, 2, 3] {
             bench.counter.count(&mut bench.mine, slot, &[(UsageKind::Scan, 4, 2)]).unwrap();

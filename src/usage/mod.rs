@@ -15,11 +15,12 @@ mod unsent;
 
 pub use allowance::SpentAllowance;
 pub use archive::{Acknowledged, Archive};
-pub use counter::{Counter, Looked, SlotEntries, Work};
+pub use counter::{CheckedFiles, Counter, SlotEntries, Work};
 pub use duplicate_filter::DuplicateFilter;
 pub use durable::Durable;
 pub use segment::{
-    Carried, ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total, UNFINISHED_ENDING, Whose,
+    Attribution, Carried, ENDING as SEGMENT_ENDING, Segment, SegmentHeader, Total,
+    UNFINISHED_ENDING,
 };
 pub use unique::{Barcode, for_each_unique};
 pub use unsent::{has_counted, oldest_unsent, unsent_of};
@@ -27,4 +28,4 @@ pub use unsent::{has_counted, oldest_unsent, unsent_of};
 #[cfg(any(test, feature = "kill-points"))]
 pub use segment::power_cut;
 #[cfg(test)]
-pub(crate) use segment::test_support::whose;
+pub(crate) use segment::test_support::attribution;

@@ -25,8 +25,8 @@ pub fn unsent_of(folder: &Path, license_id: &str, device_uuid: &str, module: u32
         _ => usage.kind == UsageKind::Page && usage.what == module,
     };
     let is_mine = |segment: &Segment| {
-        let whose = &segment.header().whose;
-        whose.license_id == license_id && whose.device_uuid == device_uuid
+        let attribution = &segment.header().attribution;
+        attribution.license_id == license_id && attribution.device_uuid == device_uuid
     };
     let mine = segments(folder).filter(is_mine);
     let totals = mine.flat_map(|segment| unsent_in(&segment)).filter(|total| is_of(&total.usage));
@@ -36,8 +36,9 @@ pub fn unsent_of(folder: &Path, license_id: &str, device_uuid: &str, module: u32
 /// Return whether anything was counted in this folder under this local license and UUID.
 pub fn has_counted(folder: &Path, license_id: &str, device_uuid: &str) -> bool {
     segments(folder).any(|segment| {
-        let whose = &segment.header().whose;
-        let is_mine = whose.license_id == license_id && whose.device_uuid == device_uuid;
+        let attribution = &segment.header().attribution;
+        let is_mine =
+            attribution.license_id == license_id && attribution.device_uuid == device_uuid;
         is_mine && segment.totals().into_iter().any(|total| total.usage.total > 0)
     })
 }
@@ -56,7 +57,7 @@ fn unsent_in(segment: &Segment) -> impl Iterator<Item = Total> + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::whose;
+    use crate::usage::attribution;
 
     const ID: &str = "00112233445566778899aabbccddeeff";
 
@@ -64,7 +65,7 @@ mod tests {
     fn the_oldest_slot_that_is_not_acknowledged_is_told() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(oldest_unsent(folder.path()), None);
-        let segment = Segment::create(folder.path(), &whose(ID, ID), 0).unwrap();
+        let segment = Segment::create(folder.path(), &attribution(ID, ID), 0).unwrap();
         for slot in [7, 5, 9] {
             let entry = segment.entry(slot, UsageKind::Scan, 1).unwrap();
             segment.count(entry, 2);

@@ -45,8 +45,8 @@ fn every_damaged_file_is_set_aside_and_rebuilt_and_the_limit_holds() {
     let mut dice = Rng::with_seed(7);
     let random: Vec<u8> = (0..FILE_BYTES).map(|_| dice.u8(..)).collect();
     let word = |word: [u64; 2]| [word[0].to_le_bytes(), word[1].to_le_bytes()].concat();
-    let used = PoolWord { used: 9, held: 1, life: 1, entry: 0, seq: 99 };
-    let beyond = PoolWord { used: 1, held: 1, life: 1, entry: 60_000, seq: 99 };
+    let used = PoolWord { used: 9, held: 1, attachment: 1, entry: 0, seq: 99 };
+    let beyond = PoolWord { used: 1, held: 1, attachment: 1, entry: 60_000, seq: 99 };
     for (bytes, unfit) in [
         (vec![], Unfit::Empty),
         (sound_file()[..FILE_BYTES / 2].to_vec(), Unfit::Torn),
@@ -254,7 +254,7 @@ fn a_dead_slots_count_is_clamped_when_it_exceeds_what_is_used() {
     let pool = device.pool_of(2);
     let _seat = pool.take().unwrap();
     let file = fs::File::options().write(true).open(device.pool_file()).unwrap();
-    let dead = EntryWord { held: 1_000_000, life: 1, seq: 5 }.pack();
+    let dead = EntryWord { held: 1_000_000, attachment: 1, seq: 5 }.pack();
     file.write_all_at(&dead[0].to_le_bytes(), entry_offset(1) as u64).unwrap();
     file.write_all_at(&2_u32.to_le_bytes(), AT_HIGH_WATER_MARK as u64).unwrap();
     assert!(pool.idle() <= 2);

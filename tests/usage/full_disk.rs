@@ -11,14 +11,14 @@
 use std::path::Path;
 use std::process::Command;
 
-use seatmeter::usage::{Counter, Segment, SlotEntries, Whose};
+use seatmeter::usage::{Attribution, Counter, Segment, SlotEntries};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 
-fn whose() -> Whose {
-    Whose { license_id: ID.into(), device_uuid: ID.into(), server: None }
+fn attribution() -> Attribution {
+    Attribution { license_id: ID.into(), device_uuid: ID.into(), server: None }
 }
 const DISK: &str = "FULL_DISK";
 
@@ -62,7 +62,7 @@ fn is_root() -> bool {
 }
 
 fn count_on_a_full_disk(disk: &Path) {
-    let counter = Counter::new(disk.to_owned(), whose());
+    let counter = Counter::new(disk.to_owned(), attribution());
     let mut mine = SlotEntries::default();
     let work = [(UsageKind::Scan, 4, 1), (UsageKind::Image, 0, 1)];
     let mut counted = 0;
@@ -85,8 +85,8 @@ fn count_on_a_full_disk(disk: &Path) {
     counter.count(&mut SlotEntries::default(), slot - 1, &work).unwrap();
     assert!(counter.count(&mut mine, slot, &work).is_err(), "still full");
     // When space is freed, counting continues. A full segment has no owner any more after the next
-    // look.
-    assert!(counter.look().failed.is_none());
+    // check.
+    assert!(counter.check_files().failed.is_none());
     let files = std::fs::read_dir(disk).unwrap().flatten().map(|entry| entry.path());
     let full = files
         .filter_map(|path| Some((Segment::open(&path).ok()?, path)))

@@ -6,15 +6,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use seatmeter::usage::{Counter, Segment, SlotEntries, Whose};
+use seatmeter::usage::{Counter, Segment, SlotEntries, Attribution};
 use seatmeter_protocol::message::UsageKind;
 
 use crate::own_process::in_a_process_of_its_own;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 
-fn whose() -> Whose {
-    Whose { license_id: ID.into(), device_uuid: ID.into(), server: None }
+fn attribution() -> Attribution {
+    Attribution { license_id: ID.into(), device_uuid: ID.into(), server: None }
 }
 
 /// Return a word that this process and its children share. It needs no descriptor.
@@ -74,7 +74,7 @@ impl Child {
 }
 
 fn count_one(folder: &Path) -> Counter {
-    let counter = Counter::new(folder.to_owned(), whose());
+    let counter = Counter::new(folder.to_owned(), attribution());
     counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 4, 1)]).unwrap();
     counter
 }

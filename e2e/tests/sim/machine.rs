@@ -344,7 +344,7 @@ impl Machine {
     pub(crate) fn totals(&self, server: &PublicKey) -> BTreeMap<(String, Counter), (u64, u64)> {
         let segments = self
             .segments()
-            .filter(|segment| segment.header().whose.server.as_ref() == Some(server));
+            .filter(|segment| segment.header().attribution.server.as_ref() == Some(server));
         let totals = segments.flat_map(|segment| {
             let id = segment.header().segment_id.clone();
             let totals = segment.totals().into_iter();
@@ -360,7 +360,7 @@ impl Machine {
     pub(crate) fn counted_by_item(&self) -> BTreeMap<String, u64> {
         let mut counted = BTreeMap::new();
         for segment in self.segments() {
-            if let Some(item) = self.items.get(&segment.header().whose.license_id) {
+            if let Some(item) = self.items.get(&segment.header().attribution.license_id) {
                 let totals = segment.totals().into_iter().map(|total| total.usage.total);
                 *counted.entry(item.clone()).or_default() += totals.sum::<u64>();
             }

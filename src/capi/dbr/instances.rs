@@ -6,7 +6,7 @@ use super::layout::InstancePoolStatus;
 use super::{enter, enter_or, reader_from_c};
 use crate::capi::enter_hot_or;
 use crate::capi::reader::SM_Reader;
-use crate::capi::spare;
+use crate::capi::reader_cache;
 use crate::reader::{Hold, Reader};
 use crate::runtime::runtime;
 
@@ -15,7 +15,7 @@ use crate::runtime::runtime;
 #[unsafe(no_mangle)]
 pub extern "C" fn DBR_CreateInstance() -> *mut c_void {
     enter_hot_or(std::ptr::null_mut(), || {
-        let mut reader = spare::vacant();
+        let mut reader = reader_cache::vacant();
         if let Ok(hold) = Hold::take() {
             reader.0.occupy(hold);
         }
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn DBR_DestroyInstance(barcodeReader: *mut c_void) {
             // there is no such thread.
             let _ = reader.stop_frames();
             // SAFETY: made by `Box::into_raw` where readers are made, and given up by the caller.
-            spare::end(unsafe { Box::from_raw(barcodeReader.cast::<SM_Reader>()) });
+            reader_cache::end(unsafe { Box::from_raw(barcodeReader.cast::<SM_Reader>()) });
         }
         Ok(())
     });
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn DBR_DestroyInstance(barcodeReader: *mut c_void) {
 pub extern "C" fn DBR_GetInstance() -> *mut c_void {
     enter_or(std::ptr::null_mut(), || {
         let pooled = Reader::of_instance_pool()?;
-        let mut reader = spare::vacant();
+        let mut reader = reader_cache::vacant();
         reader.0 = pooled;
         Ok(Box::into_raw(reader).cast())
     })

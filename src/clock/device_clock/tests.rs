@@ -31,11 +31,11 @@ impl Machine {
         DeviceClock::open(&state, self.system)
     }
 
-    /// Start a new program whose boot clock is this many seconds ahead of the machine's. `told` is
-    /// what the system reports of the difference.
-    fn apart(&self, ahead: i64, told: fn(&ApartClock) -> Boot) -> DeviceClock {
+    /// Start a new program whose boot clock is this many seconds ahead of the machine's. `report`
+    /// is what the system reports of the difference.
+    fn apart(&self, ahead: i64, report: fn(&ApartClock) -> Boot) -> DeviceClock {
         let state = StateDirectory::open(self.folder.path().to_owned()).unwrap();
-        DeviceClock::open(&state, ApartClock::new(self.system, ahead * 1000, told))
+        DeviceClock::open(&state, ApartClock::new(self.system, ahead * 1000, report))
     }
 
     fn reboot(&mut self, off_seconds: u64) -> DeviceClock {
@@ -51,7 +51,7 @@ fn hear(clock: &DeviceClock, server_seconds: u64) {
 
 /// The possible reports of the system about a time namespace: the difference, that there is no
 /// namespace, or nothing.
-const TOLD: fn(&ApartClock) -> Boot =
+const REPORTED: fn(&ApartClock) -> Boot =
     |clock| Boot { ahead_ms: Some(clock.ahead_ms), ..clock.machine.boot() };
 const CONCEALED: fn(&ApartClock) -> Boot = |clock| clock.machine.boot();
 const SILENT: fn(&ApartClock) -> Boot = |_| Boot::default();
@@ -218,7 +218,7 @@ fn a_damaged_file_is_no_reason_to_fail() {
 }
 
 #[test]
-fn the_word_heard_last_is_believed_and_not_the_later_time() {
+fn the_server_time_heard_last_is_believed_and_not_the_later_time() {
     for ahead in [7_200, 400 * DAY] {
         let (machine, one) = Machine::in_contact();
         let other = machine.program();
@@ -234,7 +234,7 @@ fn the_word_heard_last_is_believed_and_not_the_later_time() {
             assert_eq!(clock.unix_seconds(), NOW + 2, "{ahead} s");
         }
         one.keep();
-        assert_eq!(machine.program().unix_seconds(), NOW + 2, "nobody brings the older word back");
+        assert_eq!(machine.program().unix_seconds(), NOW + 2, "nobody brings the older time back");
     }
 }
 
@@ -255,7 +255,7 @@ fn of_two_servers_the_one_that_was_heard_last_is_believed() {
 }
 
 #[test]
-fn a_word_of_an_older_start_of_the_machine_is_older() {
+fn a_server_time_of_an_older_start_of_the_machine_is_older() {
     let (mut machine, clock) = Machine::in_contact();
     machine.system.pass(1_000_000);
     hear(&clock, NOW + 400 * DAY);
@@ -271,7 +271,7 @@ fn a_word_of_an_older_start_of_the_machine_is_older() {
 }
 
 #[test]
-fn a_program_takes_over_what_another_one_has_heard_before_it_believes_an_older_word() {
+fn a_program_takes_over_what_another_one_has_heard_before_it_believes_an_older_time() {
     let (machine, one) = Machine::in_contact();
     let other = machine.program();
     let asked_at = one.boot_ms();
@@ -296,7 +296,7 @@ fn an_answer_that_was_under_way_for_long_does_not_set_the_time_back() {
 }
 
 #[test]
-fn what_a_server_has_dated_too_late_is_read_right_once_another_word_was_heard() {
+fn what_a_server_has_dated_too_late_is_read_right_once_another_time_was_heard() {
     let (mut machine, clock) = Machine::in_contact();
     hear(&clock, NOW + 400 * DAY);
     let date = NOW + 400 * DAY;
@@ -355,12 +355,12 @@ fn a_date_ahead_is_the_time_at_least_while_no_server_was_heard() {
 
 #[test]
 fn a_time_namespace_stretches_nothing_and_spoils_nothing() {
-    for told in [TOLD, CONCEALED, SILENT, WITHOUT_OFFSET] {
+    for report in [REPORTED, CONCEALED, SILENT, WITHOUT_OFFSET] {
         for ahead in [-1200, 1200, 0] {
             let (machine, clock) = Machine::in_contact();
             machine.system.pass(2_000_000);
             clock.keep();
-            let apart = machine.apart(ahead, told);
+            let apart = machine.apart(ahead, report);
             let now = NOW + 2000;
             let is_hidden = ahead > 0 && apart.system.boot() == machine.system.boot();
             assert_eq!(apart.unix_seconds(), if is_hidden { now + 1200 } else { now }, "{ahead} s");
@@ -395,14 +395,14 @@ fn a_time_namespace_stretches_nothing_and_spoils_nothing() {
 fn what_a_program_in_a_time_namespace_has_heard_is_known_to_the_others() {
     let (machine, clock) = Machine::in_contact();
     machine.system.pass(2_000_000);
-    let apart = machine.apart(-1200, TOLD);
+    let apart = machine.apart(-1200, REPORTED);
     hear(&apart, NOW + 7_200);
     clock.keep();
     assert_eq!([&clock, &machine.program()].map(Clock::unix_seconds), [NOW + 7_200; 2]);
     machine.system.pass(1000);
     hear(&clock, NOW + 2_001);
     apart.keep();
-    assert_eq!([&apart, &machine.apart(500, TOLD)].map(Clock::unix_seconds), [NOW + 2_001; 2]);
+    assert_eq!([&apart, &machine.apart(500, REPORTED)].map(Clock::unix_seconds), [NOW + 2_001; 2]);
 }
 
 #[test]
@@ -428,7 +428,7 @@ fn a_program_that_was_frozen_and_thawed_after_another_start_begins_anew() {
 }
 
 #[test]
-fn a_word_from_an_instant_that_is_still_to_come_is_no_reason_to_hear_no_more() {
+fn a_server_time_from_an_instant_that_is_still_to_come_is_no_reason_to_hear_no_more() {
     let (machine, clock) = Machine::in_contact();
     machine.system.pass(DAY * 1000);
     hear(&clock, NOW + 2 * DAY);

@@ -297,7 +297,7 @@ struct Work {
 impl Work {
     fn run(self) {
         let mut engine = ZxingEngine;
-        let mut repeats = self.listeners.unique.as_ref().and_then(|_| DuplicateFilter::new());
+        let mut duplicates = self.listeners.unique.as_ref().and_then(|_| DuplicateFilter::new());
         let start = Instant::now();
         let mut done = None;
         while let Some((number, frame)) = self.shared.next(done.take()) {
@@ -305,7 +305,8 @@ impl Work {
             let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(&mut engine, &frame)))
                 .unwrap_or_else(|_| Outcome::unread(ErrorCode::UNKNOWN.into()));
             let now_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let unique = repeats.as_mut().map(|repeats| self.unique(repeats, &outcome, now_ms));
+            let unique =
+                duplicates.as_mut().map(|duplicates| self.unique(duplicates, &outcome, now_ms));
             self.tell(number, &outcome, unique.as_ref());
             done = Some(frame);
         }
@@ -329,12 +330,12 @@ impl Work {
 
     /// Return those barcodes of a frame that were not seen within the forget time. Masked barcodes
     /// of the same format and length cannot be distinguished, so they count as one.
-    fn unique(&self, repeats: &mut DuplicateFilter, outcome: &Outcome, now_ms: u64) -> Outcome {
+    fn unique(&self, duplicates: &mut DuplicateFilter, outcome: &Outcome, now_ms: u64) -> Outcome {
         let forget_ms = self.reader.forget_time().ms();
         let mut unique = outcome.clone();
         unique.barcodes.retain(|barcode| {
-            let hash = repeats.hash(&Barcode { format: barcode.format, bytes: &barcode.bytes });
-            repeats.counts(hash, now_ms, forget_ms)
+            let hash = duplicates.hash(&Barcode { format: barcode.format, bytes: &barcode.bytes });
+            duplicates.counts(hash, now_ms, forget_ms)
         });
         unique
     }

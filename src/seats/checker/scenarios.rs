@@ -87,7 +87,7 @@ fn a_slot_word_without_seq_is_found() {
 }
 
 #[test]
-fn reclaiming_without_looking_at_the_life_is_found() {
+fn reclaiming_without_looking_at_the_attachment_is_found() {
     is_found(Fault::ReclaimWithoutLife, A_SLOT_IS_USED_AGAIN);
 }
 

@@ -21,7 +21,7 @@ pub(super) enum Fault {
     FlushWithoutRecheck,
     /// The exchange of an entry word compares the count only.
     EntryWordWithoutSeq,
-    /// A reclaim does not check whether the life is the one that was judged.
+    /// A reclaim does not check whether the attachment is the one that was judged.
     ReclaimWithoutLife,
     /// The kernel reports that living processes hold no lock.
     LiveTakenForDead,
@@ -190,7 +190,7 @@ impl Memory for Stage<'_> {
         pool::is_unchanged(self, seen)
     }
 
-    fn is_same_life(&self, found: u32, judged: u32) -> bool {
+    fn is_same_attachment(&self, found: u32, judged: u32) -> bool {
         found == judged || self.fault == Fault::ReclaimWithoutLife
     }
 
@@ -424,7 +424,7 @@ impl World {
             }
             living += actor.held;
             let own = self.truth(me.entry.into());
-            if (own.life, own.held) != (me.life, actor.held) {
+            if (own.attachment, own.held) != (me.attachment, actor.held) {
                 return Err(format!(
                     "process {number} is {me:?} with {} and the pool says {own:?}",
                     actor.held
@@ -462,7 +462,7 @@ impl World {
         if used != living {
             return Err(format!("in the end {used} seats are used, and the living hold {living}"));
         }
-        for entry in (0..ENTRIES).filter(|&entry| is_attached(self.truth(entry).life)) {
+        for entry in (0..ENTRIES).filter(|&entry| is_attached(self.truth(entry).attachment)) {
             if self.words.locks[entry] == 0 && self.truth(entry).held > 0 {
                 return Err(format!("entry {entry} is dead and holds seats"));
             }
@@ -480,8 +480,9 @@ impl World {
         locks.iter().for_each(|&lock| print.add(lock.into()));
         print.add(high_water_mark | u64::from(self.kills_left) << 32);
         for actor in &self.actors {
-            let me =
-                actor.me.map_or(0, |me| u64::from(me.entry) | u64::from(me.life) << 16 | 1 << 40);
+            let me = actor
+                .me
+                .map_or(0, |me| u64::from(me.entry) | u64::from(me.attachment) << 16 | 1 << 40);
             print.add(me | (actor.breath as u64) << 48 | (actor.done as u64) << 56);
             print.add(
                 u64::from(actor.held)

@@ -195,5 +195,8 @@ fn what_failed_after_a_server_that_was_ahead_was_heard_is_still_told() {
     bench.pass(60);
     let status = session.status();
     assert!(status.contact_at > bench.clock.unix_seconds());
-    assert!(status.contact_order_ms < bench.clock.monotonic_ms(), "order is told by another clock");
+    assert!(
+        status.contact_order_ms < bench.clock.monotonic_ms(),
+        "the order comes from another clock"
+    );
 }

@@ -229,8 +229,8 @@ fn a_note_that_is_missing_beside_a_license_has_the_server_asked_before_work() {
         // The valid note of another grant name does not vouch for this one.
         let folder = path.parent().unwrap();
         let others = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
-        let is_told = |other: &PathBuf| other != path && other.extension() == path.extension();
-        std::fs::copy(others.into_iter().find(is_told).unwrap(), path).unwrap();
+        let is_notice = |other: &PathBuf| other != path && other.extension() == path.extension();
+        std::fs::copy(others.into_iter().find(is_notice).unwrap(), path).unwrap();
     };
     for harm in [remove as fn(&Path), tear, copy] {
         let bench = Bench::new(2);
@@ -239,7 +239,7 @@ fn a_note_that_is_missing_beside_a_license_has_the_server_asked_before_work() {
         bench.pass(6 * 3600);
         bench.then_refuses(ErrorCode::REVOKED);
         first.keep();
-        harm(&bench.state.path().join("licenses").join(format!("{}.told", first.name)));
+        harm(&bench.state.path().join("licenses").join(format!("{}.notice", first.name)));
         // One of the running programs has received the notice. A notice about the item's use does
         // not undo it.
         first.note_standing(
@@ -261,7 +261,7 @@ fn a_note_that_is_missing_beside_a_license_has_the_server_asked_before_work() {
 
 #[test]
 fn a_program_whose_notes_are_lost_while_it_works_asks_with_its_next_round() {
-    for ending in ["told", "grant"] {
+    for ending in ["notice", "grant"] {
         let bench = Bench::new(2);
         let session = bench.licensed_session("CODE");
         std::fs::remove_file(

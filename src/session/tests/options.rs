@@ -5,7 +5,7 @@ use seatmeter_protocol::charge_way::DeploymentType;
 use super::*;
 
 /// Return an answer to a report that records everything and contains this meter of the item.
-fn told(meter: Meter) -> Step {
+fn notice(meter: Meter) -> Step {
     Step::RecordAllAnd(vec![ItemStanding { item_id: "item-1".into(), meters: vec![meter] }])
 }
 
@@ -18,11 +18,11 @@ fn a_device_of_an_overused_item_asks_at_once_and_stops_when_it_gets_no_place() {
     let bench = Bench::new(2);
     let session = bench.licensed_session("CODE");
     count(&session, 1);
-    bench.transport.then(told(excess(MeterState::Within)));
+    bench.transport.then(notice(excess(MeterState::Within)));
     session.keep();
     assert_eq!(bench.transport.asked.lock().len(), 2, "there was no hurry");
     count(&session, 1);
-    bench.transport.then(told(excess(MeterState::Overused)));
+    bench.transport.then(notice(excess(MeterState::Overused)));
     bench.then_refuses(ErrorCode::QUOTA_EXCEEDED);
     session.keep();
     let licensed = session.licensed().unwrap();

@@ -69,7 +69,7 @@ pub struct HttpTransport {
     progress: Arc<Progress>,
     look_up: Arc<LookUp>,
     /// Whether requests are canceled.
-    called_off: watch::Sender<bool>,
+    canceled: watch::Sender<bool>,
 }
 
 impl HttpTransport {
@@ -81,14 +81,14 @@ impl HttpTransport {
     /// Return the same transport, with a function that replaces the system's name lookup.
     pub fn looking_up_by(look_up: Arc<LookUp>, ca_file: Option<PathBuf>) -> Self {
         let proxies = Mutex::new(Arc::new(Proxies::read()));
-        let (tls, progress, called_off) =
+        let (tls, progress, canceled) =
             (OnceCell::new(), Progress::new(), watch::Sender::new(false));
-        Self { tls, ca_file, proxies, progress, look_up, called_off }
+        Self { tls, ca_file, proxies, progress, look_up, canceled }
     }
 
     /// Cancel all requests in progress and all that begin from now on, or allow requests again.
-    pub fn call_off(&self, are_called_off: bool) {
-        self.called_off.send_replace(are_called_off);
+    pub fn cancel_requests(&self, are_canceled: bool) {
+        self.canceled.send_replace(are_canceled);
     }
 
     /// Read again which proxies the environment names.
@@ -178,15 +178,15 @@ impl HttpTransport {
     }
 
     /// Return the output of this future, unless requests are canceled before: then it is dropped.
-    async fn unless_called_off(
+    async fn unless_canceled(
         &self,
         ask: impl Future<Output = Result<RawAnswer, Unreachable>>,
     ) -> Result<RawAnswer, Unreachable> {
-        let mut called_off = self.called_off.subscribe();
-        let mut called_off = pin!(called_off.wait_for(|called_off| *called_off));
+        let mut canceled = self.canceled.subscribe();
+        let mut canceled = pin!(canceled.wait_for(|canceled| *canceled));
         let mut ask = pin!(ask);
         poll_fn(|context| {
-            if called_off.as_mut().poll(context).is_ready() {
+            if canceled.as_mut().poll(context).is_ready() {
                 let detail = "canceled by SM_Shutdown".into();
                 return Poll::Ready(Err(Unreachable { stage: Stage::Answer, detail }));
             }
@@ -268,7 +268,7 @@ impl Transport for HttpTransport {
         let exchange = || {
             let client = self.client(&request.url)?;
             let runtime = runtime().map_err(failed)?;
-            let outcome = runtime.block_on(self.unless_called_off(self.ask(client, request)));
+            let outcome = runtime.block_on(self.unless_canceled(self.ask(client, request)));
             // The shutdown also ends its connections. A name lookup in progress cannot be canceled,
             // and is not waited for.
             runtime.shutdown_background();
@@ -277,8 +277,8 @@ impl Transport for HttpTransport {
         on_own_stack(exchange).map_err(failed)?
     }
 
-    fn is_called_off(&self) -> bool {
-        *self.called_off.borrow()
+    fn is_canceled(&self) -> bool {
+        *self.canceled.borrow()
     }
 }
 

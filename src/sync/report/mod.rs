@@ -264,7 +264,7 @@ impl Round<'_> {
             |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
         let segments = files(self.with.folder).unwrap_or_default().into_iter().filter(is_segment);
         segments.flat_map(|path| Segment::open(&path)).any(|segment| {
-            is_this(segment.header().whose.server.as_ref())
+            is_this(segment.header().attribution.server.as_ref())
                 && segment.totals().iter().any(|total| total.acknowledged > 0)
         })
     }
@@ -276,7 +276,7 @@ impl Round<'_> {
             |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
         let segments = files(self.with.folder)?.into_iter().filter(is_segment);
         for segment in segments.flat_map(|path| Segment::open(&path)) {
-            if self.is_for_this(segment.header().whose.server.as_ref()) {
+            if self.is_for_this(segment.header().attribution.server.as_ref()) {
                 segment.forget_acknowledgements();
             }
         }
@@ -313,7 +313,7 @@ impl Round<'_> {
             self.remove_if_done(segment);
             return Ok(Ok(()));
         }
-        if !self.is_for_this(segment.header().whose.server.as_ref()) {
+        if !self.is_for_this(segment.header().attribution.server.as_ref()) {
             return Ok(Ok(()));
         }
         kill_point("report: totals read");
@@ -331,7 +331,7 @@ impl Round<'_> {
         kill_point("report: durable");
         for piece in totals.chunks(TOTALS_MAX) {
             self.take_up(News {
-                device_uuid: segment.header().whose.device_uuid.clone(),
+                device_uuid: segment.header().attribution.device_uuid.clone(),
                 segment: segment.header().report(piece.iter().map(|total| total.usage).collect()),
                 source: Some((path.to_owned(), piece.to_vec())),
             })?;

@@ -2,7 +2,7 @@ use super::super::scripted::{RunningFile, Scripted, Step};
 use super::*;
 use crate::clock::Clock;
 use crate::clock::test_support::HandClock;
-use crate::usage::{Counter, SlotEntries, Whose, whose};
+use crate::usage::{Attribution, Counter, SlotEntries, attribution};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::signature::SigningKey;
@@ -38,7 +38,7 @@ impl Bench {
     }
 
     fn counter(&self) -> Counter {
-        Counter::new(self.folder.path().to_owned(), whose(LICENSE, LICENSE))
+        Counter::new(self.folder.path().to_owned(), attribution(LICENSE, LICENSE))
     }
 
     fn report(&self) -> Result<Reported> {
@@ -249,7 +249,7 @@ fn two_processes_that_report_at_once_bill_once() {
 fn what_was_counted_under_an_earlier_uuid_is_reported_under_it() {
     let bench = Bench::new([Step::RecordAll, Step::RecordAll]);
     count_and_die(&bench, 3);
-    let earlier = Counter::new(bench.folder.path().to_owned(), whose(LICENSE, OTHER));
+    let earlier = Counter::new(bench.folder.path().to_owned(), attribution(LICENSE, OTHER));
     earlier.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 1)]).unwrap();
     drop(earlier);
     assert_eq!(bench.report().unwrap().removed, 2);
@@ -467,7 +467,7 @@ fn what_another_server_has_recorded_stays_so_when_this_one_names_another_epoch()
     let other = Some(PublicKey::from_bytes([7; 32]));
     let theirs = Counter::new(
         bench.folder.path().to_owned(),
-        Whose { server: other, ..whose(LICENSE, LICENSE) },
+        Attribution { server: other, ..attribution(LICENSE, LICENSE) },
     );
     theirs.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 3)]).unwrap();
     let segment = || {

@@ -75,7 +75,7 @@ impl Segment {
     /// # Errors
     /// Fails if the new file cannot be created. The counts are still in memory, and the next check
     /// tries again.
-    pub fn look(&self) -> Result<Option<Carried>> {
+    pub fn check_file(&self) -> Result<Option<Carried>> {
         let standing = self.standing();
         if standing == Standing::Same {
             return Ok(None);

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 
 use seatmeter_protocol::signature::PublicKey;
 
-use super::{CREATE_ATTEMPTS, ENTRY_BYTES, HEADER_BYTES, SegmentHeader, UNFINISHED_ENDING, Whose};
+use super::{
+    Attribution, CREATE_ATTEMPTS, ENTRY_BYTES, HEADER_BYTES, SegmentHeader, UNFINISHED_ENDING,
+};
 use crate::fault_injection::disk::{self, Use};
 use crate::fault_injection::kill_points::kill_point;
 use crate::files::{Identity, new_file, private_file};
@@ -76,16 +78,18 @@ pub(super) fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<Made>
     mapped.word64(0x00).store(MAGIC, Ordering::Relaxed);
     mapped.word32(0x08).store(VERSION, Ordering::Relaxed);
     mapped.word32(0x0c).store(ENTRIES, Ordering::Relaxed);
-    let whose = &header.whose;
-    for (offset, id) in
-        [(0x10, &header.segment_id), (0x20, &whose.license_id), (0x30, &whose.device_uuid)]
-    {
+    let attribution = &header.attribution;
+    for (offset, id) in [
+        (0x10, &header.segment_id),
+        (0x20, &attribution.license_id),
+        (0x30, &attribution.device_uuid),
+    ] {
         let (low, high) = id_words(id)?;
         mapped.word64(offset).store(low, Ordering::Relaxed);
         mapped.word64(offset + 8).store(high, Ordering::Relaxed);
     }
     mapped.word64(0x40).store(header.begun_at, Ordering::Relaxed);
-    if let Some(server) = &whose.server {
+    if let Some(server) = &attribution.server {
         for (offset, word) in (SERVER..).step_by(8).zip(server.as_bytes().chunks_exact(8)) {
             let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
             mapped.word64(offset).store(word, Ordering::Relaxed);
@@ -125,8 +129,8 @@ pub(super) fn read_header(mapped: &MappedFile) -> io::Result<(SegmentHeader, u32
         bytes.copy_from_slice(&word(offset).to_le_bytes());
     }
     let server = (version >= 2 && server != [0; 32]).then(|| PublicKey::from_bytes(server));
-    let whose = Whose { license_id: id(0x20), device_uuid: id(0x30), server };
-    Ok((SegmentHeader { segment_id: id(0x10), whose, begun_at: word(0x40) }, entries))
+    let attribution = Attribution { license_id: id(0x20), device_uuid: id(0x30), server };
+    Ok((SegmentHeader { segment_id: id(0x10), attribution, begun_at: word(0x40) }, entries))
 }
 
 fn id_words(id: &str) -> io::Result<(u64, u64)> {

@@ -90,7 +90,7 @@ pub const ENDING: &str = "segment";
 
 /// The local license, device and server of some counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whose {
+pub struct Attribution {
     /// The id of the local license, 32 hexadecimal digits.
     pub license_id: String,
     /// The UUID of the device, 32 hexadecimal digits.
@@ -105,7 +105,7 @@ pub struct SegmentHeader {
     /// The random id of the segment, 32 hexadecimal digits.
     pub segment_id: String,
     /// The local license and the device.
-    pub whose: Whose,
+    pub attribution: Attribution,
     /// The time at which the segment was begun, Unix seconds.
     pub begun_at: u64,
 }
@@ -115,7 +115,7 @@ impl SegmentHeader {
     pub fn report(&self, totals: Vec<UsageTotal>) -> SegmentReport {
         SegmentReport {
             segment_id: self.segment_id.clone(),
-            license_id: self.whose.license_id.clone(),
+            license_id: self.attribution.license_id.clone(),
             local_license: None,
             totals,
         }
@@ -168,12 +168,12 @@ impl Segment {
     ///
     /// # Errors
     /// Fails if the disk is full or the file cannot be created. Nothing was counted then.
-    pub fn create(folder: &Path, whose: &Whose, begun_at: u64) -> Result<Self> {
+    pub fn create(folder: &Path, attribution: &Attribution, begun_at: u64) -> Result<Self> {
         let mut path = folder.to_owned();
         let made = until_made(|| {
             let segment_id = random_id().ok_or(io::ErrorKind::Other)?;
             path = folder.join(format!("{segment_id}.{ENDING}"));
-            let header = SegmentHeader { segment_id, whose: whose.clone(), begun_at };
+            let header = SegmentHeader { segment_id, attribution: attribution.clone(), begun_at };
             let Made { mapped, lock, identity } = make_file(&path, &header)?;
             let filed = Filed { path: path.clone(), header, identity, lock: Some(lock) };
             Ok(Self {
@@ -410,10 +410,10 @@ impl Segment {
         if !done {
             return Ok(false);
         }
-        let SegmentHeader { whose, .. } = self.header();
+        let SegmentHeader { attribution, .. } = self.header();
         archive.add(&Acknowledged {
-            device_uuid: whose.device_uuid,
-            server: whose.server,
+            device_uuid: attribution.device_uuid,
+            server: attribution.server,
             segment: self.header().report(totals.iter().map(|total| total.usage).collect()),
         })?;
         kill_point("remove: before");

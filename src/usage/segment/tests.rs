@@ -1,14 +1,14 @@
 use std::fs::File;
 
 use super::file::ENTRIES;
-use super::test_support::whose;
+use super::test_support::attribution;
 use super::*;
 
 const LICENSE: &str = "00112233445566778899aabbccddeeff";
 const DEVICE: &str = "ffeeddccbbaa99887766554433221100";
 
 fn new_segment(folder: &Path) -> Segment {
-    Segment::create(folder, &whose(LICENSE, DEVICE), 7).unwrap()
+    Segment::create(folder, &attribution(LICENSE, DEVICE), 7).unwrap()
 }
 
 #[test]
@@ -171,7 +171,8 @@ fn a_segment_names_its_server_and_one_of_the_first_version_names_none() {
     let folder = tempfile::tempdir().unwrap();
     let server = Some(PublicKey::from_bytes([7; 32]));
     let segment =
-        Segment::create(folder.path(), &Whose { server, ..whose(LICENSE, DEVICE) }, 7).unwrap();
+        Segment::create(folder.path(), &Attribution { server, ..attribution(LICENSE, DEVICE) }, 7)
+            .unwrap();
     let entry = segment.entry(10, UsageKind::Scan, 4).unwrap();
     segment.count(entry, 3);
     let path = segment.path();
@@ -186,7 +187,7 @@ fn a_segment_names_its_server_and_one_of_the_first_version_names_none() {
     bytes[0x48..0x50].copy_from_slice(&check.to_le_bytes());
     fs::write(&path, bytes).unwrap();
     let first = Segment::open(&path).unwrap();
-    assert_eq!(first.header().whose, whose(LICENSE, DEVICE));
+    assert_eq!(first.header().attribution, attribution(LICENSE, DEVICE));
     assert_eq!(first.totals()[0].usage.total, 3);
 }
 
@@ -220,7 +221,7 @@ fn a_file_whose_owner_counts_into_it_is_not_set_aside() {
 fn who_only_reads_a_file_sees_what_its_counters_hold() {
     let folder = tempfile::tempdir().unwrap();
     let segment =
-        Segment::create(folder.path(), &whose(&"1".repeat(32), &"2".repeat(32)), 0).unwrap();
+        Segment::create(folder.path(), &attribution(&"1".repeat(32), &"2".repeat(32)), 0).unwrap();
     for (slot, n) in [(7, 3), (9, 1 << 40)] {
         let entry = segment.entry(slot, UsageKind::Page, 4).unwrap();
         segment.count(entry, n);

@@ -224,7 +224,7 @@ fn a_refused_device_is_told_the_refusal_with_its_number_and_its_sentence() {
     let run = device.doctor(&[]);
     says(&run, 1, &["BROKEN refusal the server refuses demo-instances-", "with -20113 since"]);
     assert!(!says_ok(&run, "refusal"), "{}", run.stdout);
-    fs::remove_file(file_of(&device, "licenses", "told")).unwrap();
+    fs::remove_file(file_of(&device, "licenses", "notice")).unwrap();
     let run = device.doctor(&[]);
     says(
         &run,

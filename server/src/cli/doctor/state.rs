@@ -273,7 +273,7 @@ struct ServerNotice {
 /// license until a server answers: because of a refusal, because the scans are used up, or because
 /// the notice is lost.
 fn told(grant: &Path, held: &Held, what: &str, findings: &mut Findings<'_>) -> Result<bool, Error> {
-    let path = grant.with_extension("told");
+    let path = grant.with_extension("notice");
     let is_about = |told: &ServerNotice| {
         told.grant_name == held.scope && told.license_id == held.local.license_id
     };

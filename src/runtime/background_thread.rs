@@ -1,8 +1,8 @@
-//! The keeper: the one background thread of a process.
+//! A background thread of a process: the keeper, which renews and reports while the host works, or
+//! the watch, which checks files.
 //!
-//! The thread renews and reports while the host works. All signals are blocked in it, so that the
-//! host's handlers run in the host's threads. It starts with the first license, and ends at
-//! `SM_Shutdown` within a bound.
+//! All signals are blocked in it, so that the host's handlers run in the host's threads. It starts
+//! with the first license, and ends at `SM_Shutdown` within a bound.
 //!
 //! | state | running | stop | |
 //! |---|---|---|---|
@@ -22,7 +22,7 @@ const STACK_BYTES: usize = 512 << 10;
 
 /// The control of the thread.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct BackgroundThread {
     /// The name of the thread in the system, at most 15 bytes.
     name: &'static str,
     control: Mutex<Control>,
@@ -38,8 +38,8 @@ struct Control {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Keeper {
-    /// Return a keeper whose thread has this name. The thread does not run yet.
+impl BackgroundThread {
+    /// Return a background thread of this name. The thread does not run yet.
     pub fn new(name: &'static str) -> Self {
         Self { name, control: Mutex::default(), changed: Condvar::default() }
     }
@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn it_works_once_sleeps_and_wakes_when_called() {
-        let keeper: &'static Keeper = Box::leak(Box::new(Keeper::new("seatmeter-test")));
+        let keeper: &'static BackgroundThread =
+            Box::leak(Box::new(BackgroundThread::new("seatmeter-test")));
         let (sender, rounds) = mpsc::channel();
         keeper.ensure_running(move || {
             sender.send(()).ok();
@@ -140,7 +141,8 @@ mod tests {
 
     #[test]
     fn it_survives_a_fault_in_its_work_and_can_be_started_again() {
-        let keeper: &'static Keeper = Box::leak(Box::new(Keeper::new("seatmeter-test")));
+        let keeper: &'static BackgroundThread =
+            Box::leak(Box::new(BackgroundThread::new("seatmeter-test")));
         let (sender, rounds) = mpsc::channel();
         keeper.ensure_running(move || {
             sender.send(()).ok();
@@ -159,8 +161,9 @@ mod tests {
 
     /// Return a keeper within a round that lasts until the sender is dropped. The receiver gets a
     /// message for each round that begins.
-    fn at_work() -> (&'static Keeper, mpsc::Sender<()>, mpsc::Receiver<()>) {
-        let keeper: &'static Keeper = Box::leak(Box::new(Keeper::new("seatmeter-test")));
+    fn at_work() -> (&'static BackgroundThread, mpsc::Sender<()>, mpsc::Receiver<()>) {
+        let keeper: &'static BackgroundThread =
+            Box::leak(Box::new(BackgroundThread::new("seatmeter-test")));
         let (release, held) = mpsc::channel::<()>();
         let (sender, started) = mpsc::channel();
         keeper.ensure_running(move || {
