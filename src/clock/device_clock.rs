@@ -44,7 +44,7 @@ use super::seen::{Seen, ServerTime};
 use super::{Boot, Clock, Stamp};
 use crate::files::lock_file;
 use crate::log::{Level, say};
-use crate::os::locks::Mutex;
+use crate::os::locks::{CLOCK_TURN, Held, Mutex};
 use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
 
 /// The largest difference that counts as agreement: a server sends whole seconds, and its answer
@@ -270,11 +270,13 @@ impl DeviceClock {
     /// Wait for this process's turn to store what it knows, so that an older server time never
     /// overwrites a newer one. Return `None` when the turn does not come: a server time may then be
     /// missing from the file until its process stores it again.
-    fn turn(&self) -> Option<File> {
+    #[cfg_attr(debug_assertions, track_caller)]
+    fn turn(&self) -> Option<(File, Held)> {
+        let held = Held::waited_for(CLOCK_TURN);
         let file = lock_file(&self.turn).ok()?;
         for _ in 0..TURN_TRIES_MAX {
             if file.try_lock().is_ok() {
-                return Some(file);
+                return Some((file, held));
             }
             thread::sleep(NAP);
         }

@@ -18,7 +18,7 @@ use crate::clock::{Clock, Moment, SlotClock, Stamp};
 use crate::error::{Error, Result};
 use crate::license::{Grant, ServerNotice, Validity};
 use crate::log::{Level, say};
-use crate::os::locks::{Mutex, RwLock};
+use crate::os::locks::{ENTRIES, Mutex, RENEWING, RwLock, SPENT};
 use crate::seats::{Holder, Seat, SeatError, SeatPool, pool_name};
 use crate::status::Status;
 use crate::usage::{
@@ -32,12 +32,12 @@ use crate::usage::{
 pub struct Licensed {
     grant: RwLock<Arc<Grant>>,
     /// The lock that is held while the grant is changed.
-    renewing: Mutex<()>,
+    renewing: Mutex<(), RENEWING>,
     /// The seat pool, if the charge way has seats.
     pool: Option<SeatPool>,
     counter: Counter,
     /// The entries for counts without a reader.
-    entries: Mutex<SlotEntries>,
+    entries: Mutex<SlotEntries, ENTRIES>,
     clock: &'static dyn Clock,
     slots: SlotClock,
     /// The reason why the server allows no work under the grant, if it does not.
@@ -66,7 +66,7 @@ struct Allowance {
     /// The file of the spent allowances. A count holds the read lock from spending to counting. So
     /// a change of this file together with the UUID cannot separate them: no count is spent under
     /// one UUID and counted under another.
-    spent: RwLock<Arc<SpentAllowance>>,
+    spent: RwLock<Arc<SpentAllowance>, SPENT>,
     seats_folder: PathBuf,
     usage_folder: PathBuf,
     clock: &'static dyn Clock,
@@ -578,7 +578,7 @@ impl Allowance {
         clock: &'static dyn Clock,
     ) -> Result<Self> {
         Ok(Self {
-            spent: RwLock::new(Arc::new(open_spent(grant, seats_folder, usage_folder, clock)?)),
+            spent: RwLock::ranked(Arc::new(open_spent(grant, seats_folder, usage_folder, clock)?)),
             seats_folder: seats_folder.to_owned(),
             usage_folder: usage_folder.to_owned(),
             clock,

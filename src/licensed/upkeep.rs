@@ -26,14 +26,14 @@ use crate::files::Standing;
 use crate::license::Grant;
 use crate::log::{Level, say};
 use crate::os::Undisturbed;
-use crate::os::locks::Mutex;
+use crate::os::locks::{CHECKING, Mutex};
 use crate::usage::{Carried, CheckedFiles, Durable};
 
 /// The state and the results of the file checks.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
     /// The lock that is held during a check.
-    checking: Mutex<()>,
+    checking: Mutex<(), CHECKING>,
     /// Whether a thread checks once a second.
     is_watched: AtomicBool,
     /// Whether there is trouble: a count then need not lock to learn that there is none.

@@ -31,7 +31,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::{Error, Result, remedy_for_limit};
 use crate::files::{log_file, log_file_again};
-use crate::os::locks::{Condvar, Mutex, RwLock, holds_none};
+use crate::os::locks::{Condvar, INNERMOST, LOG_FILES, Mutex, RwLock, holds_none};
 use crate::os::{
     PerProcess, Published, Undisturbed, owner_of, thread_number, with_signals_blocked,
 };
@@ -71,7 +71,7 @@ pub type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
 struct Log {
     sink: Published<Option<Sink>>,
     file: Published<PathBuf>,
-    lines: Mutex<Lines>,
+    lines: Mutex<Lines, INNERMOST>,
     /// The signal that a line was delivered, or that the delivering thread ends.
     changed: Condvar,
     /// The lock that is read while a line is delivered and written while the sink is changed. It
@@ -79,7 +79,7 @@ struct Log {
     /// Programs seldom change theirs.
     sinks: RwLock<Vec<&'static Option<Sink>>>,
     /// All files that were ever named, for the same reason.
-    files: Mutex<Vec<&'static PathBuf>>,
+    files: Mutex<Vec<&'static PathBuf>, LOG_FILES>,
     /// Whether the file was writable once: its folder is then created again after somebody removes
     /// it.
     was_there: AtomicBool,

@@ -14,13 +14,13 @@
 use std::os::fd::RawFd;
 
 use super::PerProcess;
-use crate::os::locks::Mutex;
+use crate::os::locks::{INNERMOST, Mutex};
 
 const STANDARD: std::ops::Range<RawFd> = 0..3;
 
 /// The number of holders of the places. A forked child begins with none; its first holder empties
 /// what the parent had filled.
-static HOLDERS: PerProcess<Mutex<u32>> = PerProcess::new();
+static HOLDERS: PerProcess<Mutex<u32, INNERMOST>> = PerProcess::new();
 
 /// A hold on the three places: while it lives, no new descriptor of this process is 0, 1 or 2.
 #[derive(Debug)]

@@ -10,82 +10,56 @@
 //! behind each lock is consistent at every step.
 //!
 //! The host is never called under a lock, and no callback of it is awaited there: the host may wait
-//! for a thread that waits for that lock. A build with assertions counts the locks of each thread
-//! ([`holds_none`]).
+//! for a thread that waits for that lock. A build with assertions knows the locks of each thread
+//! ([`holds_none`]), and checks that they are taken in order (`lock_order.rs`).
 
-#[cfg(debug_assertions)]
-use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::sync::{self, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use super::lock_order::*;
 use crate::os::Uncanceled;
 
-/// A lock that one thread at a time can hold.
+/// A lock that one thread at a time can hold, with its rank in the order of locks.
 #[derive(Debug, Default)]
-pub struct Mutex<T>(sync::Mutex<T>);
+pub struct Mutex<T, const RANK: Rank = LEAF>(sync::Mutex<T>);
 
 /// A held lock. The value behind the lock is ours while the guard lives.
 #[derive(Debug)]
 pub struct MutexGuard<'a, T>(Option<sync::MutexGuard<'a, T>>, Held);
 
-#[cfg(debug_assertions)]
-thread_local! {
-    static LOCKS: Cell<u32> = const { Cell::new(0) };
-}
-
-/// The count of one lock of this thread, for as long as it lives, in a build with assertions.
-#[derive(Debug)]
-struct Held(());
-
-impl Held {
-    fn new() -> Self {
-        #[cfg(debug_assertions)]
-        LOCKS.set(LOCKS.get() + 1);
-        Self(())
-    }
-}
-
-#[cfg(debug_assertions)]
-impl Drop for Held {
-    fn drop(&mut self) {
-        LOCKS.set(LOCKS.get() - 1);
-    }
-}
-
-/// Say whether this thread holds no lock of this file. A build without assertions cannot know, and
-/// returns true.
-#[must_use]
-pub fn holds_none() -> bool {
-    #[cfg(debug_assertions)]
-    return LOCKS.get() == 0;
-    #[cfg(not(debug_assertions))]
-    true
-}
-
 const HELD: &str = "a guard is without its lock only while it waits";
 
 impl<T> Mutex<T> {
-    /// Make an unlocked mutex around `value`.
+    /// Make an unlocked mutex around `value`, under which no other lock is taken.
     pub const fn new(value: T) -> Self {
+        Self::ranked(value)
+    }
+}
+
+impl<T, const RANK: Rank> Mutex<T, RANK> {
+    /// Make an unlocked mutex of this rank around `value`.
+    pub const fn ranked(value: T) -> Self {
         Self(sync::Mutex::new(value))
     }
 
     /// Wait for the lock and take it.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)), Held::new())
+        let held = Held::waited_for(RANK);
+        MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)), held)
     }
 
     /// Take the lock if nobody else holds it.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        match self.0.try_lock() {
-            Ok(guard) => Some(MutexGuard(Some(guard), Held::new())),
-            Err(TryLockError::Poisoned(poison)) => {
-                Some(MutexGuard(Some(poison.into_inner()), Held::new()))
-            }
-            Err(TryLockError::WouldBlock) => None,
-        }
+        let guard = match self.0.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poison)) => poison.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(MutexGuard(Some(guard), Held::tried(RANK)))
     }
 
     /// Return the value; the exclusive reference shows that nobody holds the lock.
@@ -162,20 +136,29 @@ impl Condvar {
     }
 }
 
-/// A lock that many readers or one writer can hold.
+/// A lock that many readers or one writer can hold, with its rank in the order of locks.
 #[derive(Debug, Default)]
-pub struct RwLock<T>(sync::RwLock<T>);
+pub struct RwLock<T, const RANK: Rank = LEAF>(sync::RwLock<T>);
 
 impl<T> RwLock<T> {
-    /// Make an unlocked lock around `value`.
+    /// Make an unlocked lock around `value`, under which no other lock is taken.
     pub const fn new(value: T) -> Self {
+        Self::ranked(value)
+    }
+}
+
+impl<T, const RANK: Rank> RwLock<T, RANK> {
+    /// Make an unlocked lock of this rank around `value`.
+    pub const fn ranked(value: T) -> Self {
         Self(sync::RwLock::new(value))
     }
 
-    /// Wait for the lock and take it for reading. A thread that already reads must not call this
-    /// where others wait to write.
+    /// Wait for the lock and take it for reading. A thread that already reads must not call this,
+    /// because others may wait to write.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn read(&self) -> ReadGuard<'_, T> {
-        RwGuard(self.0.read().unwrap_or_else(PoisonError::into_inner), Held::new())
+        let held = Held::waited_for(RANK);
+        RwGuard(self.0.read().unwrap_or_else(PoisonError::into_inner), held)
     }
 
     /// Take the lock as [`Self::read`] does, where the host is called under the lock. The lock does
@@ -185,19 +168,22 @@ impl<T> RwLock<T> {
     }
 
     /// Wait for the lock and take it for writing.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn write(&self) -> WriteGuard<'_, T> {
-        RwGuard(self.0.write().unwrap_or_else(PoisonError::into_inner), Held::new())
+        let held = Held::waited_for(RANK);
+        RwGuard(self.0.write().unwrap_or_else(PoisonError::into_inner), held)
     }
 
     /// Take the lock for writing if all readers leave within `bound`. A thread that reads again
     /// meanwhile does not wait for this.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_write_for(&self, bound: Duration) -> Option<WriteGuard<'_, T>> {
-        let end = Instant::now() + bound;
+        let (end, held) = (Instant::now() + bound, Held::waited_for(RANK));
         loop {
             match self.0.try_write() {
-                Ok(guard) => return Some(RwGuard(guard, Held::new())),
+                Ok(guard) => return Some(RwGuard(guard, held)),
                 Err(TryLockError::Poisoned(poison)) => {
-                    return Some(RwGuard(poison.into_inner(), Held::new()));
+                    return Some(RwGuard(poison.into_inner(), held));
                 }
                 Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOOK_EVERY),
                 Err(TryLockError::WouldBlock) => return None,
@@ -233,7 +219,70 @@ impl<G: DerefMut> DerefMut for RwGuard<G> {
 /// A lock for one thread at a time, where two at once are a mistake. Taking it is one locked
 /// operation and releasing it none, where [`Mutex`] needs one for each. A thread that finds it
 /// taken sleeps briefly and tries again.
+#[cfg(not(debug_assertions))]
 pub type BriefMutex<T> = spin::mutex::SpinMutex<T, Nap>;
+#[cfg(debug_assertions)]
+pub use brief::BriefMutex;
+
+/// The same lock for builds with assertions, which check the order of locks.
+#[cfg(debug_assertions)]
+mod brief {
+    use std::ops::{Deref, DerefMut};
+
+    use super::{Held, Nap, USE_OF};
+
+    /// A lock for one thread at a time, where two at once are a mistake.
+    #[derive(Debug)]
+    pub struct BriefMutex<T>(spin::mutex::SpinMutex<T, Nap>);
+
+    /// A held lock.
+    #[derive(Debug)]
+    pub struct BriefGuard<'a, T>(spin::mutex::SpinMutexGuard<'a, T, Nap>, Held);
+
+    impl<T> BriefMutex<T> {
+        /// Make an unlocked mutex around `value`.
+        pub const fn new(value: T) -> Self {
+            Self(spin::mutex::SpinMutex::new(value))
+        }
+
+        /// Wait for the lock and take it.
+        #[track_caller]
+        pub fn lock(&self) -> BriefGuard<'_, T> {
+            let held = Held::waited_for(USE_OF);
+            BriefGuard(self.0.lock(), held)
+        }
+
+        /// Take the lock if nobody else holds it.
+        #[track_caller]
+        pub fn try_lock(&self) -> Option<BriefGuard<'_, T>> {
+            self.0.try_lock().map(|guard| BriefGuard(guard, Held::tried(USE_OF)))
+        }
+
+        /// Return the value; the exclusive reference shows that nobody holds the lock.
+        pub fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut()
+        }
+
+        /// Return the value and end the lock.
+        pub fn into_inner(self) -> T {
+            self.0.into_inner()
+        }
+    }
+
+    impl<T> Deref for BriefGuard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    impl<T> DerefMut for BriefGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.0
+        }
+    }
+}
 
 /// The pause of a thread that finds a [`BriefMutex`] taken. The thread sleeps: if it only yielded,
 /// and had a higher real-time priority, it could keep the holder from the processor for ever.
@@ -257,15 +306,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 mod tests {
     use super::*;
 
+    /// Return two locks that may be taken one after the other.
+    fn locks() -> (Mutex<i32, CONTACT>, RwLock<i32, SPENT>) {
+        (Mutex::ranked(1), RwLock::ranked(1))
+    }
+
     #[test]
     fn what_a_fault_has_left_locked_is_open() {
-        let (mutex, lock) = (Mutex::new(1), RwLock::new(1));
+        let (mutex, lock) = locks();
         let fault = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let (_held, _written) = (mutex.lock(), lock.write());
             std::panic::resume_unwind(Box::new("a fault"))
         }));
         assert!(fault.is_err());
-        *mutex.lock() += *lock.read();
+        *mutex.lock() += 1;
+        assert_eq!(*lock.read(), 1);
         assert!(lock.try_write_for(Duration::ZERO).is_some());
         assert_eq!(mutex.into_inner(), 2);
     }
@@ -273,7 +328,7 @@ mod tests {
     #[cfg(debug_assertions)]
     #[test]
     fn a_thread_that_holds_a_lock_is_known() {
-        let (mutex, lock) = (Mutex::new(1), RwLock::new(1));
+        let (mutex, lock) = locks();
         assert!(holds_none());
         let held = (mutex.lock(), lock.read());
         assert!(mutex.try_lock().is_none() && !holds_none());
@@ -328,9 +383,7 @@ mod tests {
         let _first = lock.read();
         std::thread::scope(|scope| {
             scope.spawn(|| assert!(lock.try_write_for(Duration::from_millis(20)).is_none()));
-            for _ in 0..100 {
-                let _again = lock.read();
-            }
+            scope.spawn(|| (0..100).for_each(|_| drop(lock.read())));
         });
     }
 }

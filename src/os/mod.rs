@@ -9,6 +9,7 @@ mod filesystem;
 mod fork;
 pub mod forks;
 mod lock;
+mod lock_order;
 pub mod locks;
 mod mapped;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -24,7 +24,7 @@ use super::filesystem::file_system_type;
 use super::mapped::Mapping;
 use super::range_lock::{is_range_locked, try_lock_byte};
 use super::{PerProcess, random_bytes};
-use crate::os::locks::Mutex;
+use crate::os::locks::{INNERMOST, Mutex};
 
 /// The size of a page that keeps a lock, in bytes; only the mapping matters.
 pub(super) const PAGE_BYTES: usize = 4096;
@@ -45,7 +45,7 @@ type FileSystem = (u64, u32);
 
 /// The results of the tests. A forked child tests anew, so that it need not wait for a lock of its
 /// parent.
-static KNOWN: PerProcess<Mutex<Vec<(FileSystem, bool)>>> = PerProcess::new();
+static KNOWN: PerProcess<Mutex<Vec<(FileSystem, bool)>, INNERMOST>> = PerProcess::new();
 
 /// Say whether the file system of `file` keeps a lock with a mapped page alone. Test each file
 /// system once; return false where the test is not possible. `reopen` returns another open

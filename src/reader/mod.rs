@@ -17,9 +17,9 @@ use seatmeter_protocol::error_code::ErrorCode;
 use crate::error::{Error, Result};
 use crate::licensed::Licensed;
 use crate::os::Uncanceled;
-#[cfg(feature = "decode")]
-use crate::os::locks::Mutex;
 use crate::os::locks::{BriefMutex, NAP};
+#[cfg(feature = "decode")]
+use crate::os::locks::{DECODING, FRAMES, Mutex};
 use crate::runtime::{Runtime, runtime};
 use crate::seats::Seat;
 use crate::usage::Barcode;
@@ -44,9 +44,9 @@ pub struct Reader {
     /// Whether the instance pool of the DBR API counts this reader.
     is_instance: bool,
     #[cfg(feature = "decode")]
-    decoding: Mutex<Option<Box<Decoding>>>,
+    decoding: Mutex<Option<Box<Decoding>>, DECODING>,
     #[cfg(feature = "decode")]
-    frames: Mutex<Option<Box<Frames>>>,
+    frames: Mutex<Option<Box<Frames>>, FRAMES>,
 }
 
 /// What a reader holds, and the counter of its work under that license. The first count makes the
@@ -155,9 +155,9 @@ impl Reader {
             forget: ForgetTime::default(),
             is_instance: false,
             #[cfg(feature = "decode")]
-            decoding: Mutex::new(None),
+            decoding: Mutex::ranked(None),
             #[cfg(feature = "decode")]
-            frames: Mutex::new(None),
+            frames: Mutex::ranked(None),
         }
     }
 

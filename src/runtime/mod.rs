@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::licensed::Licensed;
 use crate::log::panic_hook;
 use crate::log::{self, Level, say};
-use crate::os::locks::Mutex;
+use crate::os::locks::{Mutex, RESUMING, SESSIONS};
 use crate::os::{PerProcess, Published, Undisturbed, has_room_for, is_root};
 use crate::parameters::{Parameters, RawParameters, Settings};
 use crate::runtime::background_thread::BackgroundThread;
@@ -57,7 +57,7 @@ pub struct Runtime {
     /// server answers.
     waiting: Published<Session>,
     /// Every session of this process; this is also the lock under which sessions are created.
-    sessions: Mutex<Vec<&'static Session>>,
+    sessions: Mutex<Vec<&'static Session>, SESSIONS>,
     /// The reason why there is no session, after initialization has failed.
     failure: Mutex<Option<Failure>>,
     /// The reason why the log that the environment names cannot be written.
@@ -75,7 +75,7 @@ pub struct Runtime {
     /// down.
     resumed: AtomicBool,
     /// The lock for resuming: one thread resumes, and the others wait for the result.
-    resuming: Mutex<()>,
+    resuming: Mutex<(), RESUMING>,
 }
 
 /// A failed initialization.

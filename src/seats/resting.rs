@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 use seatmeter_protocol::seat_layout::FILE_BYTES;
 
 use super::fork_local_page::{Local, PAGE_BYTES};
-use crate::os::locks::Mutex;
+use crate::os::locks::{INNERMOST, Mutex};
 use crate::os::{PerProcess, wiped_pages};
 
 /// The number of later memories in the queue after which the oldest is used again.
@@ -37,7 +37,7 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 /// The queue of this process; a forked child begins with an empty one.
-static LEFT: PerProcess<Mutex<VecDeque<Memory>>> = PerProcess::new();
+static LEFT: PerProcess<Mutex<VecDeque<Memory>, INNERMOST>> = PerProcess::new();
 
 /// Add the memory of a view that no pool has any more to the queue.
 pub(super) fn retire(memory: Memory) {

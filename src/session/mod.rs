@@ -34,7 +34,7 @@ use crate::license::{Basis, Credentials, Grant, GrantStore, ServerNotice, Users,
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::Published;
-use crate::os::locks::Mutex;
+use crate::os::locks::{BASIS, CONTACT, DEVICE, Mutex, USERS};
 use crate::parameters::Parameters;
 use crate::seats::pool_name;
 use crate::state::StateDirectory;
@@ -60,7 +60,7 @@ pub struct Dependencies {
 pub struct Session {
     name: String,
     state: StateDirectory,
-    device: Mutex<Device>,
+    device: Mutex<Device, DEVICE>,
     store: GrantStore,
     dependencies: Dependencies,
     /// The credentials that its program presents for a license.
@@ -70,7 +70,7 @@ pub struct Session {
     all_parameters: Mutex<Vec<&'static Parameters>>,
     licensed: Published<Licensed>,
     /// The license that was granted for the credentials; it decides when the next renewal is due.
-    basis: Mutex<Option<Basis>>,
+    basis: Mutex<Option<Basis>, BASIS>,
     /// The reason why the server does not accept the credentials any more.
     refused: Mutex<Option<Error>>,
     /// Whether it was closed and not initialized since: no program works under it.
@@ -82,11 +82,11 @@ pub struct Session {
     /// The epoch that the server has named with its last grant or refusal, until a report has used
     /// it.
     heard_epoch: Mutex<String>,
-    contact: Mutex<Contact>,
+    contact: Mutex<Contact, CONTACT>,
     /// The time of the last check, in Unix seconds: it shows when the time leaps.
     latest_at: AtomicU64,
     /// The membership of this process among those that work under the item.
-    users: Mutex<Option<Users>>,
+    users: Mutex<Option<Users>, USERS>,
     /// Licenses that are not in use any more, and whose segments some reader still has.
     left: Mutex<Vec<&'static Licensed>>,
     /// The counts of this device that this process knows to be on the disk.
@@ -126,7 +126,7 @@ impl Session {
         let session = Self {
             name,
             state,
-            device: Mutex::new(device),
+            device: Mutex::ranked(device),
             store,
             dependencies,
             credentials: Credentials::of(&parameters),

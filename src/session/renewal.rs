@@ -16,10 +16,17 @@ use crate::license::{Accepted, GrantStore};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::FileLock;
+use crate::os::locks::{DEVICE_TURN, GRANT_TURN, Held, Rank};
 use crate::sync::{LicenseRequest, authorize};
 
 /// The interval at which a process checks whether it is its turn.
 const TURN_POLL: Duration = Duration::from_millis(10);
+
+/// The turn of this process among those of the device: a locked file.
+pub(super) struct Turn {
+    _lock: FileLock,
+    _held: Held,
+}
 
 /// The result of a request for a grant.
 pub(super) struct RequestOutcome {
@@ -36,7 +43,7 @@ impl Session {
         deadline: Deadline,
         is_done: impl Fn() -> Result<bool>,
     ) -> Result<()> {
-        let _turn = self.turn(&self.store.turn(), deadline);
+        let _turn = self.turn(&self.store.turn(), GRANT_TURN, deadline);
         self.reload_device();
         if is_done()? {
             return Ok(());
@@ -154,7 +161,7 @@ impl Session {
     /// follow.
     pub(super) fn take_fresh_uuid(&self, deadline: Deadline) -> Result<()> {
         let copied = self.device().uuid;
-        let _turn = self.turn(&self.state.device_turn(), deadline)?;
+        let _turn = self.turn(&self.state.device_turn(), DEVICE_TURN, deadline)?;
         let device = self.reload_device();
         if device.uuid != copied {
             return Ok(());
@@ -177,7 +184,9 @@ impl Session {
     ///
     /// # Errors
     /// Fails if the file cannot be locked.
-    pub(super) fn turn(&self, path: &Path, deadline: Deadline) -> Result<Option<FileLock>> {
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(super) fn turn(&self, path: &Path, rank: Rank, deadline: Deadline) -> Result<Option<Turn>> {
+        let held = Held::waited_for(rank);
         let failed = |e: &std::io::Error| Error::state(path, "lock", e);
         let half = Deadline::after(
             self.dependencies.clock,
@@ -186,7 +195,7 @@ impl Session {
         loop {
             let file = lock_file(path).map_err(|e| failed(&e))?;
             if let Some(lock) = FileLock::try_lock(file).map_err(|e| failed(&e))? {
-                return Ok(Some(lock));
+                return Ok(Some(Turn { _lock: lock, _held: held }));
             }
             // A canceled process fails at its next request.
             if half.remaining(self.dependencies.clock).is_zero()

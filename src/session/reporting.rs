@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::license::GrantStore;
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
+use crate::os::locks::REPORT_TURN;
 use crate::sync::{Reported, Reporting, epoch_file, report, report_end};
 
 impl Session {
@@ -38,7 +39,7 @@ impl Session {
         // anything is sent.
         self.make_all_durable(deadline);
         let Some(key) = self.server_key() else { return Ok(Reported::default()) };
-        let _turn = self.turn(&self.report_turn(&key), deadline)?;
+        let turn = self.turn(&self.report_turn(&key), REPORT_TURN, deadline)?;
         let servers = self.servers(parameters, Some(key.clone()));
         let epoch = self.heard_epoch.lock().clone();
         let mut all = Reported::default();
@@ -81,6 +82,8 @@ impl Session {
         outcome?;
         self.note_contact(servers.answered.into_inner());
         self.heard_epoch.lock().clear();
+        // A process that waits for another server's turn keeps no process waiting for this one's.
+        drop(turn);
         if let Some((folder, others)) = elsewhere {
             // The server of this round may know them by a former key.
             let epoch = if all.again {
@@ -114,7 +117,7 @@ impl Session {
             self.dependencies.clock,
             deadline.remaining(self.dependencies.clock) / 2,
         );
-        let Ok(_turn) = self.turn(&self.report_turn(key), deadline) else {
+        let Ok(_turn) = self.turn(&self.report_turn(key), REPORT_TURN, deadline) else {
             return Ok(Reported::default());
         };
         let reported = report(&Reporting {

@@ -9,7 +9,7 @@ use seatmeter_protocol::signature::{AnswerFacts, SigningKey};
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
 use crate::license::test_support::NOW;
-use crate::os::locks::Mutex;
+use crate::os::locks::{Mutex, as_another_thread};
 
 /// A file that no process can open for writing: a running program.
 pub(crate) struct RunningFile(std::process::Child);
@@ -191,7 +191,7 @@ impl Transport for Scripted {
         if let Step::Meanwhile(happen) = step {
             // The answer to this request was decided before.
             let own = next();
-            happen();
+            as_another_thread(happen);
             step = own;
         }
         match step {
@@ -213,7 +213,7 @@ impl Transport for Scripted {
             }
             Step::RecordAllBut(number) => Ok(self.record(request, &body, Some(number))),
             Step::During(happen) => {
-                happen();
+                as_another_thread(happen);
                 Ok(self.record(request, &body, None))
             }
             Step::Reply(reply) => {

@@ -57,7 +57,7 @@ use crate::fault_injection::disk::{self, Use};
 use crate::files::{
     Identity, Standing, file_made_if_missing, new_file, set_aside_same, sync_folder,
 };
-use crate::os::locks::Mutex;
+use crate::os::locks::{CHANGING, Mutex};
 use crate::os::{MappedFile, Uncanceled, boot_id, draft_of, rename_to_new};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");
@@ -98,7 +98,7 @@ pub struct SpentAllowance {
     /// The digest of the boot.
     boot: u64,
     /// The lock that this process holds while it changes `kept` or the grant's numbers.
-    changing: Mutex<()>,
+    changing: Mutex<(), CHANGING>,
 }
 
 impl SpentAllowance {

@@ -21,7 +21,7 @@ use super::durable::Durable;
 use super::segment::{Attribution, Carried, Segment};
 use crate::error::{Error, Result};
 use crate::fault_injection::kill_points::kill_point;
-use crate::os::locks::{Mutex, RwLock};
+use crate::os::locks::{LANE, Mutex, RwLock};
 use crate::os::{FoundWord, Undisturbed};
 
 /// A piece of work: its kind, its symbology or module, and its amount.
@@ -57,7 +57,7 @@ const LANES: usize = 4;
 
 /// A lane, which some users of the counter share. The counter and each of these users hold a
 /// reference to it.
-type Lane = Mutex<Current>;
+type Lane = Mutex<Current, LANE>;
 
 /// The segments into which a lane counts at the moment.
 #[derive(Debug, Default)]
@@ -182,10 +182,10 @@ impl Counter {
                 continue;
             }
             let attribution = self.attribution.read().clone();
+            // The lock is released before the disk is used: a count may wait for the lock.
+            let slot = lane.lock().entries.slot;
             // If this fails, the count that needs the segment creates it, or returns the error.
-            let Ok(next) =
-                Segment::create(&self.folder, &attribution, slot_start(lane.lock().entries.slot))
-            else {
+            let Ok(next) = Segment::create(&self.folder, &attribution, slot_start(slot)) else {
                 return;
             };
             let next = Arc::new(next);
@@ -340,6 +340,7 @@ fn too_much(n: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault_injection::disk::{Disk, Hang, play};
     use crate::usage::{Total, attribution};
     use std::collections::HashMap;
     use std::path::Path;
@@ -528,6 +529,29 @@ mod tests {
         counter.close();
         let let_go = segments(folder.path()).iter().filter(|segment| segment.is_held()).count();
         assert_eq!(let_go, 1, "the second is there as long as somebody is at it");
+    }
+
+    #[test]
+    fn who_prepares_a_segment_on_a_disk_that_hangs_keeps_no_count_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let mut mine = SlotEntries::default();
+        for slot in 0..2_000 {
+            counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
+        }
+        let hang: &'static Hang = Box::leak(Box::default());
+        let are_free = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                play(Disk::Hangs(hang));
+                counter.prepare();
+            });
+            hang.await_one();
+            let are_free = counter.lanes.iter().all(|lane| lane.try_lock().is_some());
+            hang.let_go();
+            are_free
+        });
+        assert!(are_free, "a count in a new slot needs its lane");
+        assert_eq!(segments(folder.path()).len(), 2);
     }
 
     #[test]

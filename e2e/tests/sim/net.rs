@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use seatmeter::error::Stage;
+use seatmeter::os::locks::as_another_thread;
 use seatmeter::sync::{RawAnswer, RawRequest, Transport, Unreachable};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
@@ -365,12 +366,12 @@ impl Transport for Wire {
         };
         let answer = match stop {
             Some(Stop { stopped: Stopped::Asking, meanwhile }) => {
-                meanwhile();
+                as_another_thread(meanwhile);
                 net.lock().carry(letter)
             }
             Some(Stop { meanwhile, .. }) => {
                 let answer = net.lock().carry(letter);
-                meanwhile();
+                as_another_thread(meanwhile);
                 answer
             }
             None => net.lock().carry(letter),

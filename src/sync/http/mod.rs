@@ -287,7 +287,11 @@ impl Transport for HttpTransport {
 /// any more, and no request runs without them.
 fn on_own_stack<T: Send>(body: impl FnOnce() -> T + Send) -> io::Result<T> {
     let body = Mutex::new(Some(body));
-    let run = || body.lock().take().map(|body| body());
+    let run = || {
+        // The lock is released before the request begins.
+        let body = body.lock().take();
+        body.map(|body| body())
+    };
     let builder =
         std::thread::Builder::new().name("seatmeter-ask".into()).stack_size(REQUEST_STACK_BYTES);
     let fault = || io::Error::other("a bug of the library ended the request");

@@ -174,7 +174,7 @@ impl Segment {
 
     /// Give an unfinished file its name.
     fn take_name(&self, unfinished: &Path, path: &Path) -> io::Result<()> {
-        let named = clear_the_way(path, &self.filed.lock().header)
+        let named = clear_the_way(path, &self.header())
             .and_then(|()| disk::allows(Use::Rename))
             .and_then(|()| fs::rename(unfinished, path));
         if named.is_err() {
