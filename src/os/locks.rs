@@ -27,7 +27,10 @@ pub struct Mutex<T, const RANK: Rank = LEAF>(sync::Mutex<T>);
 
 /// A held lock. The value behind the lock is ours while the guard lives.
 #[derive(Debug)]
-pub struct MutexGuard<'a, T>(Option<sync::MutexGuard<'a, T>>, Held);
+pub struct MutexGuard<'a, T>(
+    Option<sync::MutexGuard<'a, T>>,
+    #[expect(dead_code, reason = "it notes that the lock is held")] Held,
+);
 
 const HELD: &str = "a guard is without its lock only while it waits";
 
@@ -194,7 +197,7 @@ impl<T, const RANK: Rank> RwLock<T, RANK> {
 
 /// A held read-write lock. The value can be read, or written, while the guard lives.
 #[derive(Debug)]
-pub struct RwGuard<G>(G, Held);
+pub struct RwGuard<G>(G, #[expect(dead_code, reason = "it notes that the lock is held")] Held);
 
 /// The guard of a reader: nobody writes while it lives.
 pub type ReadGuard<'a, T> = RwGuard<sync::RwLockReadGuard<'a, T>>;
@@ -237,7 +240,10 @@ mod brief {
 
     /// A held lock.
     #[derive(Debug)]
-    pub struct BriefGuard<'a, T>(spin::mutex::SpinMutexGuard<'a, T, Nap>, Held);
+    pub struct BriefGuard<'a, T>(
+        spin::mutex::SpinMutexGuard<'a, T, Nap>,
+        #[expect(dead_code, reason = "it notes that the lock is held")] Held,
+    );
 
     impl<T> BriefMutex<T> {
         /// Make an unlocked mutex around `value`.
