@@ -97,9 +97,9 @@ impl Home {
                 self.create(&directory, settle)?;
                 continue;
             };
-            match check(&file).map_err(io("read", &self.path))? {
-                Ok(()) => return Ok(file),
-                Err(unfit) => settle |= self.set_aside(&file, unfit, repairs)?,
+            match unfitness(&file).map_err(io("read", &self.path))? {
+                None => return Ok(file),
+                Some(unfit) => settle |= self.set_aside(&file, unfit, repairs)?,
             }
         }
         Err(SeatError::Scribbled { path: self.path.clone() })
@@ -243,8 +243,9 @@ pub(super) fn newest_grant(directory: &Path, name: &str) -> u32 {
     read().unwrap_or(0)
 }
 
-/// Check whether the file is fit to be the pool. Its counts are checked after it is mapped.
-fn check(file: &File) -> io::Result<Result<(), Unfit>> {
+/// Return why the file is unfit to be the pool, or `None` if it is fit. Its counts are checked after
+/// it is mapped.
+fn unfitness(file: &File) -> io::Result<Option<Unfit>> {
     let mut start = [0; 64];
     let mut got = 0;
     while got < start.len() {
@@ -253,7 +254,7 @@ fn check(file: &File) -> io::Result<Result<(), Unfit>> {
             more => got += more,
         }
     }
-    Ok(seat_layout::check(&start[..got], file.metadata()?.len()))
+    Ok(seat_layout::check(&start[..got], file.metadata()?.len()).err())
 }
 
 /// Return the machine's monotonic clock, which all processes of the device read alike, or `None` if

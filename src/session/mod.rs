@@ -401,8 +401,6 @@ impl Session {
             clock: self.dependencies.clock,
             urls: &parameters.servers,
             known_key,
-            answered: Mutex::default(),
-            epoch: Mutex::default(),
         }
     }
 

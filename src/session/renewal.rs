@@ -17,7 +17,7 @@ use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::FileLock;
 use crate::os::locks::{DEVICE_TURN, GRANT_TURN, Held, Rank};
-use crate::sync::{LicenseRequest, authorize};
+use crate::sync::{Answered, LicenseRequest, authorize};
 
 /// The interval at which a process checks whether it is its turn.
 const TURN_POLL: Duration = Duration::from_millis(10);
@@ -87,10 +87,9 @@ impl Session {
             shown: self.store.held(),
             needed,
         };
-        let outcome =
+        let Answered { value: outcome, server, epoch } =
             authorize(&servers, parameters, &license_request, known_key.as_ref(), deadline);
-        self.note_contact(servers.answered.into_inner());
-        let epoch = servers.epoch.into_inner();
+        self.note_contact(server);
         if !epoch.is_empty() {
             *self.heard_epoch.lock() = epoch;
         }

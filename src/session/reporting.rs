@@ -1,7 +1,5 @@
 //! Reports for all programs of the device that count under grants of one server.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::fs::DirEntry;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -46,26 +44,24 @@ impl Session {
         let mut outcome = Ok(());
         let mut elsewhere = None;
         for (folder, store) in self.usage_folders()? {
-            let is_ours = self.is_ours(&store, &key);
-            let others = RefCell::new(BTreeSet::new());
             let reported = report(&Reporting {
                 servers: &servers,
                 folder: &folder,
                 key: &key,
                 epoch: &epoch,
-                held: &|| store.held(),
-                heard: &|standing| self.note_standing(standing, &key),
+                store: Some(&store),
                 durable: &self.durable,
-                notes: &|path, what| self.note_segment(path, what),
-                is_ours,
-                other: &|other| _ = others.borrow_mut().insert(other.clone()),
+                is_ours: self.is_ours(&store, &key),
                 deadline,
             });
-            match reported {
+            // What the server has said before an error holds, too.
+            reported.standings.iter().for_each(|standing| self.note_standing(standing, &key));
+            self.note_segments(&reported.notes);
+            match reported.into_result() {
                 Ok(reported) => {
-                    all += reported;
+                    all.add(&reported);
                     if store.name() == self.name {
-                        elsewhere = Some((folder, others.into_inner()));
+                        elsewhere = Some((folder, reported.other_servers));
                     }
                 }
                 Err(error) => {
@@ -80,7 +76,7 @@ impl Session {
         }
         self.hear();
         outcome?;
-        self.note_contact(servers.answered.into_inner());
+        self.note_contact(all.server.clone());
         self.heard_epoch.lock().clear();
         // A process that waits for another server's turn keeps no process waiting for this one's.
         drop(turn);
@@ -92,7 +88,7 @@ impl Session {
                 String::new()
             };
             for other in others {
-                all += self.report_to_another(&folder, &other, &epoch, deadline)?;
+                all.add(&self.report_to_another(&folder, &other, &epoch, deadline)?);
             }
         }
         if all.totals > 0 {
@@ -125,15 +121,13 @@ impl Session {
             folder,
             key,
             epoch,
-            held: &|| None,
-            heard: &|_| {},
+            store: None,
             durable: &self.durable,
-            notes: &|path, what| self.note_segment(path, what),
             is_ours: false,
-            other: &|_| {},
             deadline,
         });
-        match reported {
+        self.note_segments(&reported.notes);
+        match reported.into_result() {
             Err(error) if error.code == ErrorCode::LICENSE_BUFFER_FAILED => Err(error),
             reported => Ok(reported.unwrap_or_default()),
         }

@@ -9,7 +9,6 @@
 //! | the seat pool | once a second, by its guardian | `seats/attachment.rs` |
 //! | the clock, folders, everything else | when it is written | created again |
 
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::Session;
@@ -18,6 +17,7 @@ use crate::device::Device;
 use crate::license::Users;
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
+use crate::sync::SegmentNote;
 
 /// The most different lines about segments that one session logs. It may run for years.
 const SAID_MAX: usize = 1_000;
@@ -114,13 +114,15 @@ impl Session {
         }
     }
 
-    /// Log what happened to a segment, once for each file and reason.
-    pub(super) fn note_segment(&self, path: &Path, what: &str) {
-        let line = format!("{} {what}", path.display());
-        let mut said = self.said.lock();
-        if said.len() < SAID_MAX && said.insert(line.clone()) {
-            drop(said);
-            say(Level::Warning, format_args!("{line}"));
+    /// Log what happened to segments, once for each file and reason.
+    pub(super) fn note_segments(&self, notes: &[SegmentNote]) {
+        for SegmentNote { path, what } in notes {
+            let line = format!("{} {what}", path.display());
+            let mut said = self.said.lock();
+            if said.len() < SAID_MAX && said.insert(line.clone()) {
+                drop(said);
+                say(Level::Warning, format_args!("{line}"));
+            }
         }
     }
 }

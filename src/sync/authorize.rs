@@ -1,6 +1,7 @@
 //! The request for a local license.
 
 use seatmeter_protocol::PROTOCOL_VERSION;
+use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
@@ -9,12 +10,12 @@ use seatmeter_protocol::message::{
 use seatmeter_protocol::signature::{PublicKey, Signed};
 use seatmeter_protocol::version::Version;
 
-use super::exchange::Servers;
+use super::exchange::{Answer, Answered, Content, Servers};
 use crate::built_in;
-use crate::clock::Deadline;
+use crate::clock::{Clock, Deadline};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::license::{self, Accepted, Credentials, GrantStore};
+use crate::license::{self, Accepted, Credentials, Grant, GrantStore};
 use crate::parameters::Parameters;
 
 /// The content of a request for a license.
@@ -34,31 +35,58 @@ pub struct LicenseRequest<'a> {
 /// Request a license, check it, and store it. `known_key` is the key of the server that gave the
 /// last grant, if there was one. Refusals are then believed only from its holder.
 ///
-/// # Errors
-/// Returns the server's refusal, -20200 if no server can be reached, or -20003 if the answer cannot
-/// be trusted.
+/// The value is the server's refusal, -20200 if no server can be reached, or -20003 if the answer
+/// cannot be trusted.
 pub fn authorize(
     servers: &Servers<'_>,
     parameters: &Parameters,
     license_request: &LicenseRequest<'_>,
     known_key: Option<&PublicKey>,
     deadline: Deadline,
-) -> Result<Accepted> {
+) -> Answered<Accepted> {
+    let LicenseRequest { device, store, .. } = license_request;
+    let prepared = store.load(device).and_then(|held| {
+        let is_for_more = held.is_some_and(|held| is_for_more(&held, parameters));
+        Ok((is_for_more, message(parameters, license_request)?))
+    });
+    let (is_for_more, message) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return Answered::not_asked(error),
+    };
+    let clock = servers.clock;
+    servers.ask(AUTHORIZATIONS_PATH, &message, deadline, |answer| {
+        if answer.is_success() {
+            let type_asked = parameters.deployment_type;
+            match accepted(answer, license_request, known_key, type_asked, clock) {
+                Ok((value, epoch)) => Content { value: Ok(value), epoch },
+                Err(error) => Content::without_epoch(Err(error)),
+            }
+        } else {
+            refused(answer, license_request, known_key, is_for_more, clock)
+        }
+    })
+}
+
+/// Return whether a device that has this grant asks for more. If it is refused, it keeps what it
+/// has.
+fn is_for_more(held: &Grant, parameters: &Parameters) -> bool {
+    held.local.seats > 0 && held.local.seats < parameters.seats
+}
+
+/// Return the message to the server.
+fn message(
+    parameters: &Parameters,
+    license_request: &LicenseRequest<'_>,
+) -> Result<AuthorizationRequest> {
     let settings = &parameters.settings;
-    let &LicenseRequest { device, store, credentials, ref shown, needed } = license_request;
-    let held = store.load(device)?;
-    // A device that requests more than it has and is refused keeps what it has.
-    let is_for_more = held
-        .as_ref()
-        .is_some_and(|grant| grant.local.seats > 0 && grant.local.seats < parameters.seats);
-    let request = AuthorizationRequest {
+    Ok(AuthorizationRequest {
         protocol: PROTOCOL_VERSION,
         handshake_code: parameters.handshake_code.clone(),
         organization_id: parameters.organization_id.clone(),
         session_password: parameters.session_password.clone(),
         device: DeviceFacts {
             friendly_name: settings.friendly_name.clone(),
-            ..device_facts(device)
+            ..device_facts(license_request.device)
         },
         deployment_type: parameters.deployment_type,
         charge_way: parameters.charge_way,
@@ -73,51 +101,67 @@ pub fn authorize(
             application_id: settings.application_id.clone(),
             process_name: parameters.program.clone(),
         },
-        held_license: shown.clone(),
+        held_license: license_request.shown.clone(),
         // Programs that share a grant continue with one history.
         scope: parameters.grant_name(),
-        needed,
-    };
-    servers.ask(AUTHORIZATIONS_PATH, &request, deadline, |answer| {
-        if !answer.is_success() {
-            let refusal = answer.refusal(known_key);
-            // Only the server that has granted is believed: any host can refuse.
-            let is_believed = known_key.is_some_and(|key| answer.verify(key).is_ok());
-            if is_believed {
-                answer.tell_time(servers.clock);
-                *servers.epoch.lock() = answer.refusing_epoch();
-            }
-            // A revoked item is revoked for everybody, whatever the request was.
-            let ends_all = !is_for_more || refusal.code == ErrorCode::REVOKED;
-            let ends = is_believed && refusal.code.action() == DeviceAction::EndsGrant && ends_all;
-            // An answer about a license that another process has replaced meanwhile is not about
-            // the new one.
-            let is_overtaken = store.held() != *shown;
-            if !is_overtaken && refusal.code.action() != DeviceAction::EndsForProgram {
-                store.note_refusal(servers.clock.unix_seconds(), &refusal, ends, answer.numbers());
-            }
-            return Err(refusal);
-        }
-        let content: AuthorizationAnswer = answer.read()?;
-        // The file names the server's key; `accept` then proves that the file is the vendor's.
-        let file: LicenseFile =
-            content.license_file.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
-        answer.verify(&file.server_key)?;
-        let local: LocalLicense =
-            content.local_license.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
-        license::serves(&local, &file, parameters.deployment_type)
-            .map_err(|why| answer.untrusted(&why))?;
-        if known_key != Some(&file.server_key) {
-            store.verify(&content, device)?;
-        }
-        // The time is set before the grant is stored: the grant is stamped by this time, and the
-        // disk may refuse it.
-        answer.tell_time(servers.clock);
-        let stamp = servers.clock.stamp();
-        let accepted = store.accept(&content, device, shown.as_ref(), credentials, &stamp)?;
-        *servers.epoch.lock() = content.epoch;
-        Ok(accepted)
+        needed: license_request.needed,
     })
+}
+
+/// Check and store the grant in this answer. Return it with the epoch that the answer names.
+fn accepted(
+    answer: &Answer,
+    license_request: &LicenseRequest<'_>,
+    known_key: Option<&PublicKey>,
+    type_asked: DeploymentType,
+    clock: &dyn Clock,
+) -> Result<(Accepted, String)> {
+    let &LicenseRequest { device, store, credentials, ref shown, .. } = license_request;
+    let content: AuthorizationAnswer = answer.read()?;
+    // The file names the server's key; `accept` then proves that the file is the vendor's.
+    let file: LicenseFile =
+        content.license_file.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
+    answer.verify(&file.server_key)?;
+    let local: LocalLicense =
+        content.local_license.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
+    license::serves(&local, &file, type_asked).map_err(|why| answer.untrusted(&why))?;
+    if known_key != Some(&file.server_key) {
+        store.verify(&content, device)?;
+    }
+    // The time is set before the grant is stored: the grant is stamped by this time, and the disk
+    // may refuse it.
+    answer.tell_time(clock);
+    let stamp = clock.stamp();
+    let accepted = store.accept(&content, device, shown.as_ref(), credentials, &stamp)?;
+    Ok((accepted, content.epoch))
+}
+
+/// Note the refusal in this answer as far as it can be believed, and return it.
+fn refused(
+    answer: &Answer,
+    license_request: &LicenseRequest<'_>,
+    known_key: Option<&PublicKey>,
+    is_for_more: bool,
+    clock: &dyn Clock,
+) -> Content<Accepted> {
+    let LicenseRequest { store, shown, .. } = license_request;
+    let refusal = answer.refusal(known_key);
+    // Only the server that has granted is believed: any host can refuse.
+    let is_believed = known_key.is_some_and(|key| answer.verify(key).is_ok());
+    let epoch = if is_believed { answer.refusing_epoch() } else { String::new() };
+    if is_believed {
+        answer.tell_time(clock);
+    }
+    // A revoked item is revoked for everybody, whatever the request was.
+    let ends_all = !is_for_more || refusal.code == ErrorCode::REVOKED;
+    let ends = is_believed && refusal.code.action() == DeviceAction::EndsGrant && ends_all;
+    // An answer about a license that another process has replaced meanwhile is not about the new
+    // one.
+    let is_overtaken = store.held() != *shown;
+    if !is_overtaken && refusal.code.action() != DeviceAction::EndsForProgram {
+        store.note_refusal(clock.unix_seconds(), &refusal, ends, answer.numbers());
+    }
+    Content { value: Err(refusal), epoch }
 }
 
 /// Return the version of the product, if its vendor has built one in (`SEATMETER_PRODUCT_VERSION`).

@@ -11,7 +11,6 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Result, Stage};
-use crate::os::locks::Mutex;
 
 /// The servers and the resources for requests to them.
 pub struct Servers<'a> {
@@ -23,10 +22,40 @@ pub struct Servers<'a> {
     pub urls: &'a [String],
     /// The server's key that is known already; the server is asked to continue with it.
     pub known_key: Option<PublicKey>,
-    /// The URL of the server that answered last.
-    pub answered: Mutex<String>,
+}
+
+/// The result of a request.
+#[derive(Debug)]
+pub struct Answered<T> {
+    /// What the server that decided has answered, or its refusal, or why no server has decided.
+    pub value: Result<T>,
+    /// The URL of the server that decided; empty if none did.
+    pub server: String,
     /// The epoch that the last grant or believed refusal has named; empty for none.
-    pub epoch: Mutex<String>,
+    pub epoch: String,
+}
+
+/// The content of one answer.
+#[derive(Debug)]
+pub(super) struct Content<T> {
+    /// The value, or the refusal, or why the answer cannot be used.
+    pub(super) value: Result<T>,
+    /// The epoch that the answer names, if the answer can be believed; else empty.
+    pub(super) epoch: String,
+}
+
+impl<T> Content<T> {
+    /// Return a content that names no epoch.
+    pub(super) fn without_epoch(value: Result<T>) -> Self {
+        Self { value, epoch: String::new() }
+    }
+}
+
+impl<T> Answered<T> {
+    /// Return the result of a request that could not be sent.
+    pub(super) fn not_asked(error: Error) -> Self {
+        Self { value: Err(error), server: String::new(), epoch: String::new() }
+    }
 }
 
 /// An answer, with the values that its signature covers.
@@ -42,34 +71,41 @@ pub(super) struct Answer {
 
 impl Servers<'_> {
     /// Send a request to the main server. If it is silent, says that it is not in charge, or cannot
-    /// be trusted, send the request to the next one. `read` interprets an answer. Each server gets
-    /// an equal share of the remaining time.
+    /// be trusted, send the request to the next one. `read` returns the content of an answer. Each
+    /// server gets an equal share of the remaining time.
     pub(super) fn ask<T>(
         &self,
         path: &str,
         request: &impl Serialize,
         deadline: Deadline,
-        mut read: impl FnMut(&Answer) -> Result<T>,
-    ) -> Result<T> {
-        let body = serde_json::to_vec(request).map_err(|e| {
-            Error::new(ErrorCode::UNKNOWN, format!("a request has no JSON form: {e}"))
-        })?;
+        mut read: impl FnMut(&Answer) -> Content<T>,
+    ) -> Answered<T> {
+        let body = match serde_json::to_vec(request) {
+            Ok(body) => body,
+            Err(e) => {
+                let why = format!("a request has no JSON form: {e}");
+                return Answered::not_asked(Error::new(ErrorCode::UNKNOWN, why));
+            }
+        };
         let mut failures: Vec<Error> = Vec::new();
+        let mut epoch = String::new();
         for (i, url) in self.urls.iter().enumerate() {
             let left = u32::try_from(self.urls.len() - i).unwrap_or(1);
             let share = deadline.remaining(self.clock) / left;
-            match self
-                .ask_one(&format!("{url}{path}"), &body, share)
-                .and_then(|answer| read(&answer))
-            {
+            let content = match self.ask_one(&format!("{url}{path}"), &body, share) {
+                Ok(answer) => read(&answer),
+                Err(error) => Content::without_epoch(Err(error)),
+            };
+            // A believed answer names its epoch, even if another server has to decide.
+            if !content.epoch.is_empty() {
+                epoch = content.epoch;
+            }
+            match content.value {
                 Err(e) if e.code.action() == DeviceAction::AsksOther => failures.push(e),
-                decided => {
-                    url.clone_into(&mut self.answered.lock());
-                    return decided;
-                }
+                value => return Answered { value, server: url.clone(), epoch },
             }
         }
-        Err(joined(failures))
+        Answered { value: Err(joined(failures)), server: String::new(), epoch }
     }
 
     fn ask_one(&self, url: &str, body: &[u8], timeout: Duration) -> Result<Answer> {
@@ -251,24 +287,26 @@ mod tests {
         let transport = Scripted::new(key(1), steps);
         let clock = HandClock::at(100);
         let urls = ["http://main".to_owned(), "http://standby".to_owned()];
-        let servers = Servers {
-            transport: &transport,
-            clock: &clock,
-            urls: &urls,
-            known_key: None,
-            answered: Mutex::default(),
-            epoch: Mutex::default(),
-        };
+        let servers =
+            Servers { transport: &transport, clock: &clock, urls: &urls, known_key: None };
         let deadline = Deadline::after(&clock, Duration::from_secs(10));
-        let outcome = servers.ask("/x", &"question", deadline, |answer| {
+        let read = |answer: &Answer| {
             if !answer.is_success() {
                 return Err(answer.refusal(Some(key(1).public())));
             }
             answer.verify(key(1).public())?;
             answer.read()
-        });
+        };
+        let answered =
+            servers.ask("/x", &"question", deadline, |answer| Content::without_epoch(read(answer)));
         let asked = transport.asked.lock().len();
-        (outcome, asked)
+        let is_decided = match &answered.value {
+            Ok(_) => true,
+            Err(error) => error.code.action() != DeviceAction::AsksOther,
+        };
+        let decided = if is_decided { urls[asked - 1].as_str() } else { "" };
+        assert_eq!(answered.server, decided, "{answered:?}");
+        (answered.value, asked)
     }
 
     fn problem(code: ErrorCode) -> String {

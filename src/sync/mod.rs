@@ -8,9 +8,9 @@ mod report;
 mod transport;
 
 pub use authorize::{LicenseRequest, authorize};
-pub use exchange::Servers;
+pub use exchange::{Answered, Servers};
 pub use http::{HttpTransport, LookUp};
-pub use report::{Reported, Reporting, epoch_file, report, report_end};
+pub use report::{Reported, Reporting, SegmentNote, epoch_file, report, report_end};
 pub use transport::{RawAnswer, RawRequest, Transport, Unreachable};
 
 #[cfg(test)]

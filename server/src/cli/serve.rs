@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,10 +148,15 @@ async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> R
     let (stop, stopped) = watch::channel(false);
     let tidying = tokio::spawn(tidy(web.licensing.clone()));
     let serving = tokio::spawn(say_serving(web.licensing.clone()));
-    let mut server = tokio::spawn(http::serve(listener, web, until_set(stopped)));
+    let server = tokio::spawn(http::serve(listener, web, until_set(stopped)));
+    let mut end = pin!(async {
+        server
+            .await
+            .unwrap_or_else(|e| Err(Error::Internal(format!("the server ended unexpectedly: {e}"))))
+    });
     let [terminate, interrupt] = &mut signals;
     tokio::select! {
-        outcome = &mut server => return ended(outcome),
+        outcome = &mut end => return outcome,
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -158,8 +164,8 @@ async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> R
     tidying.abort();
     serving.abort();
     stop.send_replace(true);
-    match tokio::time::timeout(DRAIN_TIME_MAX, server).await {
-        Ok(outcome) => ended(outcome),
+    match tokio::time::timeout(DRAIN_TIME_MAX, end).await {
+        Ok(outcome) => outcome,
         Err(_) => {
             tracing::warn!("some requests did not end within {} s", DRAIN_TIME_MAX.as_secs());
             Ok(())
@@ -218,8 +224,4 @@ fn stop_signal(kind: SignalKind) -> Result<Signal, Error> {
 async fn until_set(mut stopped: watch::Receiver<bool>) {
     // An error means that the sender is gone, and with it the reason to continue.
     let _ = stopped.wait_for(|stop| *stop).await;
-}
-
-fn ended(outcome: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
-    outcome.unwrap_or_else(|e| Err(Error::Internal(format!("the server ended unexpectedly: {e}"))))
 }

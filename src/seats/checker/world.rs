@@ -256,44 +256,45 @@ impl Stage<'_> {
         self.twice(is_tried, || pool::give_at_once(self, me), || pool::give(self, me))
     }
 
-    /// Run one act from its beginning, until the stage halts it.
-    fn run(&self, act: Act, actor: &mut Actor) -> Result<Result<(), String>, Halted> {
+    /// Run one act from its beginning, until the stage halts it. Return what is wrong with its
+    /// answer, or `None`.
+    fn run(&self, act: Act, actor: &mut Actor) -> Result<Option<String>, Halted> {
         let me = actor.me;
         Ok(match (act, me) {
             (Act::Attach, _) => match pool::attach(self, self)? {
                 Some(me) => {
                     actor.me = Some(me);
-                    Ok(())
+                    None
                 }
-                None => Ok(()),
+                None => None,
             },
             (Act::AskAll | Act::AskFlags, _) => {
                 pool::reclaim_dead(self, self, me.map(|me| me.entry), act == Act::AskAll)?;
-                Ok(())
+                None
             }
-            (_, None) => Ok(()),
+            (_, None) => None,
             (Act::Guard, Some(me)) => {
                 self.access(|words| {
                     words.flags[me.entry as usize] = u32::from(self.actor) + 1;
                     0
                 })?;
-                Ok(())
+                None
             }
             (Act::Take, Some(me)) => match self.take(me, &mut actor.is_tried)? {
                 Outcome::Done => {
                     actor.held += 1;
-                    Ok(())
+                    None
                 }
-                Outcome::Full { .. } => Ok(()),
-                other => Err(format!("take answered {other:?}")),
+                Outcome::Full { .. } => None,
+                other => Some(format!("take answered {other:?}")),
             },
-            (Act::Give, Some(_)) if actor.held == 0 => Ok(()),
+            (Act::Give, Some(_)) if actor.held == 0 => None,
             (Act::Give, Some(me)) => match self.give(me, &mut actor.is_tried)? {
                 Outcome::Done => {
                     actor.held -= 1;
-                    Ok(())
+                    None
                 }
-                other => Err(format!("give answered {other:?}")),
+                other => Some(format!("give answered {other:?}")),
             },
             (Act::Detach, Some(me)) => {
                 // From here on the process holds nothing on which another may rely.
@@ -305,7 +306,7 @@ impl Stage<'_> {
                     0
                 })?;
                 actor.me = None;
-                Ok(())
+                None
             }
         })
     }
@@ -366,9 +367,9 @@ impl World {
             fault,
         };
         match stage.run(act, actor) {
-            Ok(answer) => {
+            Ok(wrong) => {
                 actor.done += 1;
-                answer
+                wrong.map_or(Ok(()), Err)
             }
             Err(Halted) => {
                 actor.log = log;

@@ -10,6 +10,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,22 +21,23 @@ use seatmeter_protocol::message::{
     EndedLicense, ItemStanding, SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX,
     USAGE_PATH, UsageAnswer, UsageReport,
 };
-use seatmeter_protocol::signature::{PublicKey, Signed};
+use seatmeter_protocol::signature::PublicKey;
 
 use super::authorize::device_facts;
-use super::exchange::Servers;
+use super::exchange::{Answer, Content, Servers};
 use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result, Stage};
 use crate::fault_injection::kill_points::kill_point;
 use crate::files::{is_draft, is_no_file, sweep, sync_folder};
+use crate::license::GrantStore;
 use crate::state::{FramedFile, Kind, Loaded};
 use crate::usage::{
     Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING,
 };
 
-/// The result of a round of reporting.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The result of a round of reporting, also of one that was not finished.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reported {
     /// The number of counters that the server has recorded now.
     pub totals: usize,
@@ -46,14 +48,49 @@ pub struct Reported {
     /// Whether everything was reported once more, because the server names another epoch than
     /// before.
     pub again: bool,
+    /// How far the items are used, as the server has said with each answer.
+    pub standings: Vec<ItemStanding>,
+    /// The keys of other servers that have not recorded everything yet, or must get it again.
+    pub other_servers: BTreeSet<PublicKey>,
+    /// What people should know of segments that were refused, set aside or left alone.
+    pub notes: Vec<SegmentNote>,
+    /// The URL of the server that answered last; empty if none did.
+    pub server: String,
+    /// The error that ended the round, or else the first error about some segments only.
+    pub first_error: Option<Error>,
 }
 
-impl std::ops::AddAssign for Reported {
-    fn add_assign(&mut self, more: Self) {
+/// What people should know of one segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentNote {
+    /// The file of the segment.
+    pub path: PathBuf,
+    /// The rest of a sentence that begins with the file.
+    pub what: String,
+}
+
+impl Reported {
+    /// Add the numbers of another round, and take over its server.
+    pub fn add(&mut self, more: &Self) {
         self.totals += more.totals;
         self.removed += more.removed;
         self.refused += more.refused;
         self.again |= more.again;
+        if !more.server.is_empty() {
+            self.server.clone_from(&more.server);
+        }
+    }
+
+    /// Return the error if there was one, else the result.
+    ///
+    /// # Errors
+    /// Returns `first_error`.
+    pub fn into_result(mut self) -> Result<Self> {
+        self.first_error.take().map_or(Ok(self), Err)
+    }
+
+    fn note(&mut self, path: &Path, what: String) {
+        self.notes.push(SegmentNote { path: path.to_owned(), what });
     }
 }
 
@@ -67,21 +104,13 @@ pub struct Reporting<'a> {
     pub key: &'a PublicKey,
     /// The epoch that the server has named with its latest grant or refusal, or empty.
     pub epoch: &'a str,
-    /// The function that reads what the device holds from the server. A server that was restored to
-    /// a time before it gave that needs it.
-    pub held: &'a dyn Fn() -> Option<Signed>,
-    /// The function that receives how far the items are used.
-    pub heard: &'a dyn Fn(&ItemStanding),
+    /// The store of the grant under which the work was counted, if the server has given it. A
+    /// server that was restored to a time before that needs to see the license.
+    pub store: Option<&'a GrantStore>,
     /// The record of which counts are on the disk.
     pub durable: &'a Durable,
-    /// The function that receives, by the file, what people should know of segments that were
-    /// refused, set aside or left alone.
-    pub notes: &'a dyn Fn(&Path, &str),
     /// Whether a segment that does not name its server belongs to this one.
     pub is_ours: bool,
-    /// The function that receives the keys of other servers, if these have not recorded everything
-    /// yet or must get it again.
-    pub other: &'a dyn Fn(&PublicKey),
     /// The deadline of the round.
     pub deadline: Deadline,
 }
@@ -92,11 +121,11 @@ pub struct Reporting<'a> {
 /// One segment is open at a time: a device that was offline for months has thousands of them, and
 /// the descriptors belong to the host.
 ///
-/// # Errors
-/// Fails if a segment cannot be read or made durable; the others are reported nevertheless. Fails
-/// if the disk is so slow that the time is over before all are durable, or if the server cannot be
-/// reached or trusted. Counts that are not acknowledged stay for the next time.
-pub fn report(with: &Reporting<'_>) -> Result<Reported> {
+/// The result has an error if a segment cannot be read or made durable; the others are reported
+/// nevertheless. It has one that ended the round if the disk is so slow that the time is over
+/// before all are durable, or if the server cannot be reached or trusted. Counts that are not
+/// acknowledged stay for the next time.
+pub fn report(with: &Reporting<'_>) -> Reported {
     let known = epoch_file(with.folder, with.key);
     let mut round = Round {
         with,
@@ -111,22 +140,10 @@ pub fn report(with: &Reporting<'_>) -> Result<Reported> {
         reported: Reported::default(),
     };
     round.is_epoch_lost = !known.path().exists() && round.has_acknowledged();
-    let mut outcome = round.report_segments()?;
-    let heard = round.heard.clone();
-    if heard.is_empty() {
-        return outcome.map(|()| round.reported);
+    if let Err(error) = round.run() {
+        round.reported.first_error = Some(error);
     }
-    match known.load::<String>()? {
-        Loaded::Content(epoch) if epoch == heard => {}
-        // If the server never got anything, nothing must be reported again.
-        Loaded::Absent if !round.is_epoch_lost && !with.is_ours => {}
-        Loaded::Absent if !round.is_epoch_lost => known.store(&heard)?,
-        Loaded::Content(_) | Loaded::Absent | Loaded::SetAside { .. } => {
-            outcome = round.report_again()?;
-            known.store(&round.heard)?;
-        }
-    }
-    outcome.map(|()| round.reported)
+    round.reported
 }
 
 /// Report to a server which of its local licenses this device has ended. If the server does not
@@ -143,12 +160,13 @@ pub fn report_end(
 ) -> Result<()> {
     let device = device_facts(device);
     let request = UsageReport { protocol: PROTOCOL_VERSION, device, segments: Vec::new(), ended };
-    servers.ask(USAGE_PATH, &request, deadline, |answer| {
+    let read = |answer: &Answer| {
         if !answer.is_success() {
             return Err(answer.refusal(Some(key)));
         }
         answer.verify(key)
-    })
+    };
+    servers.ask(USAGE_PATH, &request, deadline, |answer| Content::without_epoch(read(answer))).value
 }
 
 /// Return the file with the epoch in which a server got everything that the folder has for it.
@@ -168,28 +186,6 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
             let entries = entries.map_err(|e| Error::state(folder, "list", &e))?;
             Ok(entries.flatten().map(|entry| entry.path()).collect())
         }
-    }
-}
-
-/// Handle a file that is not a readable segment.
-fn cannot_open(path: &Path, cause: &io::Error, note: impl Fn(&str)) -> Result<()> {
-    match cause.kind() {
-        // The file is damaged, or is not a file at all: it is renamed out of the way and kept for
-        // people to examine.
-        _ if is_no_file(cause) => {
-            if let Ok(Some(aside)) = Segment::set_aside_damaged(path) {
-                note(&format!("cannot be used ({cause}); it is kept as {}", aside.display()));
-            }
-            Ok(())
-        }
-        // The file is another user's or a newer library's, which will report it.
-        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => {
-            note(&format!("is left to the program that wrote it ({cause})"));
-            Ok(())
-        }
-        // Another process has removed the file a moment ago.
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(Error::state(path, "read", cause)),
     }
 }
 
@@ -227,18 +223,38 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Report what is new. The outer error ends the round; the inner one is about some segments
-    /// only.
-    fn report_segments(&mut self) -> Result<Result<()>> {
-        let mut outcome = Ok(());
+    /// Report what is new, and report everything again to a server that may have forgotten. Errors
+    /// about some segments only are noted in the result.
+    ///
+    /// # Errors
+    /// Fails if the round cannot go on.
+    fn run(&mut self) -> Result<()> {
+        self.report_segments()?;
+        let (known, heard) = (self.known, self.heard.clone());
+        if heard.is_empty() {
+            return Ok(());
+        }
+        match known.load::<String>()? {
+            Loaded::Content(epoch) if epoch == heard => Ok(()),
+            // If the server never got anything, nothing must be reported again.
+            Loaded::Absent if !self.is_epoch_lost && !self.with.is_ours => Ok(()),
+            Loaded::Absent if !self.is_epoch_lost => known.store(&heard),
+            Loaded::Content(_) | Loaded::Absent | Loaded::SetAside { .. } => {
+                // The segments with errors are tried again, too.
+                self.reported.first_error = None;
+                self.report_again()?;
+                known.store(&self.heard)
+            }
+        }
+    }
+
+    /// Report what is new. An error about some segments only does not end the round.
+    fn report_segments(&mut self) -> Result<()> {
         for path in files(self.with.folder)? {
             match path.extension().and_then(OsStr::to_str) {
                 Some(SEGMENT_ENDING) => match Segment::open(&path) {
-                    Ok(segment) => outcome = outcome.and(self.add(&path, &segment)?),
-                    Err(e) => {
-                        let note = |line: &str| (self.with.notes)(&path, line);
-                        outcome = outcome.and(cannot_open(&path, &e, note));
-                    }
+                    Ok(segment) => self.add(&path, &segment)?,
+                    Err(e) => self.pass_by(&path, &e),
                 },
                 // If this fails, the next round tries again, as with all files that only take up
                 // space.
@@ -247,8 +263,34 @@ impl Round<'_> {
                 _ => {}
             }
         }
-        self.send()?;
-        Ok(outcome)
+        self.send()
+    }
+
+    /// Handle a file that is not a readable segment.
+    fn pass_by(&mut self, path: &Path, cause: &io::Error) {
+        match cause.kind() {
+            // The file is damaged, or is not a file at all: it is renamed out of the way and kept
+            // for people to examine.
+            _ if is_no_file(cause) => {
+                if let Ok(Some(aside)) = Segment::set_aside_damaged(path) {
+                    let aside = aside.display();
+                    self.reported
+                        .note(path, format!("cannot be used ({cause}); it is kept as {aside}"));
+                }
+            }
+            // The file is another user's or a newer library's, which will report it.
+            io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => {
+                self.reported.note(path, format!("is left to the program that wrote it ({cause})"));
+            }
+            // Another process has removed the file a moment ago.
+            io::ErrorKind::NotFound => {}
+            _ => self.note_error(Error::state(path, "read", cause)),
+        }
+    }
+
+    /// Note an error about some segments only. The first one is kept.
+    fn note_error(&mut self, error: Error) {
+        self.reported.first_error.get_or_insert(error);
     }
 
     /// Return whether this server has acknowledged anything that the device remembers.
@@ -270,7 +312,7 @@ impl Round<'_> {
     }
 
     /// Report everything that the device remembers.
-    fn report_again(&mut self) -> Result<Result<()>> {
+    fn report_again(&mut self) -> Result<()> {
         (self.is_again, self.reported.again) = (true, true);
         let is_segment =
             |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
@@ -290,12 +332,12 @@ impl Round<'_> {
         self.report_segments()
     }
 
-    /// Return whether the named server is the server of this round. If it is another one, pass its
-    /// key on.
-    fn is_for_this(&self, server: Option<&PublicKey>) -> bool {
+    /// Return whether the named server is the server of this round. If it is another one, note its
+    /// key.
+    fn is_for_this(&mut self, server: Option<&PublicKey>) -> bool {
         match server {
             Some(server) if server != self.with.key => {
-                (self.with.other)(server);
+                self.reported.other_servers.insert(server.clone());
                 false
             }
             Some(_) => true,
@@ -303,18 +345,17 @@ impl Round<'_> {
         }
     }
 
-    /// Add the new totals of a segment. The outer error ends the round; the inner one is about this
-    /// segment only.
-    fn add(&mut self, path: &Path, segment: &Segment) -> Result<Result<()>> {
+    /// Add the new totals of a segment. An error about this segment only does not end the round.
+    fn add(&mut self, path: &Path, segment: &Segment) -> Result<()> {
         let all = segment.totals();
         let totals: Vec<Total> =
             all.iter().filter(|t| t.acknowledged < t.usage.total).copied().collect();
         if totals.is_empty() {
             self.remove_if_done(segment);
-            return Ok(Ok(()));
+            return Ok(());
         }
         if !self.is_for_this(segment.header().attribution.server.as_ref()) {
-            return Ok(Ok(()));
+            return Ok(());
         }
         kill_point("report: totals read");
         if self.with.deadline.remaining(self.with.servers.clock) <= self.for_sending {
@@ -326,7 +367,8 @@ impl Round<'_> {
             return Err(Error::unreachable(Stage::Connect, why));
         }
         if let Err(e) = self.with.durable.ensure(path, segment, &all) {
-            return Ok(Err(Error::state(path, "make durable the counts in", &e)));
+            self.note_error(Error::state(path, "make durable the counts in", &e));
+            return Ok(());
         }
         kill_point("report: durable");
         for piece in totals.chunks(TOTALS_MAX) {
@@ -336,7 +378,7 @@ impl Round<'_> {
                 source: Some((path.to_owned(), piece.to_vec())),
             })?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Put new totals into the batch; send the batch first if they do not fit.
@@ -367,22 +409,28 @@ impl Round<'_> {
         if self.is_again
             && let Some(first) = segments.first_mut()
         {
-            first.local_license = (self.with.held)();
+            first.local_license = self.with.store.and_then(GrantStore::held);
         }
         let device = device_facts(&device);
         let request =
             UsageReport { protocol: PROTOCOL_VERSION, device, segments, ended: Vec::new() };
         kill_point("report: before the request");
         let with = self.with;
-        let answer: UsageAnswer =
-            with.servers.ask(USAGE_PATH, &request, with.deadline, |answer| {
-                if !answer.is_success() {
-                    return Err(answer.refusal(Some(with.key)));
-                }
-                answer.verify(with.key)?;
-                answer.tell_time(with.servers.clock);
-                answer.read()
-            })?;
+        let read = |answer: &Answer| {
+            if !answer.is_success() {
+                return Err(answer.refusal(Some(with.key)));
+            }
+            answer.verify(with.key)?;
+            answer.tell_time(with.servers.clock);
+            answer.read()
+        };
+        let answered = with.servers.ask(USAGE_PATH, &request, with.deadline, |answer| {
+            Content::without_epoch(read(answer))
+        });
+        if !answered.server.is_empty() {
+            self.reported.server = answered.server;
+        }
+        let answer: UsageAnswer = answered.value?;
         kill_point("report: answered");
         if !answer.epoch.is_empty() {
             // The epoch is stored before anything is taken as recorded: otherwise the epoch of
@@ -401,11 +449,11 @@ impl Round<'_> {
                 self.note_refused(news, &answer.refused);
             }
         }
-        answer.standings.iter().for_each(with.heard);
+        self.reported.standings.extend(answer.standings);
         Ok(())
     }
 
-    fn note_refused(&self, news: &News, refused: &[SegmentRefusal]) {
+    fn note_refused(&mut self, news: &News, refused: &[SegmentRefusal]) {
         let id = &news.segment.segment_id;
         let reason = refused
             .iter()
@@ -416,10 +464,8 @@ impl Round<'_> {
             .source
             .as_ref()
             .map_or_else(|| self.with.folder.join(id), |(path, _)| path.clone());
-        (self.with.notes)(
-            &path,
-            &format!("is not recorded by the license server ({why}); it is kept"),
-        );
+        self.reported
+            .note(&path, format!("is not recorded by the license server ({why}); it is kept"));
     }
 
     /// Note what is recorded of a segment. A segment that cannot be opened any more is reported

@@ -12,7 +12,7 @@ const LICENSE: &str = "00112233445566778899aabbccddeeff";
 
 /// Return the result of a first report.
 fn reported(totals: usize, removed: usize, refused: usize) -> Reported {
-    Reported { totals, removed, refused, again: false }
+    Reported { totals, removed, refused, ..Reported::default() }
 }
 
 struct Bench {
@@ -51,29 +51,24 @@ impl Bench {
 
     fn report_by(&self, clock: &dyn Clock, epoch: &str) -> Result<Reported> {
         let urls = ["http://main".to_owned()];
-        let servers = Servers {
-            transport: &self.transport,
-            clock,
-            urls: &urls,
-            known_key: None,
-            answered: crate::os::locks::Mutex::default(),
-            epoch: crate::os::locks::Mutex::default(),
-        };
+        let servers = Servers { transport: &self.transport, clock, urls: &urls, known_key: None };
         let deadline = Deadline::after(clock, Duration::from_secs(10));
         self.durable.begin_round();
-        report(&Reporting {
+        let reported = report(&Reporting {
             servers: &servers,
             folder: self.folder.path(),
             key: self.key.public(),
             epoch,
-            held: &|| None,
-            heard: &|_| {},
+            store: None,
             durable: &self.durable,
-            notes: &|path, line| self.notes.lock().push(format!("{} {line}", path.display())),
             is_ours: true,
-            other: &|_| {},
             deadline,
-        })
+        });
+        let lines =
+            reported.notes.iter().map(|note| format!("{} {}", note.path.display(), note.what));
+        self.notes.lock().extend(lines);
+        let Reported { totals, removed, refused, again, .. } = reported.into_result()?;
+        Ok(Reported { totals, removed, refused, again, ..Reported::default() })
     }
 
     /// Return the number of files that are still to be reported or swept away.

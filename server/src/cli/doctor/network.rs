@@ -52,6 +52,12 @@ struct Broken {
     todo: &'static str,
 }
 
+/// The end of the way to the server.
+enum Reached {
+    Server(Way),
+    Broken(Broken),
+}
+
 /// Check the way to the server, and return it if it leads to a license server.
 pub(super) fn examine(
     url: &str,
@@ -62,8 +68,8 @@ pub(super) fn examine(
     let url = if url.contains("://") { url.to_owned() } else { format!("https://{url}") };
     name_proxy(&url, findings)?;
     let Broken { stage, finding, todo } = match ask(&url, ca_file, device, findings)? {
-        Ok(way) => return Ok(Some(way)),
-        Err(broken) => broken,
+        Reached::Server(way) => return Ok(Some(way)),
+        Reached::Broken(broken) => broken,
     };
     findings.say(Health::Broken, stage, &finding, todo)?;
     let now = SystemClock.unix_seconds();
@@ -95,8 +101,8 @@ fn ask(
     ca_file: Option<&Path>,
     device: &Device,
     findings: &mut Findings<'_>,
-) -> Result<Result<Way, Broken>, Error> {
-    let broken = |stage, finding, todo| Ok(Err(Broken { stage, finding, todo }));
+) -> Result<Reached, Error> {
+    let broken = |stage, finding, todo| Ok(Reached::Broken(Broken { stage, finding, todo }));
     // Programs read this file first of all, even for a server without TLS.
     let extra = match ca_file.map_or(Ok(Vec::new()), certificates) {
         Ok(extra) => extra,
@@ -149,7 +155,10 @@ fn ask(
     }
     let key_id = device.server_keys.first().map(PublicKey::id);
     match exchange(stream.as_mut(), &way.host, AUTHORIZATIONS_PATH, QUESTION, key_id.as_deref()) {
-        Ok(answer) => Ok(judge(&answer, &way, device, findings)?.map(|()| way)),
+        Ok(answer) => Ok(match judge(&answer, &way, device, findings)? {
+            None => Reached::Server(way),
+            Some(broken) => Reached::Broken(broken),
+        }),
         Err(why) => {
             let todo = "check whether the server is overloaded, and the proxies and firewalls \
             between";
@@ -359,17 +368,18 @@ fn exchange(
     Ok(Answer { asked: body.to_owned(), nonce, status, head, body: bytes.split_off(end + 4) })
 }
 
+/// Report what the answer says. Return why the way ends here, if it does.
 fn judge(
     answer: &Answer,
     way: &Way,
     device: &Device,
     findings: &mut Findings<'_>,
-) -> Result<Result<(), Broken>, Error> {
+) -> Result<Option<Broken>, Error> {
     let Some((server_time, key_id, _)) = answer.signature() else {
         let finding =
             format!("status {}, which is not an answer of a license server", answer.status);
         let todo = "check the URL, and what stands between: a proxy, a login page";
-        return Ok(Err(Broken { stage: "HTTP", finding, todo }));
+        return Ok(Some(Broken { stage: "HTTP", finding, todo }));
     };
     findings.good("HTTP", "a license server answers")?;
     whose_signature(answer, key_id, way, device, findings)?;
@@ -399,7 +409,7 @@ fn judge(
         let todo = "the next contact of a program sets the time of all of them";
         findings.say(Health::Warning, "clock", &finding, todo)?;
     }
-    Ok(Ok(()))
+    Ok(None)
 }
 
 /// Report whether the server is one that has granted a license of this device. The request is made
