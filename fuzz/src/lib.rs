@@ -50,6 +50,7 @@ pub fn demo_server() -> Web {
             now - 86_400,
             now + year,
         )],
+        unknown_items: Vec::new(),
     };
     let envelope = Signed::seal(&file, &VENDOR).expect("a license file has a JSON form");
     let import =

@@ -15,7 +15,7 @@
 //! A setting that belongs to another charge way is an error, because its author expects an effect.
 
 use crate::charge_way::{ChargeWay, DeploymentType};
-use crate::license::{LicenseFile, LicenseItem, PageQuotas};
+use crate::license::{LicenseFile, LicenseItem, PageQuotas, UnknownItem};
 use crate::message::TEXT_BYTES_MAX;
 
 /// The version of license files and local licenses.
@@ -53,6 +53,11 @@ pub fn check_file(file: &LicenseFile) -> Result<(), String> {
     let texts = [&file.file_id, &file.organization_id, &file.organization_name];
     if texts.into_iter().any(|text| !is_text(text)) {
         return Err(format!("an id or name in it {}", no_text()));
+    }
+    if let Some(UnknownItem { item_id, what, .. }) = file.unknown_items.first() {
+        return Err(format!(
+            "item \"{item_id}\" {what}, which this version does not know: install a newer seatmeterd"
+        ));
     }
     if file.items.is_empty() || file.items.len() > ITEMS_MAX {
         return Err(format!("it has {} items; 1 to {ITEMS_MAX} are allowed", file.items.len()));
@@ -283,7 +288,7 @@ mod tests {
     #[test]
     fn settings_that_are_absent_have_their_defaults() {
         let text = r#"{"item_id":"a","charge_way":"server","quota":3,"deployment_types":["server"],
-                       "products":1,"starts_at":1,"expires_at":2,"from_the_future":1}"#;
+                       "products":1,"starts_at":1,"expires_at":2}"#;
         let item: LicenseItem = serde_json::from_str(text).unwrap();
         assert_eq!(
             item,

@@ -1,7 +1,8 @@
 //! The two signed documents: the license file that a vendor sells, and the local license of a
 //! device.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::charge_way::{ChargeWay, DeploymentType};
 use crate::signature::{Document, PublicKey};
@@ -22,7 +23,10 @@ pub const PRODUCTS_ALL: u32 = 0xffff;
 
 /// The file that a vendor issues and signs: license items for one organization, bound to one
 /// server's key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Items are read one by one: an item that this version does not understand leaves the others
+/// usable. Other fields that are unknown are ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LicenseFile {
     /// Version of this document's format.
     pub version: u32,
@@ -38,17 +42,131 @@ pub struct LicenseFile {
     pub issued_at: u64,
     /// The license items that were sold.
     pub items: Vec<LicenseItem>,
+    /// The items that this version does not understand. Nothing can be granted from them here.
+    pub unknown_items: Vec<UnknownItem>,
 }
 
 impl Document for LicenseFile {
     const CONTEXT: &'static str = "license file";
 }
 
+/// A license item that this version does not understand, because a newer one has written it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownItem {
+    /// Id of the item; empty if it has none.
+    pub item_id: String,
+    /// What is not known of it, as a clause that follows the item: `has the charge way "hour"`.
+    pub what: String,
+    /// The item as it is written.
+    pub written: Value,
+}
+
+/// A license file as it is written, with items that are read or only taken over.
+#[derive(Serialize, Deserialize)]
+struct Written<I> {
+    version: u32,
+    file_id: String,
+    organization_id: String,
+    organization_name: String,
+    server_key: PublicKey,
+    issued_at: u64,
+    items: Vec<I>,
+}
+
+/// An item of a file that is written.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WrittenItem<'a> {
+    Known(&'a LicenseItem),
+    Unknown(&'a Value),
+}
+
+impl LicenseFile {
+    /// Read a file that must not have unknown items: a draft, whose author wants to know what is
+    /// wrong and where.
+    ///
+    /// # Errors
+    /// Returns the first fault with its line.
+    pub fn from_draft(text: &str) -> serde_json::Result<Self> {
+        let mut file: Written<LicenseItem> = serde_json::from_str(text)?;
+        let items = std::mem::take(&mut file.items);
+        Ok(Self::with_items(file, items, Vec::new()))
+    }
+
+    fn with_items<I>(
+        file: Written<I>,
+        items: Vec<LicenseItem>,
+        unknown_items: Vec<UnknownItem>,
+    ) -> Self {
+        Self {
+            version: file.version,
+            file_id: file.file_id,
+            organization_id: file.organization_id,
+            organization_name: file.organization_name,
+            server_key: file.server_key,
+            issued_at: file.issued_at,
+            items,
+            unknown_items,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for LicenseFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut file = Written::<Value>::deserialize(deserializer)?;
+        let (mut items, mut unknown_items) = (Vec::new(), Vec::new());
+        for written in std::mem::take(&mut file.items) {
+            match LicenseItem::deserialize(&written) {
+                Ok(item) => items.push(item),
+                Err(error) => unknown_items.push(UnknownItem::new(written, &error)),
+            }
+        }
+        Ok(Self::with_items(file, items, unknown_items))
+    }
+}
+
+impl Serialize for LicenseFile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let known = self.items.iter().map(WrittenItem::Known);
+        let unknown = self.unknown_items.iter().map(|item| WrittenItem::Unknown(&item.written));
+        Written {
+            version: self.version,
+            file_id: self.file_id.clone(),
+            organization_id: self.organization_id.clone(),
+            organization_name: self.organization_name.clone(),
+            server_key: self.server_key.clone(),
+            issued_at: self.issued_at,
+            items: known.chain(unknown).collect(),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl UnknownItem {
+    fn new(written: Value, error: &serde_json::Error) -> Self {
+        let is_unknown_type = |kind: &&Value| DeploymentType::deserialize(*kind).is_err();
+        let types = written.get("deployment_types").and_then(Value::as_array);
+        let what = if let Some(way) =
+            written.get("charge_way").filter(|way| ChargeWay::deserialize(*way).is_err())
+        {
+            format!("has the charge way {way}")
+        } else if let Some(kind) = types.and_then(|types| types.iter().find(is_unknown_type)) {
+            format!("has the deployment type {kind}")
+        } else {
+            format!("has another form ({error})")
+        };
+        let item_id = written.get("item_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self { item_id, what, written }
+    }
+}
+
 /// A permit of a license file.
 ///
 /// Every setting that has a default may be absent from a license file. [`crate::item_check`] says
-/// which belong to which charge way, and their ranges.
+/// which belong to which charge way, and their ranges. A setting that this version does not know may
+/// restrict the item, so an item that has one is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LicenseItem {
     /// Id of the item, unique for the server.
     pub item_id: String,
@@ -110,7 +228,7 @@ pub struct LicenseItem {
 
 /// The number of pages that each module may count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct PageQuotas {
     /// Pages acquired from a scanner or imported.
     pub core: u64,
@@ -124,7 +242,7 @@ pub struct PageQuotas {
 
 /// Versions from one to another, both included where they are given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct VersionRange {
     /// The first version that is covered.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -290,4 +408,70 @@ fn is_no_module(module: &u32) -> bool {
 
 impl Document for LocalLicense {
     const CONTEXT: &'static str = "local license";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item_check::check_file;
+    use crate::signature::SigningKey;
+
+    type Change = fn(&mut Value);
+
+    /// Return a file with the items `a` and `b`, the first of which is changed in its text.
+    fn file_with(change: Change) -> LicenseFile {
+        let item = |id| LicenseItem::new(id, ChargeWay::Server, 3, 1, 2);
+        let file = LicenseFile {
+            version: 1,
+            file_id: "file".into(),
+            organization_id: "acme".into(),
+            organization_name: "Acme".into(),
+            server_key: SigningKey::from_seed(&"1".repeat(64)).unwrap().public().clone(),
+            issued_at: 1,
+            items: vec![item("a"), item("b")],
+            unknown_items: Vec::new(),
+        };
+        let mut written = serde_json::to_value(file).unwrap();
+        change(&mut written["items"][0]);
+        serde_json::from_value(written).unwrap()
+    }
+
+    #[test]
+    fn an_item_of_a_newer_kind_leaves_the_others_usable_and_is_named_by_who_must_know_it() {
+        let newer: [(Change, &str); 6] = [
+            (|item| item["charge_way"] = "hour".into(), r#"has the charge way "hour","#),
+            (
+                |item| item["deployment_types"] = vec!["server", "tv"].into(),
+                r#"has the deployment type "tv","#,
+            ),
+            (|item| item["hours"] = 7.into(), "unknown field `hours`"),
+            (|item| item["page_quotas"] = serde_json::json!({"scan_3d": 1}), "`scan_3d`"),
+            (|item| item["versions"] = serde_json::json!({"until": "9"}), "`until`"),
+            (|item| item["quota"] = "many".into(), r#"invalid type: string "many""#),
+        ];
+        for (change, named) in newer {
+            let file = file_with(change);
+            assert_eq!(file.items.iter().map(|item| &item.item_id).collect::<Vec<_>>(), ["b"]);
+            let said = check_file(&file).unwrap_err();
+            assert!(said.starts_with("item \"a\" has ") && said.contains(named), "{said}");
+            assert!(said.contains("install a newer"), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_item_that_is_not_understood_is_kept_as_it_is_written() {
+        let file = file_with(|item| item["hours"] = 7.into());
+        let again = serde_json::to_value(&file).unwrap();
+        assert_eq!(again["items"][1]["hours"], 7);
+        assert_eq!(serde_json::from_value::<LicenseFile>(again).unwrap(), file);
+    }
+
+    #[test]
+    fn a_draft_is_read_strictly_and_its_line_is_named() {
+        let written = serde_json::to_string_pretty(&file_with(|_| ())).unwrap();
+        assert!(LicenseFile::from_draft(&written).is_ok());
+        let wrong = written.replacen("\"server\"", "\"hour\"", 1);
+        let said = LicenseFile::from_draft(&wrong).unwrap_err().to_string();
+        assert!(said.contains("unknown variant `hour`") && said.contains("line"), "{said}");
+    }
 }

@@ -29,6 +29,7 @@ fn file() -> LicenseFile {
         server_key: key(2).public().clone(),
         issued_at: 1,
         items: vec![LicenseItem::new("item", ChargeWay::ConcurrentInstance, 4, 1, 2)],
+        unknown_items: Vec::new(),
     }
 }
 

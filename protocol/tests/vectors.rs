@@ -59,6 +59,7 @@ fn file() -> LicenseFile {
             LicenseItem::new("seats", ChargeWay::ConcurrentInstance, 4, NOW, NOW + 86_400),
             scans,
         ],
+        unknown_items: Vec::new(),
     }
 }
 

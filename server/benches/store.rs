@@ -231,6 +231,7 @@ fn import() -> Import {
             LicenseItem::new("instances", ChargeWay::ConcurrentInstance, 4, NOW, NOW + 86_400),
             LicenseItem::new("devices", ChargeWay::ClientDevice, 1 << 40, NOW, NOW + 86_400),
         ],
+        unknown_items: Vec::new(),
     };
     let envelope = Signed::seal(&file, &key).unwrap();
     Import {

@@ -11,7 +11,7 @@
 use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::item_check::DOCUMENT_VERSION;
-use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense, UnknownItem};
 use seatmeter_protocol::message::AuthorizationAnswer;
 use seatmeter_protocol::signature::PublicKey;
 
@@ -106,6 +106,13 @@ impl Grant {
         }
         if !device.is_or_was(&local.device_uuid) {
             return Err(ErrorCode::DEVICE_NOT_MATCH.into());
+        }
+        let unknown = file.unknown_items.iter().find(|item| item.item_id == local.item_id);
+        if let Some(UnknownItem { item_id, what, .. }) = unknown {
+            return Err(untrusted(format!(
+                "the license is from item \"{item_id}\", which {what}. This library does not know \
+                 that: install a newer version of this software"
+            )));
         }
         let item =
             file.items.into_iter().find(|item| item.item_id == local.item_id).ok_or_else(|| {
@@ -239,6 +246,7 @@ pub(crate) mod test_support {
             server_key: key(2).public().clone(),
             issued_at: NOW,
             items: vec![item],
+            unknown_items: Vec::new(),
         };
         AuthorizationAnswer {
             root_key: key(1).public().clone(),
@@ -281,6 +289,30 @@ mod tests {
             let error = verify(&answer(item(), &wider)).unwrap_err();
             assert_eq!(error.code, ErrorCode::LICENSE_SYNC_FAILED, "{error}");
         }
+    }
+
+    #[test]
+    fn an_item_of_a_kind_that_this_library_does_not_know_leaves_the_others_of_its_file_usable() {
+        let good = answer(item(), &local());
+        let mut file: serde_json::Value = serde_json::from_str(&good.license_file.payload).unwrap();
+        file["items"].as_array_mut().unwrap().insert(
+            0,
+            serde_json::json!({"item_id": "hours", "charge_way": "hour", "price": {"each": 7}}),
+        );
+        let file: LicenseFile = serde_json::from_value(file).unwrap();
+        let answer_for = |local: &LocalLicense| AuthorizationAnswer {
+            license_file: Signed::seal(&file, &key(1)).unwrap(),
+            ..answer(item(), local)
+        };
+        assert_eq!(verify(&answer_for(&local())).unwrap().item, item());
+        let error = verify(&answer_for(&LocalLicense { item_id: "hours".into(), ..local() }));
+        let error = error.unwrap_err();
+        assert_eq!(error.code, ErrorCode::LICENSE_SYNC_FAILED);
+        assert!(
+            error.message.contains(r#"item "hours", which has the charge way "hour""#),
+            "{error}"
+        );
+        assert!(error.message.contains("install a newer version"), "{error}");
     }
 
     #[test]

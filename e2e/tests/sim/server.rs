@@ -208,6 +208,7 @@ impl Server {
             server_key: self.licensing.keys.current().public().clone(),
             issued_at: START + self.issues,
             items: self.models().map(|model| model.item.clone()).collect(),
+            unknown_items: Vec::new(),
         };
         let envelope = Signed::seal(&file, &self.vendor).expect("a license file has a JSON form");
         let code = (self.issues == 0).then(|| CODE.to_owned());

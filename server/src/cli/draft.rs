@@ -131,6 +131,7 @@ fn every_setting(server_key: &PublicKey) -> LicenseFile {
         server_key: server_key.clone(),
         issued_at: 0,
         items: vec![item],
+        unknown_items: Vec::new(),
     }
 }
 

@@ -206,5 +206,6 @@ fn demo_file(quota: u64, licensing: &Licensing) -> Result<LicenseFile, Error> {
             now,
             now + DEMO_DAYS * DAY_SECONDS,
         )],
+        unknown_items: Vec::new(),
     })
 }

@@ -350,7 +350,7 @@ pub(super) fn read_draft(path: &Path) -> Result<LicenseFile, Error> {
         super::draft::require_known(&written)
             .map_err(|why| Error::Setup(format!("{} cannot be signed: {why}.", path.display())))?;
     }
-    understand(path, &text, is_signed)
+    parsed(path, &text, is_signed, LicenseFile::from_draft)
 }
 
 /// Read a license file that the vendor has signed.
@@ -364,11 +364,20 @@ pub(super) fn read_issued(path: &Path) -> Result<IssuedFile, Error> {
 fn understand<T: DeserializeOwned>(
     path: &Path,
     text: &str,
+    other: (&str, &str),
+) -> Result<T, Error> {
+    parsed(path, text, other, |text| serde_json::from_str(text))
+}
+
+fn parsed<T>(
+    path: &Path,
+    text: &str,
     (field, hint): (&str, &str),
+    parse: impl FnOnce(&str) -> serde_json::Result<T>,
 ) -> Result<T, Error> {
     // Some editors put a byte order mark before the text.
     let text = text.trim_start_matches('\u{feff}');
-    serde_json::from_str(text).map_err(|e| {
+    parse(text).map_err(|e| {
         let is_other =
             serde_json::from_str::<Value>(text).is_ok_and(|written| written.get(field).is_some());
         let hint = if is_other { hint } else { "" };

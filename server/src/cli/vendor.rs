@@ -172,6 +172,7 @@ fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
         server_key: arguments.server_key.clone(),
         issued_at: now,
         items: vec![item],
+        unknown_items: Vec::new(),
     };
     require_sound(&file)
         .map_err(|why| Error::Setup(format!("such a license file makes no sense: {why}.")))?;

@@ -285,6 +285,15 @@ fn a_license_file_is_imported_once_and_only_when_it_is_right() {
     assert!(error(&license_file("other", vec![ends_first])).contains("before it starts"));
     let long_offline = LicenseItem { offline_days: 366, ..item("a", 4) };
     assert!(error(&license_file("other", vec![long_offline])).contains("offline"));
+    let mut newer = serde_json::to_value(good()).unwrap();
+    newer["items"][0]["item_id"] = "hours".into();
+    newer["items"][0]["charge_way"] = "hour".into();
+    let error_of_newer = error(&serde_json::from_value(newer).unwrap());
+    assert!(
+        error_of_newer.contains(r#"item "hours" has the charge way "hour""#),
+        "{error_of_newer}"
+    );
+    assert!(error_of_newer.contains("install a newer seatmeterd"), "{error_of_newer}");
     assert!(server.import(&good(), Some(CODE)).unwrap_err().to_string().contains(CODE));
     // None of the failures left anything behind.
     server.import(&good(), Some("OTHER-CODE")).unwrap();

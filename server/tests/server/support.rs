@@ -78,6 +78,7 @@ pub(crate) fn license_file(organization_id: &str, items: Vec<LicenseItem>) -> Li
         server_key: server_key().public().clone(),
         issued_at: START,
         items,
+        unknown_items: Vec::new(),
     }
 }
 
