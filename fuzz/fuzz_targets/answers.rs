@@ -126,8 +126,11 @@ fuzz_target!(|bytes: &[u8]| {
         }
     } else {
         let usage = tempfile::tempdir_in("/dev/shm").expect("there is memory");
-        let attribution =
-            Attribution { license_id: ID.into(), device_uuid: ID.into(), server: None };
+        let attribution = Attribution {
+            license_id: ID.into(),
+            device_uuid: ID.into(),
+            server: SERVER.public().clone(),
+        };
         let segment =
             Arc::new(Segment::create(usage.path(), &attribution, 9).expect("there is memory"));
         let entry = segment.entry(1, UsageKind::Scan, 4).expect("there is room");

@@ -22,7 +22,7 @@ fn sound() -> &'static (tempfile::TempDir, PathBuf, Vec<u8>) {
         let attribution = Attribution {
             license_id: ID.into(),
             device_uuid: ID.into(),
-            server: Some(SERVER.public().clone()),
+            server: SERVER.public().clone(),
         };
         let segment =
             Arc::new(Segment::create(folder.path(), &attribution, 9).expect("there is memory"));

@@ -5,8 +5,7 @@
 use crate::message::{UsageKind, UsageTotal};
 
 const MAGIC: &[u8; 8] = b"SMSEGMT\0";
-/// The newest version. All versions have the counters in the same place.
-const VERSION: u32 = 2;
+const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 0x1000;
 const ENTRY_BYTES: usize = 32;
 
@@ -31,7 +30,7 @@ pub fn read_segment(bytes: &[u8]) -> Result<Vec<Counted>, String> {
         return Err("it is not a segment".into());
     }
     match word(header, 8) {
-        1..=VERSION => Ok(entries.chunks_exact(ENTRY_BYTES).filter_map(read_entry).collect()),
+        VERSION => Ok(entries.chunks_exact(ENTRY_BYTES).filter_map(read_entry).collect()),
         version => Err(format!("its version is {version}, this program knows {VERSION}")),
     }
 }
@@ -59,7 +58,7 @@ mod tests {
         assert!(read_segment(&[7; 0x2000]).unwrap_err().contains("not a segment"));
         let mut newer = [0; 0x1000];
         newer[..8].copy_from_slice(MAGIC);
-        newer[8] = 3;
-        assert!(read_segment(&newer).unwrap_err().contains("version is 3"));
+        newer[8] = 2;
+        assert!(read_segment(&newer).unwrap_err().contains("version is 2"));
     }
 }

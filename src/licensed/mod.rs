@@ -556,7 +556,7 @@ fn attribution(grant: &Grant) -> Attribution {
     Attribution {
         license_id: grant.local.license_id.clone(),
         device_uuid: grant.local.device_uuid.clone(),
-        server: Some(grant.server_key.clone()),
+        server: grant.server_key.clone(),
     }
 }
 

@@ -155,8 +155,7 @@ impl Session {
         Ok(entries.flatten().filter_map(named).collect())
     }
 
-    /// Return whether this server must get what is counted under this grant, if the segment does
-    /// not name another server.
+    /// Return whether this grant is from the server with this key, or is this session's.
     fn is_ours(&self, store: &GrantStore, key: &PublicKey) -> bool {
         store.name() == self.name || store.server_key(&self.device()).as_ref() == Some(key)
     }

@@ -19,7 +19,7 @@
 //! <state>/usage/<name>/       counts under that grant
 //!     <id>.segment            totals that the server may not have
 //!     <day>.acknowledged      acknowledged totals of removed segments
-//!     epoch                   epoch of the server's data for these acknowledgements
+//!     epoch-<key>             epoch of the server's data for these acknowledgements
 //! <state>/sync-<key>.lock     locked by the process that reports to the server with this key
 //! ```
 

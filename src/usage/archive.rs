@@ -41,9 +41,8 @@ const BYTES_MAX: u64 = 8 << 20;
 pub struct Acknowledged {
     /// The device that had counted.
     pub device_uuid: String,
-    /// The key of the server that has recorded it, if it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server: Option<PublicKey>,
+    /// The key of the server that has recorded it.
+    pub server: PublicKey,
     /// The totals that the segment had counted.
     pub segment: SegmentReport,
 }
@@ -139,7 +138,8 @@ mod tests {
             local_license: None,
             totals: vec![UsageTotal { slot, kind: UsageKind::Scan, what: 4, total }],
         };
-        Acknowledged { device_uuid: "3".repeat(32), server: None, segment }
+        let server = PublicKey::from_bytes([7; 32]);
+        Acknowledged { device_uuid: "3".repeat(32), server, segment }
     }
 
     fn all(archive: &Archive) -> Vec<Acknowledged> {

@@ -14,11 +14,13 @@ use std::process::Command;
 use seatmeter::usage::{Attribution, Counter, Segment, SlotEntries};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::signature::PublicKey;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 
 fn attribution() -> Attribution {
-    Attribution { license_id: ID.into(), device_uuid: ID.into(), server: None }
+    let server = PublicKey::from_bytes([7; 32]);
+    Attribution { license_id: ID.into(), device_uuid: ID.into(), server }
 }
 const DISK: &str = "FULL_DISK";
 

@@ -6,15 +6,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use seatmeter::usage::{Counter, Segment, SlotEntries, Attribution};
+use seatmeter::usage::{Attribution, Counter, Segment, SlotEntries};
 use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::signature::PublicKey;
 
 use crate::own_process::in_a_process_of_its_own;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 
 fn attribution() -> Attribution {
-    Attribution { license_id: ID.into(), device_uuid: ID.into(), server: None }
+    let server = PublicKey::from_bytes([7; 32]);
+    Attribution { license_id: ID.into(), device_uuid: ID.into(), server }
 }
 
 /// Return a word that this process and its children share. It needs no descriptor.

@@ -342,9 +342,8 @@ impl Machine {
 
     /// Return every total for a server with its acknowledged part, by segment and counter.
     pub(crate) fn totals(&self, server: &PublicKey) -> BTreeMap<(String, Counter), (u64, u64)> {
-        let segments = self
-            .segments()
-            .filter(|segment| segment.header().attribution.server.as_ref() == Some(server));
+        let segments =
+            self.segments().filter(|segment| segment.header().attribution.server == *server);
         let totals = segments.flat_map(|segment| {
             let id = segment.header().segment_id.clone();
             let totals = segment.totals().into_iter();

@@ -109,7 +109,7 @@ pub struct Reporting<'a> {
     pub store: Option<&'a GrantStore>,
     /// The record of which counts are on the disk.
     pub durable: &'a Durable,
-    /// Whether a segment that does not name its server belongs to this one.
+    /// Whether the grant of this folder is from this server.
     pub is_ours: bool,
     /// The deadline of the round.
     pub deadline: Deadline,
@@ -296,9 +296,7 @@ impl Round<'_> {
     /// Return whether this server has acknowledged anything that the device remembers.
     fn has_acknowledged(&self) -> bool {
         let archived = self.archive.read().into_iter().flatten();
-        let is_this =
-            |server: Option<&PublicKey>| server.map_or(self.with.is_ours, |of| of == self.with.key);
-        let mut archived = archived.filter(|of| is_this(of.server.as_ref()));
+        let mut archived = archived.filter(|of| of.server == *self.with.key);
         if archived.next().is_some() {
             return true;
         }
@@ -306,7 +304,7 @@ impl Round<'_> {
             |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
         let segments = files(self.with.folder).unwrap_or_default().into_iter().filter(is_segment);
         segments.flat_map(|path| Segment::open(&path)).any(|segment| {
-            is_this(segment.header().attribution.server.as_ref())
+            segment.header().attribution.server == *self.with.key
                 && segment.totals().iter().any(|total| total.acknowledged > 0)
         })
     }
@@ -318,14 +316,14 @@ impl Round<'_> {
             |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
         let segments = files(self.with.folder)?.into_iter().filter(is_segment);
         for segment in segments.flat_map(|path| Segment::open(&path)) {
-            if self.is_for_this(segment.header().attribution.server.as_ref()) {
+            if self.is_for_this(&segment.header().attribution.server) {
                 segment.forget_acknowledgements();
             }
         }
         let archived =
             self.archive.read().map_err(|e| Error::state(self.with.folder, "list", &e))?;
         for Acknowledged { device_uuid, server, segment } in archived {
-            if self.is_for_this(server.as_ref()) {
+            if self.is_for_this(&server) {
                 self.take_up(News { device_uuid, segment, source: None })?;
             }
         }
@@ -334,15 +332,12 @@ impl Round<'_> {
 
     /// Return whether the named server is the server of this round. If it is another one, note its
     /// key.
-    fn is_for_this(&mut self, server: Option<&PublicKey>) -> bool {
-        match server {
-            Some(server) if server != self.with.key => {
-                self.reported.other_servers.insert(server.clone());
-                false
-            }
-            Some(_) => true,
-            None => self.with.is_ours,
+    fn is_for_this(&mut self, server: &PublicKey) -> bool {
+        let is_this = server == self.with.key;
+        if !is_this {
+            self.reported.other_servers.insert(server.clone());
         }
+        is_this
     }
 
     /// Add the new totals of a segment. An error about this segment only does not end the round.
@@ -354,7 +349,7 @@ impl Round<'_> {
             self.remove_if_done(segment);
             return Ok(());
         }
-        if !self.is_for_this(segment.header().attribution.server.as_ref()) {
+        if !self.is_for_this(&segment.header().attribution.server) {
             return Ok(());
         }
         kill_point("report: totals read");

@@ -459,7 +459,7 @@ fn after_a_power_cut_the_device_is_never_behind_the_server() {
 #[test]
 fn what_another_server_has_recorded_stays_so_when_this_one_names_another_epoch() {
     let bench = Bench::new([]);
-    let other = Some(PublicKey::from_bytes([7; 32]));
+    let other = PublicKey::from_bytes([7; 32]);
     let theirs = Counter::new(
         bench.folder.path().to_owned(),
         Attribution { server: other, ..attribution(LICENSE, LICENSE) },

@@ -16,12 +16,11 @@ use crate::files::{Identity, new_file, private_file};
 use crate::os::{FileLock, MappedFile};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMSEGMT\0");
-const VERSION: u32 = 2;
+const VERSION: u32 = 1;
 
 /// The offset of the server's key, and the check over all bytes before it.
 const SERVER: usize = 0x48;
 const CHECK: usize = 0x68;
-const CHECK_OF_VERSION_1: usize = 0x48;
 
 /// The number of entries of a new segment: 68 KiB of file. A full segment is followed by another,
 /// so this limits nothing. Fuzzing uses short ones: it then meets full ones, and reads more of them
@@ -89,13 +88,12 @@ pub(super) fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<Made>
         mapped.word64(offset + 8).store(high, Ordering::Relaxed);
     }
     mapped.word64(0x40).store(header.begun_at, Ordering::Relaxed);
-    if let Some(server) = &attribution.server {
-        for (offset, word) in (SERVER..).step_by(8).zip(server.as_bytes().chunks_exact(8)) {
-            let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
-            mapped.word64(offset).store(word, Ordering::Relaxed);
-        }
+    let server = attribution.server.as_bytes();
+    for (offset, word) in (SERVER..).step_by(8).zip(server.chunks_exact(8)) {
+        let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
+        mapped.word64(offset).store(word, Ordering::Relaxed);
     }
-    mapped.word64(CHECK).store(header_check(&mapped, CHECK), Ordering::Relaxed);
+    mapped.word64(CHECK).store(header_check(&mapped), Ordering::Relaxed);
     kill_point("create: header written");
     Ok(Made { mapped, lock, identity: Identity::of(&file)? })
 }
@@ -114,8 +112,7 @@ pub(super) fn read_header(mapped: &MappedFile) -> io::Result<(SegmentHeader, u32
         return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
     }
     let entries = mapped.word32(0x0c).load(Ordering::Relaxed);
-    let check = if version < 2 { CHECK_OF_VERSION_1 } else { CHECK };
-    if word(check) != header_check(mapped, check) || entries > ENTRIES_MAX {
+    if word(CHECK) != header_check(mapped) || entries > ENTRIES_MAX {
         return Err(damaged("its header is damaged"));
     }
     let id = |offset| {
@@ -128,7 +125,7 @@ pub(super) fn read_header(mapped: &MappedFile) -> io::Result<(SegmentHeader, u32
     for (offset, bytes) in (SERVER..).step_by(8).zip(server.chunks_exact_mut(8)) {
         bytes.copy_from_slice(&word(offset).to_le_bytes());
     }
-    let server = (version >= 2 && server != [0; 32]).then(|| PublicKey::from_bytes(server));
+    let server = PublicKey::from_bytes(server);
     let attribution = Attribution { license_id: id(0x20), device_uuid: id(0x30), server };
     Ok((SegmentHeader { segment_id: id(0x10), attribution, begun_at: word(0x40) }, entries))
 }
@@ -143,8 +140,8 @@ fn id_words(id: &str) -> io::Result<(u64, u64)> {
     Ok((bits as u64, (bits >> 64) as u64))
 }
 
-fn header_check(mapped: &MappedFile, end: usize) -> u64 {
-    (0..end).step_by(8).fold(0x5ea7_3e7e, |check, offset| {
+fn header_check(mapped: &MappedFile) -> u64 {
+    (0..CHECK).step_by(8).fold(0x5ea7_3e7e, |check, offset| {
         mix(check ^ mapped.word64(offset).load(Ordering::Relaxed))
     })
 }

@@ -3,13 +3,13 @@
 //! ```text
 //! offset      bytes
 //! 0x000        8     magic "SMSEGMT\0"
-//! 0x008        4     version: 2
+//! 0x008        4     version: 1
 //! 0x00c        4     number of entries
 //! 0x010       16     segment id
 //! 0x020       16     id of the local license of the counts
 //! 0x030       16     device UUID
 //! 0x040        8     time at which it was begun, Unix seconds
-//! 0x048       32     key of the server that has given this license; 0: not known
+//! 0x048       32     key of the server that has given this license
 //! 0x068        8     check over 0x000 … 0x068
 //! 0x1000 + 32·i      entry i
 //!   0x00       4     slot
@@ -19,8 +19,6 @@
 //!   0x10       8     total: it never decreases
 //!   0x18       8     acknowledged: total that the server has recorded, ≤ total
 //! ```
-//!
-//! Version 1 had no key, and its check was at 0x048.
 //!
 //! The owner holds a lock on the file as long as it lives. A process that gets the lock knows that
 //! the owner is dead, and may remove the file once everything in it is acknowledged. Any process
@@ -95,8 +93,8 @@ pub struct Attribution {
     pub license_id: String,
     /// The UUID of the device, 32 hexadecimal digits.
     pub device_uuid: String,
-    /// The key of the server that has given the license; `None` for older work without this note.
-    pub server: Option<PublicKey>,
+    /// The key of the server that has given the license: only that server gets the counts.
+    pub server: PublicKey,
 }
 
 /// The identity of a segment, and the license and device of its counts.
