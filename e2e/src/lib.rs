@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment where things are")]
 
 pub mod dialogue;
+pub mod postgres;
 pub mod program;
 pub mod server;
 

@@ -15,6 +15,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use seatmeter_e2e::postgres as cluster;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::message::{
@@ -29,10 +30,6 @@ use seatmeter_server::policy::Claim;
 use seatmeter_server::store::postgres::PostgresStore;
 use seatmeter_server::store::sqlite::{GROUP_MAX, SqliteStore};
 use seatmeter_server::store::{Authorization, Decision, Store};
-
-#[path = "../tests/cluster/mod.rs"]
-#[allow(dead_code, reason = "the tests use all of it")]
-mod cluster;
 
 const ROUNDS: usize = 3;
 const NOW: u64 = 1_800_000_000;

@@ -16,9 +16,9 @@ use seatmeter_server::store::postgres::{PostgresStore, renew_epoch};
 use seatmeter_server::store::sqlite::InlineStore;
 use seatmeter_server::store::{Authorization, Decision, Organization, Reply, ShownLicense, Store};
 
-use crate::cluster::Cluster;
 use crate::plain::{Granted, Plain};
 use crate::server::now;
+use seatmeter_e2e::postgres::Cluster;
 
 thread_local! {
     /// The PostgreSQL server for this thread's worlds, if they have a store on PostgreSQL.

@@ -20,10 +20,6 @@
 #![allow(clippy::cast_possible_truncation, reason = "rows hold what was put in")]
 #![allow(clippy::disallowed_methods, reason = "a test's settings come from its environment")]
 
-#[path = "../../../server/tests/cluster/mod.rs"]
-#[allow(dead_code, reason = "the server's tests use all of it")]
-mod cluster;
-
 mod batch;
 mod books;
 mod compared;
@@ -141,7 +137,7 @@ fn one_world(seed: u64) {
 /// as they do.
 #[test]
 fn worlds_go_alike_on_postgresql() {
-    let Some(cluster) = cluster::Cluster::start(false) else {
+    let Some(cluster) = seatmeter_e2e::postgres::Cluster::start(false) else {
         println!("skipped: PostgreSQL (initdb, postgres) is not on this machine");
         return;
     };

@@ -36,13 +36,10 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use seatmeter_e2e::postgres as cluster;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
 use load::Bench;
-
-#[path = "../../tests/cluster/mod.rs"]
-#[allow(dead_code, reason = "the tests use all of it")]
-mod cluster;
 
 /// Devices that report in turn.
 const DEVICES: usize = 1_000;

@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test")]
 
-#[path = "../cluster/mod.rs"]
-mod cluster;
-
 mod authorizations;
 mod cli;
 mod crash;

@@ -15,8 +15,8 @@ use seatmeter_server::keyring::Keyring;
 use seatmeter_server::store::{Location, UsageFilter};
 
 use crate::cli::{failure, seatmeterd, stdout};
-use crate::cluster::Cluster;
 use crate::support::*;
+use seatmeter_e2e::postgres::Cluster;
 
 /// How often the primary dies; a longer run sets it.
 const FAILOVERS: &str = "SEATMETER_FAILOVERS";

@@ -15,8 +15,8 @@ use seatmeter_server::store::statements::VARIABLE;
 use seatmeter_server::store::{Location, Opened};
 use serde_json::Value;
 
-use crate::cluster::Cluster;
 use crate::support::{POSTGRES, execute};
+use seatmeter_e2e::postgres::Cluster;
 
 /// Tests that together run every statement of a store.
 const TESTS: [&str; 6] =

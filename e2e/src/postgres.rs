@@ -19,9 +19,9 @@ const NOBODY: u32 = 65_534;
 
 const USER: &str = "seatmeter";
 
-/// Where the programs of PostgreSQL are, if they are on this machine.
-#[allow(clippy::disallowed_methods, reason = "a test looks for the programs that it needs")]
-pub(crate) fn programs() -> Option<PathBuf> {
+/// Return the folder with the programs of PostgreSQL, if they are on this machine.
+#[must_use]
+pub fn programs() -> Option<PathBuf> {
     let by_path = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect())
         .unwrap_or_default();
@@ -37,7 +37,8 @@ pub(crate) fn programs() -> Option<PathBuf> {
 }
 
 /// A server of PostgreSQL. It ends when it is dropped.
-pub(crate) struct Cluster {
+#[derive(Debug)]
+pub struct Cluster {
     programs: PathBuf,
     folder: tempfile::TempDir,
     data: PathBuf,
@@ -47,14 +48,14 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// A primary. `None` when PostgreSQL is not on this machine. `durable` is whether commits reach
-    /// the disk.
-    pub(crate) fn start(durable: bool) -> Option<Self> {
+    /// Start a primary. Return `None` if PostgreSQL is not on this machine. `durable` says whether
+    /// commits reach the disk.
+    pub fn start(durable: bool) -> Option<Self> {
         Self::make(&[if durable { "fsync=on" } else { "fsync=off" }], |_| ())
     }
 
-    /// A primary that offers TLS with this certificate and its key.
-    pub(crate) fn start_with_tls(certificate: &Path, key: &Path) -> Option<Self> {
+    /// Start a primary that offers TLS with this certificate and its key.
+    pub fn start_with_tls(certificate: &Path, key: &Path) -> Option<Self> {
         Self::make(&["fsync=off", "ssl=on"], |data| {
             for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
                 let to = data.join(name);
@@ -87,8 +88,8 @@ impl Cluster {
         Some(Self::run(programs, folder, data, settings))
     }
 
-    /// A primary that commits only what its standby has, too; and that standby.
-    pub(crate) fn start_pair() -> Option<(Self, Self)> {
+    /// Start a primary that commits only what its standby has, too, and that standby.
+    pub fn start_pair() -> Option<(Self, Self)> {
         let primary = Self::start(false)?;
         let folder = own_folder();
         let data = folder.path().join("data");
@@ -140,26 +141,26 @@ impl Cluster {
         cluster
     }
 
-    /// The URL of a database.
-    pub(crate) fn url(&self, database: &str) -> String {
+    /// Return the URL of a database.
+    pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
-    /// The URL of a database on whichever of the two can be written.
-    pub(crate) fn url_of_pair(&self, other: &Self, database: &str) -> String {
+    /// Return the URL of a database on whichever of the two can be written.
+    pub fn url_of_pair(&self, other: &Self, database: &str) -> String {
         let (one, two) = (self.port, other.port);
         format!("postgres://{USER}@127.0.0.1:{one},127.0.0.1:{two}/{database}?sslmode=disable")
     }
 
-    /// Makes an empty database; gives its name.
-    pub(crate) fn new_database(&self) -> String {
+    /// Make an empty database, and return its name.
+    pub fn new_database(&self) -> String {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
         name
     }
 
-    /// Runs a statement by the means of PostgreSQL itself; gives what it answers, without headings.
-    pub(crate) fn sql(&self, database: &str, statement: &str) -> String {
+    /// Run a statement by the means of PostgreSQL itself, and return its answer without headings.
+    pub fn sql(&self, database: &str, statement: &str) -> String {
         let mut psql = command(&self.programs, "psql");
         psql.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER]);
         let output = succeed(psql.args([
@@ -173,8 +174,8 @@ impl Cluster {
         String::from_utf8(output.stdout).expect("psql writes UTF-8")
     }
 
-    /// Kills all its processes at once, as when its machine dies.
-    pub(crate) fn kill(&mut self) {
+    /// Kill all its processes at once, as when its machine dies.
+    pub fn kill(&mut self) {
         let children = children_of(self.process.id());
         for pid in std::iter::once(self.process.id()).chain(children) {
             let kill = Command::new("kill")
@@ -186,8 +187,8 @@ impl Cluster {
         self.process.wait().expect("it is our child");
     }
 
-    /// Makes a primary of a standby.
-    pub(crate) fn promote(&self) {
+    /// Make a primary of a standby.
+    pub fn promote(&self) {
         self.sql("postgres", "SELECT pg_promote(true)");
     }
 
@@ -246,7 +247,9 @@ fn succeed(command: &mut Command) -> Output {
     output
 }
 
-pub(crate) fn free_port() -> u16 {
+/// Return a port of this machine that nobody uses now.
+#[must_use]
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     listener.local_addr().expect("it is bound").port()
 }
