@@ -163,8 +163,8 @@ impl UnknownItem {
 /// A permit of a license file.
 ///
 /// Every setting that has a default may be absent from a license file. [`crate::item_check`] says
-/// which belong to which charge way, and their ranges. A setting that this version does not know may
-/// restrict the item, so an item that has one is not understood.
+/// which belong to which charge way, and their ranges. A setting that this version does not know
+/// may restrict the item, so an item that has one is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LicenseItem {

@@ -243,8 +243,8 @@ pub(super) fn newest_grant(directory: &Path, name: &str) -> u32 {
     read().unwrap_or(0)
 }
 
-/// Return why the file is unfit to be the pool, or `None` if it is fit. Its counts are checked after
-/// it is mapped.
+/// Return why the file is unfit to be the pool, or `None` if it is fit. Its counts are checked
+/// after it is mapped.
 fn unfitness(file: &File) -> io::Result<Option<Unfit>> {
     let mut start = [0; 64];
     let mut got = 0;
