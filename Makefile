@@ -123,6 +123,11 @@ check: tools ## Formatting and lints
 	@cargo fmt --manifest-path fuzz/Cargo.toml --check
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@cargo clippy --quiet -p seatmeter --no-default-features --all-targets -- -D warnings
+	@$(MAKE) --no-print-directory check-port
+
+.PHONY: check-port
+check-port: ## Build the library without the files that know Linux: what a port must give is all in src/os
+	@RUSTFLAGS='--cfg seatmeter_stub_port -D warnings' cargo check --quiet -p seatmeter --lib --target-dir target/stub
 
 .PHONY: check-abi
 check-abi: ## Compare the binary interface with the recorded one, and fail where a compiled program would break

@@ -39,7 +39,7 @@ pub struct FileLock {
 
 #[derive(Debug)]
 enum LockGuard {
-    Page(#[expect(dead_code, reason = "that it is there keeps the lock")] Mapping),
+    Page(#[allow(dead_code, reason = "that it is there keeps the lock")] Mapping),
     Descriptor(#[expect(dead_code, reason = "as above")] Descriptor),
 }
 
