@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::LicenseItem;
-use seatmeter_protocol::slot::{SLOTS_PER_DAY, slot_of, slot_start};
+use seatmeter_protocol::slot::SLOTS_PER_DAY;
 use seatmeter_server::policy::active_slots::ActiveSlots;
 use seatmeter_server::policy::charge_way::per_domain::Domains;
 use seatmeter_server::policy::charge_way::{
@@ -25,7 +25,6 @@ use seatmeter_server::policy::charge_way::{
 };
 use seatmeter_server::policy::holders::{Hold, Holders};
 use seatmeter_server::policy::running::Running;
-use seatmeter_server::policy::slot_ledger::SlotLedger;
 use seatmeter_server::policy::strict_allowance;
 use seatmeter_server::policy::strict_allowance::{Allowance, Allowances};
 
@@ -101,25 +100,12 @@ fn round(devices: u32) -> Vec<(&'static str, f64)> {
         }),
     ));
 
-    let mut ledger = SlotLedger::new(&item(ChargeWay::ConcurrentDevice));
-    let first = slot_of(START);
-    figures.push((
-        "slot ledger: a device in the current slot",
-        each(devices, |d| ledger.record(d, first, 1)),
-    ));
-    figures
-        .push(("slot ledger: the same once more", each(devices, |d| ledger.record(d, first, 1))));
-    figures.push((
-        "slot ledger: a late slot, 0 to 29 days old",
-        each(devices, |d| ledger.record(d, first - d % 30 * DAY, 1)),
-    ));
     let (free, mut running) = (item(ChargeWay::ConcurrentDevice), full(devices, START + 240));
-    let now = slot_start(first + 1);
     figures.push((
-        "per_concurrent_device, free, with the excess so far",
+        "per_concurrent_device, free",
         each(devices, |device| {
             let occupied = running.occupied(device, START);
-            per_concurrent_device::decide(&free, ledger.excess_so_far(now), &occupied, now).is_ok()
+            per_concurrent_device::decide(&free, 0, &occupied, START).is_ok()
         }),
     ));
     figures.push((

@@ -1,9 +1,9 @@
 //! The holders of an item's seats: each holds a number of seats until an instant.
 //!
 //! A holder holds its seats up to an instant, not at it. Seats become free when this instant has
-//! passed; no message is needed. A database keeps the same as a table of holders; the planner, the
-//! measurements and the tests keep it in memory, here. A change costs a logarithm of the number of
-//! holders; nothing grows with the history.
+//! passed; no message is needed. The planner keeps all holders of an item in memory, here. The
+//! account of an item in the store keeps those that a batch of requests concerns, and the number of
+//! all seats. A change costs a logarithm of the number of holders; nothing grows with the history.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -34,6 +34,7 @@ pub struct Occupied {
 pub struct Holders<D> {
     holds: HashMap<D, Hold>,
     ends: BTreeSet<(u64, D)>,
+    /// The seats of all holders, also of those that are not in `holds`.
     seats: u64,
 }
 
@@ -43,14 +44,39 @@ impl<D> Default for Holders<D> {
     }
 }
 
-impl<D: Copy + Eq + Hash + Ord> Holders<D> {
+impl<D: Clone + Eq + Hash + Ord> Holders<D> {
+    /// Make the holders of an item of whom only the number of seats is known so far.
+    #[must_use]
+    pub fn of_seats(seats: u64) -> Self {
+        Self { seats, ..Self::default() }
+    }
+
+    /// Learn what a device holds, as part of the known number of seats.
+    pub fn learn(&mut self, device: D, hold: Hold) {
+        if let Some(known) = self.holds.insert(device.clone(), hold) {
+            self.ends.remove(&(known.until, device.clone()));
+        }
+        self.ends.insert((hold.until, device));
+    }
+
+    /// Return what a device holds, also when its end has passed.
+    pub fn get(&self, device: &D) -> Option<Hold> {
+        self.holds.get(device).copied()
+    }
+
+    /// Return the number of seats, with those of holders whose end has passed and that were not
+    /// forgotten yet.
+    pub fn all_seats(&self) -> u64 {
+        self.seats
+    }
+
     /// Return the occupied seats now, as seen by this device.
     pub fn occupied(&mut self, device: D, now: u64) -> Occupied {
         self.forget(now);
         let own = self.holds.get(&device).copied();
         let others = self.ends.iter().find(|(_, holder)| *holder != device);
         Occupied {
-            by_others: self.seats - own.map_or(0, |hold| hold.seats),
+            by_others: self.seats.saturating_sub(own.map_or(0, |hold| hold.seats)),
             own,
             first_free_at: others.map(|(until, _)| *until),
         }
@@ -64,27 +90,29 @@ impl<D: Copy + Eq + Hash + Ord> Holders<D> {
 
     /// Record what a device holds, and replace what it held before.
     pub fn hold(&mut self, device: D, hold: Hold) {
-        self.release(device);
-        self.holds.insert(device, hold);
-        self.ends.insert((hold.until, device));
-        self.seats += hold.seats;
+        self.release(device.clone());
+        self.learn(device, hold);
+        self.seats = self.seats.saturating_add(hold.seats);
     }
 
     /// Release the seats of a device that has ended cleanly or that the operator releases.
     pub fn release(&mut self, device: D) {
         if let Some(old) = self.holds.remove(&device) {
             self.ends.remove(&(old.until, device));
-            self.seats -= old.seats;
+            self.seats = self.seats.saturating_sub(old.seats);
         }
     }
 
-    /// Delete every holder with an end that has passed.
-    fn forget(&mut self, now: u64) {
-        while let Some((until, device)) = self.ends.first().copied()
+    /// Delete every holder with an end that has passed. Return them.
+    pub fn forget(&mut self, now: u64) -> Vec<D> {
+        let mut ended = Vec::new();
+        while let Some((until, device)) = self.ends.first().cloned()
             && until <= now
         {
-            self.release(device);
+            self.release(device.clone());
+            ended.push(device);
         }
+        ended
     }
 }
 

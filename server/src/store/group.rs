@@ -1,16 +1,18 @@
 //! The writer threads and the group commit.
 //!
-//! A writer takes all requests that wait, up to a bound, runs them in one transaction, makes the
-//! transaction durable, and only then answers any of them. All reports are booked together as one
-//! batch; every other request runs by itself in a savepoint.
+//! A writer takes all requests that wait, up to a bound. It runs them in one transaction, in the
+//! order in which it took them, makes the transaction durable, and only then answers any of them.
+//! Reports, authorizations and checks that follow one another run together as one batch
+//! ([`super::sql::run`]). Every other request, such as a change by an operator, runs by itself.
+//! Each batch and each other request has a savepoint.
 //!
 //! | a request | its savepoint | the others |
 //! | --- | --- | --- |
 //! | succeeds | kept | – |
-//! | succeeds, and is only a check | rolled back | untouched |
-//! | is refused, fails or panics | rolled back | untouched |
+//! | of a batch is refused, or is only a check | kept: the batch has booked nothing of it | untouched |
+//! | outside of a batch is refused, fails or panics | rolled back | untouched |
+//! | of a batch fails or panics | rolled back, each request of the batch runs by itself | untouched |
 //! | makes the engine drop the whole transaction (disk full) | gone | all answered with the error, none recorded |
-//! | fails within a batch of reports | rolled back, each report runs by itself | untouched |
 //! | conflicts with a transaction of another server (deadlock, serialization) | – | the whole group runs again |
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +24,7 @@ use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 use tokio::sync::oneshot;
 
 use super::queue::{NoPlace, Queue};
-use super::sql::{self, Report, Sql};
+use super::sql::{self, Answer, Report, Request, Sql};
 use super::{Authorization, Decision, Organization, Reply, ShownLicense, Store};
 use crate::error::Error;
 use crate::kill_points::kill_point;
@@ -90,17 +92,8 @@ pub(super) struct Concerned<'a> {
     pub(super) items: Vec<&'a str>,
 }
 
-/// The names in one request; a name that the request does not have is empty.
-#[derive(Clone, Debug, Default, Hash)]
-pub(super) struct Concern {
-    pub(super) handshake_code: String,
-    pub(super) organization_id: String,
-    pub(super) item_id: String,
-}
-
-/// A request on its way through the writer.
-trait Request: Send {
-    fn concern(&self) -> &Concern;
+/// A request that runs by itself.
+trait Other: Send {
     /// Do the work. Return `false` when it must be rolled back. The work may be done again.
     fn run(&mut self, sql: &dyn Sql) -> bool;
     /// Answer the client. An error replaces the outcome of `run`.
@@ -108,28 +101,21 @@ trait Request: Send {
 }
 
 struct Task<T, F> {
-    concern: Concern,
     work: F,
-    /// Whether the effects are kept.
-    is_kept: bool,
     outcome: Result<T, Error>,
     reply: oneshot::Sender<Result<T, Error>>,
 }
 
-impl<T, F> Request for Task<T, F>
+impl<T, F> Other for Task<T, F>
 where
     T: Send,
     F: Fn(&dyn Sql) -> Result<T, Error> + Send,
 {
-    fn concern(&self) -> &Concern {
-        &self.concern
-    }
-
     fn run(&mut self, sql: &dyn Sql) -> bool {
         // The connection is intact after a panic: the savepoint is rolled back as after an error.
         self.outcome =
             catch_unwind(AssertUnwindSafe(|| (self.work)(sql))).unwrap_or_else(|_| Err(panicked()));
-        self.outcome.is_ok() && self.is_kept
+        self.outcome.is_ok()
     }
 
     fn answer(self: Box<Self>, transaction: Result<(), Error>) {
@@ -138,28 +124,25 @@ where
     }
 }
 
-struct ReportTask {
-    report: Report,
-    outcome: Result<UsageAnswer, Error>,
-    reply: oneshot::Sender<Result<UsageAnswer, Error>>,
-}
-
-impl ReportTask {
-    fn answer(self, transaction: Result<(), Error>) {
-        let _ = self.reply.send(transaction.and(self.outcome));
-    }
+/// A request that runs in a batch.
+struct Member {
+    request: Request,
+    outcome: Result<Answer, Error>,
+    reply: oneshot::Sender<Result<Answer, Error>>,
 }
 
 enum Job {
-    Report(Box<ReportTask>),
-    Other(Box<dyn Request>),
+    Member(Box<Member>),
+    Other(Box<dyn Other>),
 }
 
 impl Job {
     fn answer(self, transaction: Result<(), Error>) {
         match self {
-            Self::Report(task) => task.answer(transaction),
-            Self::Other(request) => request.answer(transaction),
+            Self::Member(member) => {
+                let _ = member.reply.send(transaction.and(member.outcome));
+            }
+            Self::Other(other) => other.answer(transaction),
         }
     }
 }
@@ -191,46 +174,23 @@ impl Writers {
     }
 
     /// Pass work to the threads; the reply comes once the work is durable.
-    pub(super) fn submit<T, F>(&self, concern: Concern, work: F) -> Reply<T>
-    where
-        T: Send + 'static,
-        F: Fn(&dyn Sql) -> Result<T, Error> + Send + 'static,
-    {
-        self.submit_task(concern, work, true)
-    }
-
-    /// Pass work to the threads as [`Self::submit`] does, but roll back its effects.
-    pub(super) fn try_out<T, F>(&self, concern: Concern, work: F) -> Reply<T>
-    where
-        T: Send + 'static,
-        F: Fn(&dyn Sql) -> Result<T, Error> + Send + 'static,
-    {
-        self.submit_task(concern, work, false)
-    }
-
-    fn submit_task<T, F>(&self, concern: Concern, work: F, is_kept: bool) -> Reply<T>
+    pub(super) fn submit<T, F>(&self, work: F) -> Reply<T>
     where
         T: Send + 'static,
         F: Fn(&dyn Sql) -> Result<T, Error> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let lane = concern.clone();
-        let task = Task { concern, work, is_kept, outcome: Err(unanswered()), reply };
-        self.push(&lane, Job::Other(Box::new(task)));
+        let task = Task { work, outcome: Err(unanswered()), reply };
+        self.push(&"", Job::Other(Box::new(task)));
         wait_for(answer)
     }
 
-    /// Pass a report to the threads; the reply comes once the report is durable.
-    pub(super) fn report(&self, report: Report) -> Reply<UsageAnswer> {
+    /// Pass a request to the threads that runs in a batch; the reply comes once it is durable.
+    fn batch(&self, request: Request) -> Reply<Answer> {
         let (reply, answer) = oneshot::channel();
-        // Clients show a license with their reports. A report without one gets a lane by chance,
-        // from the device's UUID.
-        let item_id = report.shown.first().map(|shown| shown.license.item_id.clone());
-        let lane = item_id.unwrap_or_else(|| report.report.device.uuid.clone());
-        self.push(
-            &lane,
-            Job::Report(Box::new(ReportTask { report, outcome: Err(unanswered()), reply })),
-        );
+        let lane = lane_of(&request);
+        let member = Member { request, outcome: Err(unanswered()), reply };
+        self.push(&lane, Job::Member(Box::new(member)));
         wait_for(answer)
     }
 
@@ -268,11 +228,13 @@ pub(super) trait GroupStore: Send + Sync + 'static {
 
 impl<S: GroupStore> Store for S {
     fn authorize(&self, request: Authorization) -> Reply<Decision> {
-        self.writers().submit(concern_of(&request), move |sql| sql::authorize(sql, &request))
+        let answer = self.writers().batch(Request::Authorization(request));
+        Box::pin(async { answer.await?.decided() })
     }
 
     fn check(&self, request: Authorization) -> Reply<Decision> {
-        self.writers().try_out(concern_of(&request), move |sql| sql::authorize(sql, &request))
+        let answer = self.writers().batch(Request::Check(request));
+        Box::pin(async { answer.await?.decided() })
     }
 
     fn record(
@@ -281,44 +243,55 @@ impl<S: GroupStore> Store for S {
         shown: Vec<ShownLicense>,
         now: u64,
     ) -> Reply<UsageAnswer> {
-        self.writers().report(Report { report, shown, now })
+        let answer = self.writers().batch(Request::Report(Report { report, shown, now }));
+        Box::pin(async { answer.await?.recorded() })
     }
 
     fn change(&self, change: Change, by: Actor) -> Reply<()> {
-        self.writers().submit(Concern::default(), move |sql| sql::change(sql, &change, &by))
+        self.writers().submit(move |sql| sql::change(sql, &change, &by))
     }
 
     fn look(&self, view: View, now: u64) -> Reply<Listing> {
-        self.writers().submit(Concern::default(), move |sql| sql::look(sql, &view, now))
+        self.writers().submit(move |sql| sql::look(sql, &view, now))
     }
 
     fn token_hashes(&self) -> Reply<Vec<(String, String)>> {
-        self.writers().submit(Concern::default(), sql::token_hashes)
+        self.writers().submit(sql::token_hashes)
     }
 
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
-        self.writers()
-            .submit(Concern::default(), move |sql| sql::organization(sql, &organization_id))
+        self.writers().submit(move |sql| sql::organization(sql, &organization_id))
     }
 
     fn serving(&self, now: u64) -> Reply<()> {
-        self.writers().submit(Concern::default(), move |sql| sql::serving(sql, now))
+        self.writers().submit(move |sql| sql::serving(sql, now))
     }
 
     fn tidy(&self, now: u64) -> Reply<bool> {
-        self.writers().submit(Concern::default(), move |sql| sql::tidy(sql, now))
+        self.writers().submit(move |sql| sql::tidy(sql, now))
     }
 
     fn ready(&self) -> Reply<()> {
-        self.writers().submit(Concern::default(), sql::write_and_forget)
+        self.writers().submit(sql::write_and_forget)
     }
 }
 
-fn concern_of(request: &Authorization) -> Concern {
-    Concern {
-        handshake_code: request.handshake_code.clone(),
-        organization_id: request.organization_id.clone(),
-        item_id: request.held.as_ref().map(|held| held.item_id.clone()).unwrap_or_default(),
+/// Return the name of the queue's lane for a request. Clients show a license with their reports. A
+/// report without one gets a lane by chance, from the device's UUID.
+fn lane_of(request: &Request) -> [String; 3] {
+    match request {
+        Request::Report(Report { report, shown, .. }) => {
+            let item_id = shown.first().map(|shown| shown.license.item_id.clone());
+            [item_id.unwrap_or_else(|| report.device.uuid.clone()), String::new(), String::new()]
+        }
+        Request::Authorization(request) | Request::Check(request) => {
+            let item_id = request.held.as_ref().map(|held| held.item_id.clone());
+            [
+                item_id.unwrap_or_default(),
+                request.handshake_code.clone(),
+                request.organization_id.clone(),
+            ]
+        }
     }
 }
 
@@ -338,43 +311,21 @@ fn panicked() -> Error {
     Error::Internal("a request panicked in the store".to_owned())
 }
 
-/// The requests of one transaction.
+/// The requests of one transaction, in the order in which they run.
 #[derive(Default)]
 struct Group {
-    reports: Vec<ReportTask>,
-    others: Vec<Box<dyn Request>>,
-    /// The number of the others that the transaction has run.
-    others_done: usize,
+    jobs: Vec<Job>,
+    /// The number of requests that the transaction has run.
+    done: usize,
 }
 
 impl Group {
-    fn len(&self) -> usize {
-        self.reports.len() + self.others.len()
-    }
-
-    fn add(&mut self, job: Job) {
-        match job {
-            Job::Report(task) => self.reports.push(*task),
-            Job::Other(request) => self.others.push(request),
-        }
-    }
-
     fn concerned(&self) -> Concerned<'_> {
         let mut concerned = Concerned::default();
-        for Concern { handshake_code, organization_id, item_id } in
-            self.others.iter().map(|request| request.concern())
-        {
-            concerned.codes.extend(named(handshake_code));
-            concerned.organizations.extend(named(organization_id));
-            concerned.items.extend(named(item_id));
-        }
-        for Report { report, shown, .. } in self.reports.iter().map(|task| &task.report) {
-            // A license that is shown already names its item.
-            let is_shown = |id: &str| shown.iter().any(|shown| shown.license.license_id == id);
-            let named = report.segments.iter().map(|segment| segment.license_id.as_str());
-            concerned.licenses.extend(named.filter(|id| !is_shown(id)));
-            concerned.items.extend(shown.iter().map(|shown| shown.license.item_id.as_str()));
-            concerned.licenses.extend(report.ended.iter().map(|ended| ended.license_id.as_str()));
+        for job in &self.jobs {
+            if let Job::Member(member) = job {
+                concerned.add(&member.request);
+            }
         }
         concerned
     }
@@ -382,14 +333,30 @@ impl Group {
     fn answer(&mut self, outcome: &Result<(), Error>) {
         // When the transaction failed before it reached all requests, the remaining ones fail with
         // it.
-        let others = if outcome.is_ok() { self.others_done } else { self.others.len() };
-        for task in self.reports.drain(..) {
-            task.answer(outcome.clone());
+        let count = if outcome.is_ok() { self.done } else { self.jobs.len() };
+        for job in self.jobs.drain(..count) {
+            job.answer(outcome.clone());
             kill_point("answers: one sent");
         }
-        for request in self.others.drain(..others) {
-            request.answer(outcome.clone());
-            kill_point("answers: one sent");
+    }
+}
+
+impl<'a> Concerned<'a> {
+    fn add(&mut self, request: &'a Request) {
+        match request {
+            Request::Report(Report { report, shown, .. }) => {
+                // A license that is shown already names its item.
+                let is_shown = |id: &str| shown.iter().any(|shown| shown.license.license_id == id);
+                let named = report.segments.iter().map(|segment| segment.license_id.as_str());
+                self.licenses.extend(named.filter(|id| !is_shown(id)));
+                self.items.extend(shown.iter().map(|shown| shown.license.item_id.as_str()));
+                self.licenses.extend(report.ended.iter().map(|ended| ended.license_id.as_str()));
+            }
+            Request::Authorization(request) | Request::Check(request) => {
+                self.codes.extend(named(&request.handshake_code));
+                self.organizations.extend(named(&request.organization_id));
+                self.items.extend(request.held.as_ref().map(|held| held.item_id.as_str()));
+            }
         }
     }
 }
@@ -403,17 +370,17 @@ fn write_groups(engine: &impl Engine, queue: &Queue<Job>, group_max: usize) {
     let mut last = LastGroup::default();
     loop {
         // Requests that did not fit into the last transaction begin the next one.
-        if group.len() == 0 {
+        if group.jobs.is_empty() {
             let Some(first) = queue.pop() else { return };
-            group.add(first);
+            group.jobs.push(first);
         }
         gather(queue, &mut group, group_max, &last);
         kill_point("group: gathered");
         let begun = Instant::now();
         let outcome = run_group(engine, &mut group);
-        last = LastGroup { requests: group.len(), took: begun.elapsed() };
+        last = LastGroup { requests: group.jobs.len(), took: begun.elapsed() };
         if let Err(error) = &outcome {
-            tracing::error!(requests = group.len(), %error, "a group of requests was not recorded");
+            tracing::error!(requests = group.jobs.len(), %error, "a group of requests was not recorded");
         }
         kill_point("commit: durable, not answered");
         group.answer(&outcome);
@@ -433,10 +400,10 @@ struct LastGroup {
 fn gather(queue: &Queue<Job>, group: &mut Group, group_max: usize, last: &LastGroup) {
     let begun = Instant::now();
     let deadline = begun + (last.took / GATHER_FRACTION).min(GATHER_TIME_MAX);
-    while group.len() < group_max {
-        let until = if group.len() < last.requests { deadline } else { begun };
+    while group.jobs.len() < group_max {
+        let until = if group.jobs.len() < last.requests { deadline } else { begun };
         let Some(job) = queue.pop_until(until) else { break };
-        group.add(job);
+        group.jobs.push(job);
     }
 }
 
@@ -462,57 +429,80 @@ fn commit_group(engine: &impl Engine, group: &mut Group) -> Result<(), Error> {
     let begun = Instant::now();
     engine.begin(|| group.concerned())?;
     kill_point("group: begun");
-    group.others_done = 0;
-    for request in &mut group.others {
-        if group.others_done > 0 && begun.elapsed() > WORK_TIME_MAX {
-            break;
-        }
-        group.others_done += 1;
-        engine.save()?;
-        if !request.run(engine.sql()) {
-            give_up_if_met(engine)?;
-            engine.undo()?;
-        }
-        kill_point("request: done, not kept");
+    group.done = 0;
+    while group.done < group.jobs.len() && (group.done == 0 || begun.elapsed() <= WORK_TIME_MAX) {
+        group.done += match &mut group.jobs[group.done..] {
+            [Job::Other(other), ..] => {
+                run_other(engine, other.as_mut())?;
+                1
+            }
+            jobs => run_members(engine, &mut first_members(jobs), begun)?,
+        };
     }
-    book_reports(engine, &mut group.reports)?;
     kill_point("commit: before");
     engine.commit()
 }
 
-fn book_reports(engine: &impl Engine, tasks: &mut [ReportTask]) -> Result<(), Error> {
-    if tasks.is_empty() {
-        return Ok(());
-    }
+fn run_other(engine: &impl Engine, other: &mut dyn Other) -> Result<(), Error> {
     engine.save()?;
-    match book_batch(engine, tasks) {
-        Ok(answers) => {
-            for (task, answer) in tasks.iter_mut().zip(answers) {
-                task.outcome = Ok(answer);
-                kill_point("request: done, not kept");
-            }
-            return Ok(());
-        }
-        Err(_) if tasks.len() > 1 => {
-            give_up_if_met(engine)?;
-            engine.undo()?;
-        }
-        Err(error) => {
-            tasks[0].outcome = Err(error);
-            give_up_if_met(engine)?;
-            return engine.undo();
-        }
+    if !other.run(engine.sql()) {
+        give_up_if_met(engine)?;
+        engine.undo()?;
     }
-    // A report spoils the batch. Each report now runs by itself, so that only this one fails.
-    for task in tasks {
-        book_reports(engine, std::slice::from_mut(task))?;
-    }
+    kill_point("request: done, not kept");
     Ok(())
 }
 
-fn book_batch(engine: &impl Engine, tasks: &[ReportTask]) -> Result<Vec<UsageAnswer>, Error> {
-    let reports: Vec<&Report> = tasks.iter().map(|task| &task.report).collect();
-    catch_unwind(AssertUnwindSafe(|| sql::record(engine.sql(), &reports)))
+/// Return the requests up to the first one that runs by itself.
+fn first_members(jobs: &mut [Job]) -> Vec<&mut Member> {
+    let members = jobs.iter_mut().map_while(|job| match job {
+        Job::Member(member) => Some(member.as_mut()),
+        Job::Other(_) => None,
+    });
+    members.collect()
+}
+
+/// Run these requests as a batch. If one spoils the batch, each runs by itself, so that only this
+/// one fails. Return the number of requests that have run.
+fn run_members(
+    engine: &impl Engine,
+    members: &mut [&mut Member],
+    begun: Instant,
+) -> Result<usize, Error> {
+    engine.save()?;
+    match run_batch(engine, members) {
+        Ok(outcomes) => {
+            for (member, outcome) in members.iter_mut().zip(outcomes) {
+                member.outcome = outcome;
+                kill_point("request: done, not kept");
+            }
+            return Ok(members.len());
+        }
+        Err(error) => {
+            give_up_if_met(engine)?;
+            engine.undo()?;
+            if let [member] = members {
+                member.outcome = Err(error);
+                return Ok(1);
+            }
+        }
+    }
+    let mut done = 0;
+    for member in members.chunks_mut(1) {
+        if done > 0 && begun.elapsed() > WORK_TIME_MAX {
+            break;
+        }
+        done += run_members(engine, member, begun)?;
+    }
+    Ok(done)
+}
+
+fn run_batch(
+    engine: &impl Engine,
+    members: &[&mut Member],
+) -> Result<Vec<Result<Answer, Error>>, Error> {
+    let requests: Vec<&Request> = members.iter().map(|member| &member.request).collect();
+    catch_unwind(AssertUnwindSafe(|| sql::run(engine.sql(), &requests)))
         .unwrap_or_else(|_| Err(panicked()))
 }
 

@@ -42,7 +42,7 @@ const SMALL: [&str; 11] = [
 ];
 
 /// Statements that may read more than they are about, by how they begin, and why.
-const EXCEPTIONS: [(&str, &str); 19] = [
+const EXCEPTIONS: [(&str, &str); 11] = [
     (
         "SELECT segment.handshake_code, segment.item_id, segment.device_uuid,",
         "an export reads everything",
@@ -51,13 +51,12 @@ const EXCEPTIONS: [(&str, &str); 19] = [
     ("SELECT min(slot) FROM slot_sum", "it reads the first row alone"),
     ("SELECT min(day) FROM active_day", "it reads the first row alone"),
     ("SELECT min(day) FROM usage_day", "it reads the first row alone"),
-    ("SELECT (SELECT seats FROM item_held", "it reads the first two rows of an index at most"),
     (
         "SELECT seat_holder.device_uuid, coalesce(device_name.name,",
         "it reads the first rows of an index, up to its limit",
     ),
     (
-        "SELECT CAST(coalesce(sum(used), 0) AS BIGINT) FROM allowance",
+        "SELECT module, CAST(sum(used) AS BIGINT) FROM allowance",
         "once, when an item becomes strict",
     ),
     ("SELECT DISTINCT server_key_id FROM license_file", "once, when a server starts"),
@@ -70,21 +69,12 @@ const EXCEPTIONS: [(&str, &str); 19] = [
         "an operator lists what operators have made",
     ),
     ("SELECT name, token_hash FROM admin_token", "there are as many tokens as operators have made"),
-    ("SELECT DISTINCT item_id, segment_id FROM usage", AN_OLD_DATABASE),
-    ("SELECT slot, kind, what, total FROM usage", AN_OLD_DATABASE),
-    ("SELECT item_id, device_uuid FROM active_slots", AN_OLD_DATABASE),
-    ("SELECT slots FROM active_slots", AN_OLD_DATABASE),
-    ("SELECT item_id, definition FROM license_item", AN_OLD_DATABASE),
-    ("SELECT device_uuid, from_slot, seats FROM device_seats", AN_OLD_DATABASE),
-    ("SELECT segment.device_uuid, usage_day.day,", AN_OLD_DATABASE),
 ];
 
-const AN_OLD_DATABASE: &str = "once, when a database of an older version is brought up to date";
-
-/// Source files whose statements are of one engine, or run once when a database is brought up to
-/// date, backed up or checked.
+/// Source files whose statements are of one engine or of its tests, or run once when a database is
+/// brought up to date, backed up or checked.
 const NOT_OF_EVERY_STORE: [&str; 6] = [
-    "sql/days.rs",
+    "sqlite/batches.rs",
     "sqlite/migration.rs",
     "sqlite/copy.rs",
     "sqlite/engine.rs",
@@ -248,7 +238,7 @@ fn in_source(engine: &str) -> Vec<Vec<String>> {
                 .filter_map(pieces),
         );
     }
-    assert!(statements.len() > 60, "{} statements were found", statements.len());
+    assert!(statements.len() > 50, "{} statements were found", statements.len());
     statements
 }
 

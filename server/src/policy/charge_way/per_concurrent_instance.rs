@@ -73,11 +73,8 @@ fn over_limit(requested: u32, item: &LicenseItem) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixture::{START, claim, item};
-    use crate::policy::holders::Holders;
-    use crate::policy::slot_ledger::SlotLedger;
+    use crate::policy::fixture::{claim, item};
     use seatmeter_protocol::charge_way::DeploymentType;
-    use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
 
     fn outcome(x: u32, quota: u64, running: u32) -> Result<u32, ErrorCode> {
         seats(&claim(x), &item(quota), running).map_err(|refusal| refusal.code)
@@ -121,67 +118,5 @@ mod tests {
             };
             assert_eq!(outcome, expected, "{deployment_type:?}");
         }
-    }
-
-    /// The example has N = 10 and ten servers with x = 10, all of them active in every slot.
-    #[test]
-    fn the_worked_example_is_overused_after_slot_112() {
-        let item = item(10);
-        // The item starts at the start of a slot, so that the slots can be counted from it.
-        assert_eq!(START % SLOT_SECONDS, 0);
-        let first = slot_of(START);
-        let mut ledger = SlotLedger::new(&item);
-        let (mut free, mut holders) = (0, Holders::default());
-        for number in 1..=112 {
-            let slot = first + number - 1;
-            for server in 0..10 {
-                let excess = ledger.excess_so_far(slot_start(slot));
-                let occupied = holders.occupied(server, slot_start(slot));
-                let admission = admit(&item, 10, excess, &occupied, slot_start(slot)).unwrap();
-                free += u32::from(admission == Running::Free);
-                ledger.record(server, slot, 10);
-            }
-            assert_eq!(ledger.active(slot), 100, "100 in use");
-            assert!(
-                !ledger.is_overused_at(slot_start(slot + 1) - 1),
-                "a second before the slot ends"
-            );
-            let excess = ledger.excess_so_far(slot_start(slot + 1));
-            assert_eq!(excess, u64::from(number) * 90, "90 excess a slot");
-            match number {
-                111 => assert_eq!(excess, 9_990),
-                112 => assert_eq!(excess, 10_080),
-                _ => {}
-            }
-            assert_eq!(
-                ledger.is_overused_at(slot_start(slot + 1)),
-                number == 112,
-                "after slot {number}"
-            );
-        }
-        assert_eq!(free, 1_120, "nobody was refused");
-        // 112 slots of three minutes end 5 h 36 min after the start.
-        let overused_at = START + 5 * 3_600 + 36 * 60;
-        assert_eq!(slot_start(first + 112), overused_at);
-        let excess = ledger.excess_so_far(overused_at);
-        let mut come = |server: u32, x: u32| {
-            let admission =
-                admit(&item, x, excess, &holders.occupied(server, overused_at), overused_at);
-            if let Ok(Running::PerSlot(hold)) = admission {
-                holders.hold(server, hold);
-            }
-            admission.map(|_| ()).map_err(|refusal| refusal.code)
-        };
-        assert_eq!(come(3, 10), Ok(()), "one server asks for 10 ...");
-        for other in [0, 1, 2, 4, 5, 6, 7, 8, 9] {
-            assert_eq!(
-                come(other, 1),
-                Err(ErrorCode::QUOTA_EXCEEDED),
-                "... and the others get none"
-            );
-        }
-        assert_eq!(come(3, 4), Ok(()));
-        assert_eq!(come(0, 6), Ok(()), "4 and 6 are 10");
-        assert_eq!(come(1, 1), Err(ErrorCode::QUOTA_EXCEEDED));
     }
 }

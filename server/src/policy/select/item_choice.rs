@@ -136,16 +136,29 @@ fn fit(
     all: &[Candidate],
 ) -> Result<Admission, (Check, Refusal)> {
     let item = &candidate.item;
+    covers(claim, item)?;
+    not_revoked(candidate).map_err(|refusal| (Check::NotRevoked, refusal))?;
+    validity::in_effect(item, claim.now).map_err(|refusal| (Check::InEffect, refusal))?;
+    has_required(claim, item, all).map_err(|refusal| (Check::Required, refusal))?;
+    admit(claim, item, &candidate.state).map_err(|refusal| (Check::Admission, refusal))
+}
+
+/// Return whether the outcome for an item depends on its state. It does not when a check before
+/// that fails already.
+#[must_use]
+pub fn needs_state(claim: &Claim, item: &LicenseItem) -> bool {
+    covers(claim, item).is_ok() && validity::in_effect(item, claim.now).is_ok()
+}
+
+/// Check what the item says about itself: charge way, deployment type, products, modules, version
+/// and edition.
+fn covers(claim: &Claim, item: &LicenseItem) -> Result<(), (Check, Refusal)> {
     has_charge_way(claim, item).map_err(|refusal| (Check::ChargeWay, refusal))?;
     covers_deployment_type(claim, item).map_err(|refusal| (Check::DeploymentType, refusal))?;
     covers_products(claim, item).map_err(|refusal| (Check::Products, refusal))?;
     covers_modules(claim, item).map_err(|refusal| (Check::Modules, refusal))?;
     covers_version(claim, item).map_err(|refusal| (Check::Version, refusal))?;
-    covers_edition(claim, item).map_err(|refusal| (Check::Edition, refusal))?;
-    not_revoked(candidate).map_err(|refusal| (Check::NotRevoked, refusal))?;
-    validity::in_effect(item, claim.now).map_err(|refusal| (Check::InEffect, refusal))?;
-    has_required(claim, item, all).map_err(|refusal| (Check::Required, refusal))?;
-    admit(claim, item, &candidate.state).map_err(|refusal| (Check::Admission, refusal))
+    covers_edition(claim, item).map_err(|refusal| (Check::Edition, refusal))
 }
 
 fn has_charge_way(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {

@@ -1,13 +1,14 @@
 //! The account of one item: the state that decisions read and bookings change.
 //!
-//! [`load`] reads the accounts that a batch of reports needs, and [`load_one`] the account that an
-//! authorization needs. [`save`] writes what a batch has changed. Only this file derives values
-//! from the rows: what is used and allowed, the excess, the seats held, and the change of the sums
-//! of allowances.
+//! A batch of requests of any kind loads the accounts that it needs ([`load`]), decides and books
+//! on them in memory, one request after another, and writes what has changed ([`save`]). Only this
+//! folder derives values from the rows: what is used and allowed, the excess, the seats held, and
+//! the change of the sums of allowances.
 
+mod licenses;
 pub(in crate::store) mod load;
-pub(in crate::store) mod load_one;
 pub(in crate::store) mod save;
+mod seats;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,19 +17,25 @@ use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::slot::{slot_of, slot_start};
 
-use crate::policy::ItemState;
 use crate::policy::active_slots::ActiveSlots;
-use crate::policy::holders::Hold;
+use crate::policy::holders::{Hold, Holders, Occupied};
 use crate::policy::overuse::{OveruseRule, excess};
+use crate::policy::reportable::{first_open_slot, last_open_slot};
+use crate::policy::running::runs_until;
 use crate::policy::select::admission::{Used, quotas};
-use crate::policy::slot_ledger::{first_open_slot, last_open_slot};
 use crate::policy::strict_allowance::Allowance;
-use crate::policy::window::seat_until;
+use crate::policy::{Candidate, ItemState};
 use crate::store::day_totals::day_of;
+
+pub(in crate::store) use licenses::License;
+use seats::HolderName;
 
 /// The precision, in seconds, of the time at which a device was last seen. It saves writing one row
 /// with most reports.
 const SEEN_SECONDS: u64 = 3_600;
+
+/// The value in place of a device's UUID for what was used before the item was strict.
+const NOBODY: &str = "";
 
 /// A value of the database, and whether it has to be written.
 #[derive(Clone, Debug, Default)]
@@ -42,64 +49,127 @@ impl<T> Kept<T> {
     pub(in crate::store) fn read(value: T) -> Self {
         Self { value, is_changed: false }
     }
+
+    /// Wrap a value that has to be written.
+    pub(in crate::store) fn new(value: T) -> Self {
+        Self { value, is_changed: true }
+    }
 }
 
 impl<T: PartialEq> Kept<T> {
-    pub(super) fn set(&mut self, value: T) {
+    pub(in crate::store) fn set(&mut self, value: T) {
         self.is_changed |= self.value != value;
         self.value = value;
     }
 }
 
-/// The state of one item, as far as the reports concern it.
+/// The state of one item, as far as the requests of a batch concern it.
 pub(in crate::store) struct Account {
     pub(in crate::store) item: LicenseItem,
-    pub(super) used: BTreeMap<(u8, u32), Kept<u64>>,
-    pub(super) slots: BTreeMap<u32, Kept<u64>>,
-    pub(super) years: BTreeMap<u32, Kept<u64>>,
-    pub(super) seats_held: u64,
+    pub(in crate::store) file_id: String,
+    /// Whether the operator has revoked the item.
+    is_revoked: bool,
+    used: BTreeMap<(u8, u32), Kept<u64>>,
+    slots: BTreeMap<u32, Kept<u64>>,
+    years: BTreeMap<u32, Kept<u64>>,
     /// By module: the sum of all devices' allowances, and the number of devices that are allowed
     /// more than they have used.
-    pub(super) allowed: BTreeMap<u32, Kept<(i64, i64)>>,
-    pub(super) devices: BTreeMap<String, Device>,
+    allowed: BTreeMap<u32, Kept<(i64, i64)>>,
+    /// The holders of seats: those that the batch concerns, and the number of all seats.
+    holders: Holders<HolderName>,
+    /// The holders that have changed, and the number of seats that the database has.
+    changed_holders: BTreeSet<HolderName>,
+    written_seats: u64,
+    devices: BTreeMap<String, Device>,
 }
 
-#[derive(Default)]
+/// The state of one device under an item.
+#[derive(Clone, Default)]
 pub(in crate::store) struct Device {
-    pub(super) seen: Option<Seen>,
-    pub(super) days: BTreeMap<u32, Kept<ActiveSlots>>,
+    seen: Kept<Option<Seen>>,
+    days: BTreeMap<u32, Kept<ActiveSlots>>,
     /// The number of instances that the device counts as, by the first slot from which it holds.
-    pub(in crate::store) seats: BTreeMap<u32, u32>,
-    pub(super) allowances: BTreeMap<u32, Kept<Allowance>>,
-    /// The seats that the device holds, by the name of the holder.
-    pub(super) holds: BTreeMap<String, Kept<Hold>>,
+    /// `None` is a row to delete.
+    seats: BTreeMap<u32, Kept<Option<u32>>>,
+    allowances: BTreeMap<u32, Kept<Allowance>>,
+    /// The local licenses by their ids: all of them for a device that asks for a license, and
+    /// otherwise those that a report names.
+    licenses: BTreeMap<String, Kept<License>>,
+    /// The names under which the device may hold seats, as far as they are loaded.
+    names: BTreeSet<String>,
 }
 
 /// The row of a device.
-pub(super) struct Seen {
-    pub(super) friendly_name: String,
-    pub(super) library_version: String,
-    pub(super) newest_serial: u32,
-    pub(super) first_seen_at: u64,
-    pub(super) last_seen_at: Kept<u64>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    friendly_name: String,
+    library_version: String,
+    newest_serial: u32,
+    first_seen_at: u64,
+    last_seen_at: u64,
+}
+
+/// What one device can change in an account, as it was at an instant.
+pub(in crate::store) struct Before {
+    device_uuid: String,
+    device: Option<Device>,
+    holds: Vec<(HolderName, Option<Hold>)>,
+    allowed: BTreeMap<u32, Kept<(i64, i64)>>,
 }
 
 impl Account {
     /// Make the account of an item without any other data.
-    pub(in crate::store) fn of(item: LicenseItem) -> Self {
+    fn of(item: LicenseItem, file_id: String, is_revoked: bool) -> Self {
         Self {
             item,
+            file_id,
+            is_revoked,
             used: BTreeMap::new(),
             slots: BTreeMap::new(),
             years: BTreeMap::new(),
-            seats_held: 0,
             allowed: BTreeMap::new(),
+            holders: Holders::default(),
+            changed_holders: BTreeSet::new(),
+            written_seats: 0,
             devices: BTreeMap::new(),
         }
     }
 
-    pub(in crate::store) fn device(&mut self, device_uuid: String) -> &mut Device {
-        self.devices.entry(device_uuid).or_default()
+    fn device(&mut self, device_uuid: &str) -> &mut Device {
+        self.devices.entry(device_uuid.to_owned()).or_default()
+    }
+
+    /// Return what a device can change, so that [`Self::undo`] can bring it back.
+    pub(in crate::store) fn before(&self, device_uuid: &str) -> Before {
+        let device = self.devices.get(device_uuid);
+        let names = device.into_iter().flat_map(|device| &device.names);
+        let holds = names.map(|name| {
+            let holder = HolderName::new(device_uuid, name);
+            let hold = self.holders.get(&holder);
+            (holder, hold)
+        });
+        Before {
+            device_uuid: device_uuid.to_owned(),
+            holds: holds.collect(),
+            device: device.cloned(),
+            allowed: self.allowed.clone(),
+        }
+    }
+
+    /// Bring back what a device has changed since.
+    pub(in crate::store) fn undo(&mut self, before: Before) {
+        let Before { device_uuid, device, holds, allowed } = before;
+        let known: BTreeMap<_, _> = holds.into_iter().collect();
+        let names = self.device(&device_uuid).names.clone();
+        for name in names {
+            let hold = known.get(&HolderName::new(&device_uuid, &name)).copied().flatten();
+            self.set_hold(&device_uuid, &name, hold);
+        }
+        match device {
+            Some(device) => self.devices.insert(device_uuid, device),
+            None => self.devices.remove(&device_uuid),
+        };
+        self.allowed = allowed;
     }
 
     /// Add to the use of a kind and module. The sum stops at the greatest number that the database
@@ -111,16 +181,47 @@ impl Account {
 
     /// Record that the device has used more of its allowance.
     pub(in crate::store) fn use_allowance(&mut self, device_uuid: &str, module: u32, more: u64) {
-        let Some(device) = self.devices.get_mut(device_uuid) else { return };
-        let own = device.allowances.entry(module).or_default();
-        let before = own.value;
-        own.set(before.reported(before.used.saturating_add(more)));
-        let (more_allowed, more_devices) = rise_of_allowances(before, own.value);
+        let own = self.allowance(device_uuid, module);
+        self.set_allowance(device_uuid, module, own.reported(own.used.saturating_add(more)));
+    }
+
+    fn allowance(&self, device_uuid: &str, module: u32) -> Allowance {
+        let own = self.devices.get(device_uuid).and_then(|device| device.allowances.get(&module));
+        own.map(|own| own.value).unwrap_or_default()
+    }
+
+    /// Replace the allowance of a device, and change the sums over all devices by the difference.
+    fn set_allowance(&mut self, device_uuid: &str, module: u32, after: Allowance) {
+        let before = self.allowance(device_uuid, module);
+        let own = self.device(device_uuid).allowances.entry(module);
+        // A device's first allowance needs a row, even when no number in it has changed.
+        own.or_insert_with(|| Kept::new(before)).set(after);
+        let (more_allowed, more_devices) = rise_of_allowances(before, after);
         let sums = self.allowed.entry(module).or_default();
         let (allowed, devices) = sums.value;
         sums.set((allowed.saturating_add(more_allowed), devices + more_devices));
-        // A device's first allowance needs a row, even when no number in it has changed.
-        own.is_changed = true;
+    }
+
+    /// Take back what a device was allowed and has not used, as far as it came with the license
+    /// with this serial, or with any.
+    fn give_back(&mut self, device_uuid: &str, serial: Option<u32>) {
+        let Some(device) = self.devices.get(device_uuid) else { return };
+        let all = device.allowances.iter().map(|(module, own)| (*module, own.value));
+        for (module, own) in all.collect::<Vec<_>>() {
+            let after = own.given_back(serial.unwrap_or(own.serial));
+            self.set_allowance(device_uuid, module, after);
+        }
+    }
+
+    /// Make the item strict. What was used of it before counts as used, but belongs to no device's
+    /// allowance. `by_devices` is what the devices have used of their allowances, by module.
+    pub(in crate::store) fn begin_strict(&mut self, by_devices: &BTreeMap<u32, u64>) {
+        let kind = metered_kind(&self.item).number();
+        for (module, _) in quotas(&self.item) {
+            let used = self.used.get(&(kind, module)).map_or(0, |used| used.value);
+            let used = used.saturating_sub(by_devices.get(&module).copied().unwrap_or(0));
+            self.set_allowance(NOBODY, module, Allowance { serial: 0, allowed: used, used });
+        }
     }
 
     /// Record that the device was active in these slots.
@@ -150,35 +251,58 @@ impl Account {
         }
     }
 
-    /// Extend the window of a seat after a usage report. A seat that has run out is not taken
-    /// again.
-    pub(in crate::store) fn begin_window_anew(
-        &mut self,
-        device_uuid: &str,
-        holder: &str,
-        now: u64,
-    ) {
-        let until = seat_until(&self.item, now);
-        let device = self.devices.get_mut(device_uuid);
-        if let Some(hold) = device.and_then(|device| device.holds.get_mut(holder))
-            && hold.value.until > now
-        {
-            hold.set(Hold { until: hold.value.until.max(until), ..hold.value });
+    /// Compute the excess anew, because the license years begin at another instant than before.
+    /// `slots` are the slots in which more than N were active and that can still be reported. Work
+    /// before the first of these slots was set against years that no longer exist.
+    pub(in crate::store) fn begin_years_anew(&mut self, slots: &[(u32, u64)]) {
+        let rule = OveruseRule::of(&self.item);
+        for sum in self.years.values_mut() {
+            sum.set(0);
+        }
+        for (slot, active) in slots {
+            let sum = self.years.entry(rule.year(slot_start(*slot)).index).or_default();
+            sum.set(sum.value.saturating_add(excess(*active, self.item.quota)));
         }
     }
 
     /// Record that the device was seen now.
     pub(in crate::store) fn seen(&mut self, device_uuid: &str, now: u64) {
-        let device = self.devices.get_mut(device_uuid);
-        if let Some(seen) = device.and_then(|device| device.seen.as_mut())
-            && seen.last_seen_at.value < now.saturating_sub(SEEN_SECONDS)
+        let Some(device) = self.devices.get_mut(device_uuid) else { return };
+        if let Some(seen) = &mut device.seen.value
+            && seen.last_seen_at < now.saturating_sub(SEEN_SECONDS)
         {
-            seen.last_seen_at.set(now);
+            seen.last_seen_at = now;
+            device.seen.is_changed = true;
         }
     }
 
+    /// Return the item with its state for a device, as the rules need it. When seats of others
+    /// become free is not known here, because it matters to refusals alone.
+    pub(in crate::store) fn candidate(
+        &mut self,
+        device_uuid: &str,
+        holder: &str,
+        now: u64,
+    ) -> Candidate {
+        let mut state = self.standing(device_uuid, now);
+        let device = self.devices.get(device_uuid);
+        let seen = device.and_then(|device| device.seen.value.as_ref());
+        state.newest_serial = seen.map_or(0, |seen| seen.newest_serial);
+        if self.item.charge_way.is_concurrent() {
+            let rule = OveruseRule::of(&self.item);
+            let is_overused = rule.is_overused(state.excess_of_year, now);
+            let until = if is_overused { runs_until(now) } else { u64::MAX };
+            state.running_seats = device.map_or(0, |device| device.running_seats(now, until));
+        }
+        if self.has_seats() {
+            state.occupied = self.occupied(device_uuid, holder);
+        }
+        Candidate { item: self.item.clone(), revoked: self.is_revoked, state }
+    }
+
     /// Return the state of the item for a device, as far as the meters show it.
-    pub(in crate::store) fn standing(&self, device_uuid: &str, now: u64) -> ItemState {
+    pub(in crate::store) fn standing(&mut self, device_uuid: &str, now: u64) -> ItemState {
+        self.forget_ended(now);
         let mut state = ItemState::default();
         if self.item.charge_way.is_metered() {
             state.used = quotas(&self.item)
@@ -190,7 +314,8 @@ impl Account {
             state.excess_of_year = self.excess_so_far(now);
         }
         if self.item.charge_way.has_window() {
-            state.occupied.by_others = self.seats_held;
+            state.occupied =
+                Occupied { by_others: self.holders.all_seats(), ..Occupied::default() };
         }
         state
     }
@@ -202,13 +327,12 @@ impl Account {
             return Used { module, used, ..Used::default() };
         }
         let (allowed, devices) = self.allowed.get(&module).map_or((0, 0), |sums| sums.value);
-        let own = self.devices.get(device_uuid).and_then(|device| device.allowances.get(&module));
         Used {
             module,
             used,
             allowed: allowed.try_into().unwrap_or(0),
             devices: devices.try_into().unwrap_or(0),
-            own: own.map(|own| own.value).unwrap_or_default(),
+            own: self.allowance(device_uuid, module),
         }
     }
 
@@ -235,17 +359,11 @@ pub(in crate::store) fn metered_kind(item: &LicenseItem) -> UsageKind {
 
 /// Return by how much the sums over all devices rise when one device has another allowance than
 /// before: what is allowed, and how many devices have some of it left.
-pub(in crate::store) fn rise_of_allowances(before: Allowance, after: Allowance) -> (i64, i64) {
+fn rise_of_allowances(before: Allowance, after: Allowance) -> (i64, i64) {
     let number = |total: u64| i64::try_from(total).unwrap_or(i64::MAX);
     let has_some = |allowance: Allowance| i64::from(allowance.unused() > 0);
     (number(after.allowed) - number(before.allowed), has_some(after) - has_some(before))
 }
 
-impl Device {
-    /// Return the number of instances that the device counts as in a slot. Work from before the
-    /// first grant counts with the number of the first grant: the device's clock was behind.
-    fn seats_in(&self, slot: u32) -> u32 {
-        let then = self.seats.range(..=slot).next_back().or_else(|| self.seats.first_key_value());
-        then.map_or(1, |(_, seats)| *seats)
-    }
-}
+#[cfg(test)]
+mod tests;

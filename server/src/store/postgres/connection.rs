@@ -198,14 +198,12 @@ impl Sql for PgConnection {
     }
 
     fn find(&self, table: &Table, keys: &[Value<'_>]) -> Result<Vec<Row>, Error> {
-        let is_it = table.key.iter().map(|(name, _)| format!("found.{name} = wanted.{name}"));
         let text = format!(
-            "SELECT {} FROM unnest({}) AS wanted ({}) JOIN {} AS found ON {}",
+            "SELECT {} FROM {} JOIN {} AS found ON {}",
             table.names("found."),
-            arrays(table.key.iter()),
-            join(table.key.iter().map(|(name, _)| (*name).to_owned()), ", "),
+            wanted(table),
             table.name,
-            join(is_it, " AND ")
+            is_wanted(table)
         );
         let columns = Columns::of(table.key.iter(), keys)?;
         self.run(&text, &columns.parameters())
@@ -220,6 +218,18 @@ impl Sql for PgConnection {
             table.on_conflict()
         );
         let columns = Columns::of(table.columns(), rows)?;
+        let statement = self.prepared(&text)?;
+        self.with(|client| client.execute(&statement, &columns.parameters())).map(|_| ())
+    }
+
+    fn remove(&self, table: &Table, keys: &[Value<'_>]) -> Result<(), Error> {
+        let text = format!(
+            "DELETE FROM {} AS found USING {} WHERE {}",
+            table.name,
+            wanted(table),
+            is_wanted(table)
+        );
+        let columns = Columns::of(table.key.iter(), keys)?;
         let statement = self.prepared(&text)?;
         self.with(|client| client.execute(&statement, &columns.parameters())).map(|_| ())
     }
@@ -240,6 +250,17 @@ impl Sql for PgConnection {
             .extend(wanted.into_iter().map(|item_id| (item_id.to_owned(), since)));
         Ok(())
     }
+}
+
+/// Return the keys that are looked up, as a table with the name `wanted`.
+fn wanted(table: &Table) -> String {
+    let names = join(table.key.iter().map(|(name, _)| (*name).to_owned()), ", ");
+    format!("unnest({}) AS wanted ({names})", arrays(table.key.iter()))
+}
+
+/// Return the condition that a row with the name `found` is one of those.
+fn is_wanted(table: &Table) -> String {
+    table.is_it(|name| format!("found.{name}"), |_, name| format!("wanted.{name}"))
 }
 
 /// Replace `?1` by `$1`, and so on.

@@ -1,343 +1,213 @@
-//! One authorization: read what the rules need, let them decide, and write the grant.
+//! One authorization: let the rules decide on the accounts of the items, and book the grant.
 
-use seatmeter_protocol::charge_way::ChargeWay;
-use seatmeter_protocol::license::LicenseItem;
-use seatmeter_protocol::message::Meter;
-use seatmeter_protocol::signature::{PublicKey, Signed};
+use seatmeter_protocol::message::HOLDERS_MAX;
 
-use super::epoch::{Life, careful, life};
-use super::{Sql, activity, held, holders, strict, values};
-use crate::error::Error;
-use crate::policy::holders::Hold;
+use super::batch::Batch;
+use super::codes::Code;
+use super::epoch::careful;
+use super::segments::Owner;
+use super::{Sql, held, holders};
+use crate::error::{Error, Refusal};
 use crate::policy::select::access;
-use crate::policy::select::access::Validation;
 use crate::policy::select::admission::{holder_name, meters};
-use crate::policy::select::handshake::{self, Asked, Known};
 use crate::policy::select::item_choice::NoItem;
 use crate::policy::{self, Admitted, Candidate, Order};
-use crate::store::account::load_one;
+use crate::store::account::{Before, save};
 use crate::store::{Authorization, Decision, Granted};
 
-/// The data of a handshake code.
-struct Code {
-    name: String,
-    owner: String,
-    password_hash: Option<String>,
-    validation: Validation,
-    order: Order,
+/// The reason why there is no decision or no grant.
+enum No {
+    /// No item of the handshake code fits. The refusal may need the holders of the item's seats.
+    Item { no: NoItem, candidates: Vec<Candidate>, order: Order },
+    /// Another rule, or a failure.
+    Other(Error),
 }
 
-pub(in crate::store) fn authorize(
+impl<E: Into<Error>> From<E> for No {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Decide, and book the grant. A request that is refused changes nothing.
+pub(super) fn authorize(
     sql: &dyn Sql,
+    batch: &mut Batch<'_>,
     request: &Authorization,
 ) -> Result<Decision, Error> {
-    let life = life(sql)?;
-    decide(sql, request, &life).map_err(|error| error.in_life(&life.epoch))
+    answer(sql, batch, request, true)
 }
 
-fn decide(sql: &dyn Sql, request: &Authorization, life: &Life) -> Result<Decision, Error> {
-    let code = code(sql, request)?;
+/// Decide as [`authorize`] does, and change nothing.
+pub(super) fn check(
+    sql: &dyn Sql,
+    batch: &mut Batch<'_>,
+    request: &Authorization,
+) -> Result<Decision, Error> {
+    answer(sql, batch, request, false)
+}
+
+fn answer(
+    sql: &dyn Sql,
+    batch: &mut Batch<'_>,
+    request: &Authorization,
+    is_kept: bool,
+) -> Result<Decision, Error> {
+    let before = before(batch, request);
+    let holder = holder_name(&request.claim, &request.device.uuid);
+    let outcome = decide(batch, request, &holder, is_kept);
+    if !(is_kept && matches!(outcome, Ok(Decision::Granted(_)))) {
+        undo(batch, request, before);
+    }
+    let outcome = outcome.or_else(|no| match no {
+        No::Item { no, candidates, order } => {
+            let refusal = explain(sql, batch, request, &holder, no, candidates, order)?;
+            Err(Error::Refused(refusal))
+        }
+        No::Other(error) => Err(error),
+    });
+    outcome.map_err(|error| error.in_life(&batch.life.epoch))
+}
+
+/// Return the state of the item of which the device shows a license, because a license that was
+/// forgotten is recorded before the decision.
+fn before(batch: &Batch<'_>, request: &Authorization) -> Option<Before> {
+    let held = request.held.as_ref()?;
+    Some(batch.accounts.get(&held.item_id)?.before(&request.device.uuid))
+}
+
+fn undo(batch: &mut Batch<'_>, request: &Authorization, before: Option<Before>) {
+    let Some(held) = &request.held else { return };
+    if let (Some(account), Some(before)) = (batch.accounts.get_mut(&held.item_id), before) {
+        account.undo(before);
+    }
+}
+
+fn decide(
+    batch: &mut Batch<'_>,
+    request: &Authorization,
+    holder: &str,
+    is_kept: bool,
+) -> Result<Decision, No> {
+    let code = batch.codes.meant(request)?;
     if let Some(hash) = &code.password_hash
         && request.proven_hash.as_ref() != Some(hash)
     {
         return Ok(Decision::ProvePassword(hash.clone()));
     }
     access::may_use(&request.validation, &code.validation)?;
-    let holder = holder_name(&request.claim, &request.device.uuid);
-    let parent = held::follow_history(sql, request, &holder, &life.epoch)?;
-    let mut candidates = candidates(sql, request, &code.name, &holder)?;
-    careful(life, &request.claim, request.held.as_ref(), &mut candidates)?;
-    let grant = policy::decide(&request.claim, &candidates, code.order)
-        .map_err(|no| explain(sql, no, &candidates, &holder))?;
-    let Candidate { item, state, .. } = candidates.swap_remove(grant.candidate);
-    let File { envelope, root_key, server_key_id } = license_file(sql, &item.item_id)?;
-    require_key(request, &item, &server_key_id)?;
-    let who = Grantee { handshake_code: &code.name, holder: &holder, held: state.occupied.own };
-    let license_id = remember(sql, request, who, &item, &grant)?;
-    held::leave(sql, request, &code.name, &item.item_id)?;
-    let meters = meters_after(&item, state, &grant, request.claim.now);
-    Ok(Decision::Granted(Box::new(Granted {
-        handshake_code: code.name,
-        license_id,
-        item,
-        license_file: envelope,
-        root_key,
-        server_key_id,
-        grant,
-        parent,
-        epoch: life.epoch.clone(),
-        meters,
-        any_program: code.validation.process_names.is_empty(),
-    })))
-}
-
-/// Return the handshake code that the request means.
-fn code(sql: &dyn Sql, request: &Authorization) -> Result<Code, Error> {
-    let asked = Asked {
-        handshake_code: &request.handshake_code,
-        organization_id: &request.organization_id,
-    };
-    let mut known = Known::default();
-    let mut named = None;
-    if !asked.handshake_code.is_empty() {
-        named = read_code(sql, asked.handshake_code)?;
-        known.code_owner = named.as_ref().map(|code| code.owner.clone());
+    held::remember(&mut batch.accounts, &mut batch.owners, request, holder);
+    let parent = held::follow_history(batch, request)?;
+    let (uuid, now) = (&request.device.uuid, request.claim.now);
+    let mut candidates = Vec::with_capacity(code.items.len());
+    for item_id in &code.items {
+        let account = batch.accounts.get_mut(item_id);
+        candidates.extend(account.map(|account| account.candidate(uuid, holder, now)));
     }
-    if !asked.organization_id.is_empty() {
-        let organization: Option<Option<String>> = sql.value(
-            "SELECT default_handshake_code FROM organization WHERE organization_id = ?1",
-            values![asked.organization_id],
-        )?;
-        known.organization = organization.is_some();
-        known.default_code = organization.flatten();
-    }
-    let name = handshake::resolve(asked, &known)?;
-    let found = if named.as_ref().is_some_and(|code| code.name == name) {
-        named
-    } else {
-        read_code(sql, &name)?
+    careful(&batch.life, &request.claim, request.held.as_ref(), &mut candidates)?;
+    let order = code.order;
+    let grant = match policy::decide(&request.claim, &candidates, order) {
+        Ok(grant) => grant,
+        Err(no) => return Err(No::Item { no, candidates, order }),
     };
-    found.ok_or_else(|| Error::Store(format!("handshake code \"{name}\" has gone")))
+    let candidate = candidates.swap_remove(grant.candidate);
+    let mut granted = granted(batch, code, request, candidate, grant)?;
+    granted.parent.clone_from(&parent.generation);
+    if is_kept {
+        book(batch, request, holder, &mut granted);
+        held::note_shown(batch, request, &parent);
+    }
+    Ok(Decision::Granted(Box::new(granted)))
 }
 
-fn read_code(sql: &dyn Sql, name: &str) -> Result<Option<Code>, Error> {
-    let found = sql.row(
-        "SELECT organization_id, password_hash, validation, own_order FROM handshake_code WHERE \
-         handshake_code = ?1",
-        values![name],
-    )?;
-    let Some(mut row) = found else { return Ok(None) };
-    let validation = serde_json::from_str(&row.take::<String>(2)?).map_err(|e| {
-        Error::Store(format!("the validation fields of code \"{name}\" are damaged: {e}"))
-    })?;
-    let order = if row.take(3)? { Order::AsListed } else { Order::ByRule };
-    Ok(Some(Code {
-        name: name.to_owned(),
-        owner: row.take(0)?,
-        password_hash: row.take(1)?,
-        validation,
-        order,
-    }))
-}
-
-fn candidates(
-    sql: &dyn Sql,
+/// Return the grant of an item.
+fn granted(
+    batch: &Batch<'_>,
+    code: &Code,
     request: &Authorization,
-    handshake_code: &str,
-    holder: &str,
-) -> Result<Vec<Candidate>, Error> {
-    let rows = sql.query(
-        "SELECT item.definition, CASE WHEN item.revoked_at IS NULL THEN 0 ELSE 1 END
-           FROM handshake_item JOIN license_item AS item USING (item_id)
-          WHERE handshake_item.handshake_code = ?1
-          ORDER BY handshake_item.position",
-        values![handshake_code],
-    )?;
-    let mut candidates = Vec::with_capacity(rows.len());
-    for mut row in rows {
-        let item = load_one::read_item(&row.take::<String>(0)?)?;
-        // The item may have been added to the code after the transaction began and locked the items
-        // that the code had then.
-        sql.lock_items(&[&item.item_id])?;
-        let state = load_one::state(sql, &item, &request.device.uuid, holder, request.claim.now)?;
-        candidates.push(Candidate { item, revoked: row.take(1)?, state });
-    }
-    Ok(candidates)
-}
-
-/// Add the list of holders to a refusal for lack of seats.
-fn explain(sql: &dyn Sql, no: NoItem, candidates: &[Candidate], holder: &str) -> Error {
-    let NoItem { nearest, mut refusal } = no;
-    let item = nearest.map(|index| &candidates[index].item);
-    if let (Some(item), Some(numbers)) = (item, &mut refusal.numbers)
-        && numbers.next_free_at.is_some()
-    {
-        match holders::list(sql, &item.item_id, holder) {
-            Ok(holders) => numbers.holders = holders,
-            Err(error) => return error,
-        }
-    }
-    Error::Refused(refusal)
-}
-
-/// Return the meters of the item after this grant.
-fn meters_after(
-    item: &LicenseItem,
-    state: policy::ItemState,
-    grant: &Admitted,
-    now: u64,
-) -> Vec<Meter> {
-    let mut state = state;
+    candidate: Candidate,
+    grant: Admitted,
+) -> Result<Granted, Error> {
+    let Candidate { item, mut state, .. } = candidate;
+    let file = batch.codes.file(&item.item_id, &batch.accounts)?;
+    require_key(request, &item.item_id, &file.server_key_id)?;
     if grant.hold.is_some() {
         state.occupied.own = grant.hold;
     }
-    meters(item, &state, now)
+    Ok(Granted {
+        handshake_code: code.name.clone(),
+        license_id: request.license_id.clone(),
+        license_file: file.envelope.clone(),
+        root_key: file.root_key.clone(),
+        server_key_id: file.server_key_id.clone(),
+        parent: String::new(),
+        epoch: batch.life.epoch.clone(),
+        meters: meters(&item, &state, request.claim.now),
+        any_program: code.validation.process_names.is_empty(),
+        grant,
+        item,
+    })
 }
 
-/// The device that receives a grant.
-#[derive(Clone, Copy)]
-struct Grantee<'a> {
-    handshake_code: &'a str,
-    /// The name under which the device holds seats.
-    holder: &'a str,
-    /// The seats that the device has held so far.
-    held: Option<Hold>,
+/// Book a grant on the account of its item, and end what the device leaves for it.
+fn book(batch: &mut Batch<'_>, request: &Authorization, holder: &str, granted: &mut Granted) {
+    let (item_id, code) = (&granted.item.item_id, &granted.handshake_code);
+    if let Some(account) = batch.accounts.get_mut(item_id) {
+        granted.license_id = account.grant(request, code, holder, &granted.grant);
+        let owner = Owner { item_id: item_id.clone(), device_uuid: request.device.uuid.clone() };
+        batch.owners.insert(granted.license_id.clone(), owner);
+    }
+    held::leave(batch, request, code, item_id);
 }
 
-/// Write the grant. Return the id of the local license. A renewal keeps its id, so that the number
-/// of rows does not grow with the years, and a report can name a license that ran out long ago.
-fn remember(
+/// Return the refusal by the item that comes nearest to the request. If it is for lack of seats, it
+/// tells who holds them, and when the first of them becomes free.
+fn explain(
     sql: &dyn Sql,
+    batch: &mut Batch<'_>,
     request: &Authorization,
-    who: Grantee<'_>,
-    item: &LicenseItem,
-    grant: &Admitted,
-) -> Result<String, Error> {
-    let Grantee { handshake_code, holder, held } = who;
-    let (device, now, item_id) = (&request.device, request.claim.now, &item.item_id);
-    sql.execute(
-        "INSERT INTO device (item_id, device_uuid, friendly_name, library_version, newest_serial,
-                             first_seen_at, last_seen_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
-         ON CONFLICT (item_id, device_uuid) DO UPDATE
-            SET friendly_name = excluded.friendly_name, library_version = excluded.library_version,
-                newest_serial = excluded.newest_serial,
-                last_seen_at = CASE WHEN device.last_seen_at > excluded.last_seen_at
-                                    THEN device.last_seen_at ELSE excluded.last_seen_at END",
-        values![
-            item_id,
-            &device.uuid,
-            &device.friendly_name,
-            &device.library_version,
-            grant.serial,
-            now
-        ],
-    )?;
-    let license_id = put_license(sql, request, handshake_code, holder, item, grant)?;
-    if item.charge_way != ChargeWay::ConcurrentInstance {
-        // A device has one license for each code. It can get two when a restored server grants it
-        // one before the device shows its own. The device would then hold a seat by a license of
-        // which it does not know.
-        sql.execute(
-            "UPDATE local_license SET valid_until = ?5
-              WHERE item_id = ?1 AND device_uuid = ?2 AND handshake_code = ?3 AND license_id <> \
-              ?4 AND valid_until > ?5",
-            values![item_id, &device.uuid, handshake_code, &license_id, now],
-        )?;
-    }
-    if let Some(hold) = grant.hold {
-        holders::hold_in_place_of(sql, item_id, holder, &device.uuid, hold, held)?;
-    }
-    if grant.seats > 0 {
-        activity::note_seats(sql, item_id, &device.uuid, grant.seats, now)?;
-    }
-    for (module, allowance) in &grant.allowances {
-        strict::put(sql, item_id, &device.uuid, *module, *allowance)?;
-    }
-    Ok(license_id)
-}
-
-fn put_license(
-    sql: &dyn Sql,
-    request: &Authorization,
-    handshake_code: &str,
     holder: &str,
-    item: &LicenseItem,
-    grant: &Admitted,
-) -> Result<String, Error> {
-    let item_id = &item.item_id;
-    // Applications that request different numbers of instances have a license each. Under other
-    // charge ways, the requested number of seats has no meaning. A license that was recorded again
-    // after a restore does not contain it either.
-    let seats = match item.charge_way {
-        ChargeWay::ConcurrentInstance => request.claim.seats..=request.claim.seats,
-        _ => 0..=u32::MAX,
+    no: NoItem,
+    mut candidates: Vec<Candidate>,
+    order: Order,
+) -> Result<Refusal, Error> {
+    let nearest = no.nearest.filter(|_| no.refusal.numbers.is_some());
+    let Some(candidate) = nearest.and_then(|index| candidates.get_mut(index)) else {
+        return Ok(no.refusal);
     };
-    let renewed: Option<String> = sql.value(
-        "UPDATE local_license SET serial = ?5, seats = ?6, issued_at = ?7, valid_until = ?8, \
-         holder = ?9
-          WHERE item_id = ?1 AND device_uuid = ?2 AND license_id =
-                (SELECT license_id FROM local_license
-                  WHERE item_id = ?1 AND device_uuid = ?2 AND handshake_code = ?3
-                    AND seats_asked BETWEEN ?4 AND ?10
-                  ORDER BY serial DESC LIMIT 1)
-         RETURNING license_id",
-        values![
-            item_id,
-            &request.device.uuid,
-            handshake_code,
-            *seats.start(),
-            grant.serial,
-            grant.seats,
-            request.claim.now,
-            grant.valid_until,
-            holder,
-            *seats.end()
-        ],
-    )?;
-    if let Some(license_id) = renewed {
-        return Ok(license_id);
+    if candidate.state.occupied.by_others == 0 {
+        return Ok(no.refusal);
     }
-    sql.execute(
-        "INSERT INTO local_license (item_id, license_id, device_uuid, handshake_code, serial, \
-         seats_asked, seats,
-                                    issued_at, valid_until, holder)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        values![
-            item_id,
-            &request.license_id,
-            &request.device.uuid,
-            handshake_code,
-            grant.serial,
-            request.claim.seats,
-            grant.seats,
-            request.claim.now,
-            grant.valid_until,
-            holder
-        ],
-    )?;
-    Ok(request.license_id.clone())
+    save::put_holders(sql, &mut batch.accounts)?;
+    let (item_id, uuid) = (&candidate.item.item_id, &request.device.uuid);
+    let mut others = holders::list(sql, item_id, holder)?;
+    // Seats under the bare UUID go to the holder's name when the device shows its license.
+    if request.held.as_ref().is_some_and(|held| held.item_id == *item_id) {
+        others.retain(|other| other.name != *uuid);
+    }
+    candidate.state.occupied.first_free_at = others.first().map(|other| other.holder.until);
+    let Err(NoItem { mut refusal, .. }) = policy::decide(&request.claim, &candidates, order) else {
+        return Err(Error::Internal("a refusal does not stay one".to_owned()));
+    };
+    if let Some(numbers) = &mut refusal.numbers
+        && numbers.next_free_at.is_some()
+    {
+        others.truncate(HOLDERS_MAX);
+        numbers.holders = others.into_iter().map(|other| other.holder).collect();
+    }
+    Ok(refusal)
 }
 
 /// Refuse the grant if the server has not loaded the key that the license file names, because
 /// devices accept a grant by that key only. This happens to a server that still runs while its key
 /// is rotated, or that shares a database and does not have all keys.
-fn require_key(
-    request: &Authorization,
-    item: &LicenseItem,
-    server_key_id: &str,
-) -> Result<(), Error> {
+fn require_key(request: &Authorization, item_id: &str, server_key_id: &str) -> Result<(), Error> {
     if request.keys.of_file(server_key_id).is_some() {
         return Ok(());
     }
     Err(Error::NotReady(format!(
-        "the license file of item \"{}\" names server key {server_key_id}, which this server has \
-         not loaded. Its operator \
-         puts the file of that key into the data directory, if it is not there, and starts the \
-         server again",
-        item.item_id
+        "the license file of item \"{item_id}\" names server key {server_key_id}, which this \
+         server has not loaded. Its operator puts the file of that key into the data directory, \
+         if it is not there, and starts the server again"
     )))
-}
-
-/// A license file, as it was imported.
-struct File {
-    envelope: Signed,
-    root_key: PublicKey,
-    server_key_id: String,
-}
-
-fn license_file(sql: &dyn Sql, item_id: &str) -> Result<File, Error> {
-    let found = sql.row(
-        "SELECT payload, key_id, signature, root_key, server_key_id FROM license_file
-          WHERE file_id = (SELECT file_id FROM license_item WHERE item_id = ?1)",
-        values![item_id],
-    )?;
-    let mut row =
-        found.ok_or_else(|| Error::Store(format!("item \"{item_id}\" has no license file")))?;
-    let envelope = Signed { payload: row.take(0)?, key_id: row.take(1)?, signature: row.take(2)? };
-    let root_key = row
-        .take::<String>(3)?
-        .parse()
-        .map_err(|e| Error::Store(format!("the root key of item \"{item_id}\": {e}")))?;
-    Ok(File { envelope, root_key, server_key_id: row.take(4)? })
 }

@@ -1,261 +1,373 @@
-//! The data that one batch of reports reads and writes, in memory.
+//! A batch of requests that are decided and booked in memory.
 //!
-//! All rows that the reports of a batch need are looked up together, the reports are booked one
-//! after another in memory, and the changes are written together. For the engine, a batch is a
-//! dozen statements, however many reports are in it. For the rules, it is the same as one report
-//! after another.
+//! All rows that the requests need are looked up together, the requests run one after another on
+//! the accounts in memory, and the changes are written together. For the engine, a batch is some
+//! dozens of statements, however many requests are in it. For the rules, it is the same as one
+//! request after another: each sees what those before it have booked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use seatmeter_protocol::message::{SegmentReport, UsageTotal};
+use seatmeter_protocol::message::{DeviceFacts, EndedLicense, UsageAnswer};
 
-use super::table::{COMPACTED, LICENSE, SEGMENT, SEGMENT_OWNER, Table, USAGE_DAY, USAGE_OLD};
-use super::{Report, Sql, Value, by_day, held, values};
+use super::codes::Codes;
+use super::epoch::{Life, life};
+use super::held::{Histories, History};
+use super::segments::{Owner, Owners, Segments};
+use super::table::{HISTORIES, HISTORY, LICENSE};
+use super::{Report, Sql, Value, authorization, usage, values};
 use crate::error::Error;
-use crate::store::ShownLicense;
-use crate::store::account::load::{accounts, ids, look_up_reported, texts};
-use crate::store::account::save::{put_devices, put_sums};
-use crate::store::account::{Account, Kept};
-use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day};
+use crate::policy::select::admission::holder_name;
+use crate::policy::select::item_choice::needs_state;
+use crate::store::account::load::{Accounts, Place, Wanted};
+use crate::store::account::{Kept, License, load, save};
+use crate::store::{Authorization, Decision, ShownLicense};
 
-/// A local license, to which a segment is booked.
-pub(in crate::store) struct License {
-    pub(in crate::store) item_id: String,
-    pub(in crate::store) device_uuid: String,
-    pub(super) handshake_code: String,
-    pub(in crate::store) holder: String,
-    serial: u32,
+/// A request that is decided or booked on the accounts of items.
+pub(in crate::store) enum Request {
+    /// Raise the recorded totals.
+    Report(Report),
+    /// Decide, and record the grant.
+    Authorization(Authorization),
+    /// Decide, and record nothing.
+    Check(Authorization),
 }
 
-/// A segment that was not known, as it will be written.
-struct NewSegment {
-    license_id: String,
-    first_reported_at: u64,
+/// The answer to such a request.
+pub(in crate::store) enum Answer {
+    /// The answer to a report.
+    Recorded(UsageAnswer),
+    /// The answer to an authorization or a check.
+    Decided(Decision),
 }
 
-/// All data that a batch of reports concerns.
+impl Answer {
+    /// Return the answer to a report.
+    pub(in crate::store) fn recorded(self) -> Result<UsageAnswer, Error> {
+        match self {
+            Self::Recorded(answer) => Ok(answer),
+            Self::Decided(_) => Err(Error::Internal("a report was answered otherwise".to_owned())),
+        }
+    }
+
+    /// Return the answer to an authorization or a check.
+    pub(in crate::store) fn decided(self) -> Result<Decision, Error> {
+        match self {
+            Self::Decided(decision) => Ok(decision),
+            Self::Recorded(_) => {
+                Err(Error::Internal("an authorization was answered otherwise".to_owned()))
+            }
+        }
+    }
+}
+
+/// Run these requests, in this order. Return the outcome of each.
+///
+/// # Errors
+/// Fails when the database or this program has failed. Then no request may be recorded.
+pub(in crate::store) fn run(
+    sql: &dyn Sql,
+    requests: &[&Request],
+) -> Result<Vec<Result<Answer, Error>>, Error> {
+    let mut batch = Batch::open(sql, requests)?;
+    let mut outcomes = Vec::with_capacity(requests.len());
+    for request in requests {
+        let outcome = match request {
+            Request::Report(report) => Ok(Answer::Recorded(usage::record(&mut batch, report))),
+            Request::Authorization(asked) => {
+                authorization::authorize(sql, &mut batch, asked).map(Answer::Decided)
+            }
+            Request::Check(asked) => {
+                authorization::check(sql, &mut batch, asked).map(Answer::Decided)
+            }
+        };
+        match outcome {
+            Err(error @ (Error::Store(_) | Error::Internal(_))) => return Err(error),
+            outcome => outcomes.push(outcome),
+        }
+    }
+    batch.close(sql)?;
+    Ok(outcomes)
+}
+
+/// All data that a batch of requests concerns.
 pub(super) struct Batch<'a> {
-    licenses: HashMap<String, License>,
-    /// The id of the local license that each segment belongs to.
-    owners: HashMap<String, String>,
-    new_segments: BTreeMap<&'a str, NewSegment>,
-    /// The totals by segment and day.
-    days: BTreeMap<(&'a str, u32), Kept<DayTotals>>,
-    /// The totals by segment and first day of the row, for days with only the day's totals left;
-    /// see [`super::retention`].
-    old: BTreeMap<(&'a str, u32), Kept<DayTotals>>,
-    /// The first day, by item, that is not compacted: of days before it, only the day's totals are
-    /// left.
-    compacted: HashMap<String, u32>,
-    pub(super) accounts: BTreeMap<String, Account>,
+    pub(super) life: Life,
+    pub(super) codes: Codes,
+    pub(super) histories: Histories,
+    /// The licenses that are loaded, in the accounts of their items.
+    pub(super) owners: Owners,
+    pub(super) segments: Segments<'a>,
+    pub(super) accounts: Accounts,
+}
+
+/// The requests of a batch by their kinds.
+struct Asked<'a> {
+    reports: Vec<&'a Report>,
+    authorizations: Vec<&'a Authorization>,
+    /// The name under which each of these would hold seats.
+    holders: Vec<String>,
+}
+
+/// A license that was looked up by its id.
+struct Found {
+    license_id: String,
+    owner: Owner,
+    license: License,
 }
 
 impl<'a> Batch<'a> {
     /// Look up all data. Items are locked first, so that their data stays true until the end of the
     /// transaction.
-    pub(super) fn open(sql: &dyn Sql, reports: &[&'a Report]) -> Result<Self, Error> {
-        let shown = || {
-            reports.iter().flat_map(|report| report.shown.iter().map(move |shown| (*report, shown)))
-        };
-        let segments = || reports.iter().flat_map(|report| &report.report.segments);
-        let named: BTreeSet<&str> = segments().map(|segment| segment.license_id.as_str()).collect();
-        let ids: BTreeSet<&str> = named
-            .iter()
-            .copied()
-            .chain(shown().map(|(_, shown)| shown.license.license_id.as_str()))
-            .collect();
-        let mut licenses = licenses(sql, &ids)?;
-        let items: BTreeSet<&str> = licenses
-            .values()
-            .map(|license| license.item_id.as_str())
-            .chain(shown().map(|(_, shown)| shown.license.item_id.as_str()))
-            .collect();
-        sql.lock_items(&items.into_iter().collect::<Vec<_>>())?;
-        let mut again = BTreeSet::new();
-        for (report, ShownLicense { license, is_ours }) in shown() {
-            let known = licenses.get(&license.license_id);
-            if known.is_none_or(|known| known.serial < license.serial) && is_ours() {
-                held::remember(sql, license, &report.report.device)?;
-                again.insert(license.license_id.as_str());
+    fn open(sql: &dyn Sql, requests: &[&'a Request]) -> Result<Self, Error> {
+        let asked = Asked::of(requests);
+        let life = life(sql)?;
+        let mut codes = Codes::load(sql, &asked.authorizations)?;
+        let found = licenses(sql, &asked.license_ids())?;
+        let items = asked.items(&codes, &found);
+        sql.lock_items(&items)?;
+        let mut accounts = load::accounts(sql, items.iter().copied(), &asked.times())?;
+        codes.load_files(sql, &accounts)?;
+        let places = asked.places(&codes, &found);
+        let wanted = asked.wanted(&codes, &places, &accounts);
+        load::devices(sql, &mut accounts, &wanted)?;
+        let segments = Segments::load(sql, &asked.reports, &places)?;
+        let mut owners = Owners::with_capacity(found.len());
+        for Found { license_id, owner, license } in found {
+            if let Some(account) = accounts.get_mut(&owner.item_id) {
+                account.learn_license(&owner.device_uuid, &license_id, license);
+            }
+            owners.insert(license_id, owner);
+        }
+        Ok(Self {
+            life,
+            codes,
+            histories: histories(sql, &asked.authorizations)?,
+            segments,
+            owners,
+            accounts,
+        })
+    }
+
+    /// Return the license with this id, and its owner.
+    pub(super) fn license(&self, license_id: &str) -> Option<(&Owner, &License)> {
+        let owner = self.owners.get(license_id)?;
+        let account = self.accounts.get(&owner.item_id)?;
+        Some((owner, account.license(&owner.device_uuid, license_id)?))
+    }
+
+    /// Record a license that came with a report, if this server has signed and forgotten it.
+    pub(super) fn remember(&mut self, shown: &ShownLicense, device: &DeviceFacts) {
+        let held = &shown.license;
+        let known = self.license(&held.license_id);
+        if known.is_some_and(|(_, known)| known.serial >= held.serial) || !(shown.is_ours)() {
+            return;
+        }
+        let Some(account) = self.accounts.get_mut(&held.item_id) else { return };
+        account.remember(held, device, None);
+        let owner = Owner { item_id: held.item_id.clone(), device_uuid: held.device_uuid.clone() };
+        self.owners.insert(held.license_id.clone(), owner);
+    }
+
+    /// End the device's work under these licenses.
+    pub(super) fn end(&mut self, device_uuid: &str, ended: &[EndedLicense], now: u64) {
+        let mut all: Vec<&EndedLicense> = ended.iter().collect();
+        // An allowance belongs to the newest grant, of whichever code. Therefore licenses end in
+        // the order of their serials, and the allowance comes back with the last one.
+        all.sort_by_key(|ended| ended.serial);
+        for EndedLicense { license_id, serial, .. } in all {
+            let Some(owner) = self.owners.get(license_id) else { continue };
+            if let Some(account) = self.accounts.get_mut(&owner.item_id) {
+                account.end_by_device(device_uuid, license_id, *serial, now);
             }
         }
-        if !again.is_empty() {
-            licenses.extend(self::licenses(sql, &again)?);
-        }
-        licenses.retain(|license_id, _| named.contains(license_id.as_str()));
-        let now = reports.iter().map(|report| report.now).min().unwrap_or(0);
-        let mut batch = Self {
-            owners: owners(sql, &segments().map(|segment| segment.segment_id.as_str()).collect())?,
-            new_segments: BTreeMap::new(),
-            days: BTreeMap::new(),
-            old: BTreeMap::new(),
-            compacted: HashMap::new(),
-            accounts: accounts(sql, licenses.values(), now)?,
-            licenses,
-        };
-        batch.look_up_usage(sql, reports)?;
-        look_up_reported(sql, &mut batch.accounts, &batch.licenses, reports)?;
-        Ok(batch)
-    }
-
-    /// Return the local license with this id.
-    pub(super) fn license(&self, license_id: &str) -> Option<&License> {
-        self.licenses.get(license_id)
-    }
-
-    /// Return whether the segment belongs to this license. A segment that was never seen belongs to
-    /// it from now on.
-    pub(super) fn belongs(&mut self, segment_id: &'a str, license_id: &str, now: u64) -> bool {
-        if let Some(owner) = self.owners.get(segment_id) {
-            return owner == license_id;
-        }
-        self.owners.insert(segment_id.to_owned(), license_id.to_owned());
-        let segment = NewSegment { license_id: license_id.to_owned(), first_reported_at: now };
-        self.new_segments.insert(segment_id, segment);
-        true
-    }
-
-    /// Raise the recorded totals of a segment. Return each counter that rose, and by how much.
-    pub(super) fn raise(
-        &mut self,
-        item_id: &str,
-        segment: &'a SegmentReport,
-    ) -> Vec<(UsageTotal, u64)> {
-        let segment_id = segment.segment_id.as_str();
-        let before_day = self.compacted.get(item_id).copied().unwrap_or(0);
-        let mut raised = Vec::new();
-        let mut old: BTreeMap<(u32, u8, u32), UsageTotal> = BTreeMap::new();
-        for counter in &segment.totals {
-            let (day, kind) = (day_of(counter.slot), counter.kind.number());
-            if day < before_day && !self.days.contains_key(&(segment_id, day)) {
-                let sum = old
-                    .entry((day, kind, counter.what))
-                    .or_insert(UsageTotal { total: 0, ..*counter });
-                sum.total = sum.total.saturating_add(counter.total).min(i64::MAX as u64);
-                continue;
-            }
-            let known = self.days.entry((segment_id, day)).or_default();
-            let rise = known.value.raise(counter.slot, kind, counter.what, counter.total);
-            known.is_changed |= rise > 0;
-            raised.push((*counter, rise));
-        }
-        for ((day, kind, what), sum) in old {
-            let known = self.old.entry((segment_id, first_old_day(day))).or_default();
-            let rise = known.value.raise(day % OLD_DAYS, kind, what, sum.total);
-            known.is_changed |= rise > 0;
-            raised.push((sum, rise));
-        }
-        raised.retain(|(_, rise)| *rise > 0);
-        raised
     }
 
     /// Write all changes.
-    pub(super) fn close(self, sql: &dyn Sql) -> Result<(), Error> {
-        self.put_segments(sql)?;
-        self.put_usage(sql)?;
-        put_sums(sql, &self.accounts)?;
-        put_devices(sql, &self.accounts)
-    }
-
-    fn put_segments(&self, sql: &dyn Sql) -> Result<(), Error> {
+    fn close(mut self, sql: &dyn Sql) -> Result<(), Error> {
+        self.segments.save(sql, &self.owners)?;
+        save::save(sql, &mut self.accounts)?;
         let mut rows = Vec::new();
-        for (segment_id, segment) in &self.new_segments {
-            let Some(license) = self.licenses.get(&segment.license_id) else { continue };
-            rows.extend_from_slice(values![
-                &license.item_id,
-                *segment_id,
-                &segment.license_id,
-                &license.device_uuid,
-                &license.handshake_code,
-                segment.first_reported_at
-            ]);
-        }
-        SEGMENT.put(sql, &rows)
-    }
-
-    fn put_usage(&self, sql: &dyn Sql) -> Result<(), Error> {
-        for (table, rows) in [(&USAGE_DAY, &self.days), (&USAGE_OLD, &self.old)] {
-            let mut changed = Vec::new();
-            for ((segment_id, day), totals) in rows.iter().filter(|(_, totals)| totals.is_changed) {
-                if let Some(license) = self.license_of(segment_id) {
-                    changed.push((
-                        license.item_id.as_str(),
-                        *day,
-                        *segment_id,
-                        totals.value.to_bytes(),
-                    ));
-                }
-            }
-            by_day::put(sql, table, changed)?;
-        }
-        Ok(())
-    }
-
-    fn license_of(&self, segment_id: &str) -> Option<&License> {
-        self.licenses.get(self.owners.get(segment_id)?)
-    }
-
-    fn look_up_usage(&mut self, sql: &dyn Sql, reports: &[&'a Report]) -> Result<(), Error> {
-        let items = ids(&self.accounts, |_| true);
-        for mut row in COMPACTED.find(sql, &texts(&items))? {
-            self.compacted.insert(row.take(0)?, row.take(1)?);
-        }
-        let (mut days, mut old) = (BTreeSet::new(), BTreeSet::new());
-        let mut ids: HashMap<&str, &'a str> = HashMap::new();
-        for segment in reports.iter().flat_map(|report| &report.report.segments) {
-            let Some(license) = self.licenses.get(&segment.license_id) else { continue };
-            let (item_id, segment_id) = (license.item_id.as_str(), segment.segment_id.as_str());
-            let before_day = self.compacted.get(item_id).copied().unwrap_or(0);
-            ids.insert(segment_id, segment_id);
-            for counter in &segment.totals {
-                let day = day_of(counter.slot);
-                days.insert((item_id, day, segment_id));
-                if day < before_day {
-                    old.insert((item_id, first_old_day(day), segment_id));
-                }
+        for (uuid, scopes) in &self.histories {
+            for (scope, shown) in scopes.iter().filter(|(_, shown)| shown.is_changed) {
+                let History { generation, serial, epoch } = &shown.value;
+                rows.extend_from_slice(values![uuid, scope, generation, *serial, epoch]);
             }
         }
-        self.days = totals(sql, &USAGE_DAY, &days, &ids)?;
-        self.old = totals(sql, &USAGE_OLD, &old, &ids)?;
-        Ok(())
+        HISTORY.put(sql, &rows)
     }
 }
 
-/// Return the recorded totals of segments, by segment and day; `ids` are the segments.
-fn totals<'a>(
-    sql: &dyn Sql,
-    table: &Table,
-    wanted: &BTreeSet<(&str, u32, &str)>,
-    ids: &HashMap<&str, &'a str>,
-) -> Result<BTreeMap<(&'a str, u32), Kept<DayTotals>>, Error> {
-    let found = by_day::find(sql, table, wanted)?.into_iter();
-    Ok(found
-        .filter_map(|(segment_id, day, totals)| {
-            Some(((*ids.get(segment_id.as_str())?, day), Kept::read(totals)))
-        })
-        .collect())
+impl<'a> Asked<'a> {
+    fn of(requests: &[&'a Request]) -> Self {
+        let mut asked =
+            Self { reports: Vec::new(), authorizations: Vec::new(), holders: Vec::new() };
+        for request in requests.iter().copied() {
+            match request {
+                Request::Report(report) => asked.reports.push(report),
+                Request::Authorization(request) | Request::Check(request) => {
+                    asked.holders.push(holder_name(&request.claim, &request.device.uuid));
+                    asked.authorizations.push(request);
+                }
+            }
+        }
+        asked
+    }
+
+    fn times(&self) -> std::ops::RangeInclusive<u64> {
+        let reports = self.reports.iter().map(|report| report.now);
+        let times = || reports.clone().chain(self.authorizations.iter().map(|one| one.claim.now));
+        times().min().unwrap_or(0)..=times().max().unwrap_or(0)
+    }
+
+    fn license_ids(&self) -> BTreeSet<&'a str> {
+        let mut ids = BTreeSet::new();
+        for Report { report, shown, .. } in self.reports.iter().copied() {
+            ids.extend(report.segments.iter().map(|segment| segment.license_id.as_str()));
+            ids.extend(report.ended.iter().map(|ended| ended.license_id.as_str()));
+            ids.extend(shown.iter().map(|shown| shown.license.license_id.as_str()));
+        }
+        ids
+    }
+
+    /// Return the ids of all items that the requests concern, in order.
+    fn items<'b>(&'b self, codes: &'b Codes, found: &'b [Found]) -> Vec<&'b str> {
+        let found = found.iter().map(|found| found.owner.item_id.as_str());
+        let mut items: BTreeSet<&'b str> = found.collect();
+        for report in self.reports.iter().copied() {
+            items.extend(report.shown.iter().map(|shown| shown.license.item_id.as_str()));
+        }
+        for request in self.authorizations.iter().copied() {
+            items.extend(request.held.as_ref().map(|held| held.item_id.as_str()));
+            items.extend(codes.items_of(request).map(String::as_str));
+        }
+        items.into_iter().collect()
+    }
+
+    /// Return where licenses belong, also those that the batch itself may grant or remember.
+    fn places<'b>(&'b self, codes: &'b Codes, found: &'b [Found]) -> Places<'b> {
+        let found = found.iter().map(|found| (found.license_id.as_str(), found)).collect();
+        let mut places = Places { found, possible: HashMap::new() };
+        for ShownLicense { license, .. } in self.reports.iter().flat_map(|report| &report.shown) {
+            places.add(&license.license_id, &license.item_id, &license.device_uuid);
+        }
+        for request in self.authorizations.iter().copied() {
+            let uuid = &request.device.uuid;
+            for item_id in codes.items_of(request) {
+                places.add(&request.license_id, item_id, uuid);
+            }
+            if let Some(held) = &request.held {
+                places.add(&held.license_id, &held.item_id, uuid);
+            }
+        }
+        places
+    }
+
+    /// Return the devices and slots that the requests concern.
+    fn wanted<'b>(
+        &'b self,
+        codes: &'b Codes,
+        places: &Places<'b>,
+        accounts: &Accounts,
+    ) -> Wanted<'b> {
+        let mut wanted = Wanted::default();
+        for report in &self.reports {
+            want_report(&mut wanted, report, places, accounts);
+        }
+        for (request, holder) in self.authorizations.iter().zip(&self.holders) {
+            let uuid = &request.device.uuid;
+            for item_id in codes.items_of(request) {
+                let account = accounts.get(item_id);
+                if account.is_some_and(|account| needs_state(&request.claim, &account.item)) {
+                    wanted.whole(item_id, uuid, holder);
+                }
+            }
+            if let Some(held) = &request.held {
+                wanted.whole(&held.item_id, uuid, holder);
+                wanted.whole(&held.item_id, uuid, uuid);
+            }
+        }
+        wanted
+    }
 }
 
-fn licenses(sql: &dyn Sql, ids: &BTreeSet<&str>) -> Result<HashMap<String, License>, Error> {
+fn want_report<'b>(
+    wanted: &mut Wanted<'b>,
+    Report { report, shown, .. }: &'b Report,
+    places: &Places<'b>,
+    accounts: &Accounts,
+) {
+    for segment in &report.segments {
+        for place in places.of(&segment.license_id) {
+            if let Some(account) = accounts.get(place.item_id) {
+                wanted.report(account, place, segment.totals.iter().map(|counter| counter.slot));
+            }
+        }
+    }
+    for ended in &report.ended {
+        if let Some(Found { owner, .. }) = places.found.get(ended.license_id.as_str()) {
+            wanted.whole(&owner.item_id, &owner.device_uuid, &owner.device_uuid);
+        }
+    }
+    for ShownLicense { license, .. } in shown {
+        let known = places.found.get(license.license_id.as_str());
+        if known.is_none_or(|known| known.license.serial < license.serial) {
+            wanted.whole(&license.item_id, &license.device_uuid, &license.device_uuid);
+        }
+    }
+}
+
+/// Where licenses belong.
+pub(super) struct Places<'b> {
+    /// The licenses that the database has.
+    found: HashMap<&'b str, &'b Found>,
+    /// Items and devices to which other licenses may belong.
+    possible: HashMap<&'b str, Vec<(&'b str, &'b str)>>,
+}
+
+impl<'b> Places<'b> {
+    fn add(&mut self, license_id: &'b str, item_id: &'b str, device_uuid: &'b str) {
+        if !self.found.contains_key(license_id) {
+            self.possible.entry(license_id).or_default().push((item_id, device_uuid));
+        }
+    }
+
+    /// Return where a license belongs or may belong.
+    pub(super) fn of(&self, license_id: &str) -> impl Iterator<Item = Place<'b>> + use<'b, '_> {
+        let found = self.found.get(license_id).map(|Found { owner, license, .. }| Place {
+            item_id: &owner.item_id,
+            device_uuid: &owner.device_uuid,
+            name: &license.holder,
+        });
+        let possible = self.possible.get(license_id).into_iter().flatten();
+        found.into_iter().chain(possible.map(|(item_id, device_uuid)| Place {
+            item_id,
+            device_uuid,
+            name: device_uuid,
+        }))
+    }
+}
+
+/// Return the licenses with these ids.
+fn licenses(sql: &dyn Sql, ids: &BTreeSet<&str>) -> Result<Vec<Found>, Error> {
     let keys: Vec<Value<'_>> = ids.iter().map(|id| Value::Text(id)).collect();
     let rows = LICENSE.find(sql, &keys)?.into_iter().map(|mut row| {
-        let license = License {
-            item_id: row.take(1)?,
-            device_uuid: row.take(2)?,
-            handshake_code: row.take(3)?,
-            holder: row.take(4)?,
-            serial: row.take(5)?,
-        };
-        Ok((row.take(0)?, license))
+        let owner = Owner { item_id: row.take(1)?, device_uuid: row.take(2)? };
+        Ok(Found { license_id: row.take(0)?, owner, license: License::read(&mut row, 3)? })
     });
     rows.collect()
 }
 
-fn owners(sql: &dyn Sql, segment_ids: &BTreeSet<&str>) -> Result<HashMap<String, String>, Error> {
-    let keys: Vec<Value<'_>> = segment_ids.iter().map(|id| Value::Text(id)).collect();
-    SEGMENT_OWNER
-        .find(sql, &keys)?
-        .into_iter()
-        .map(|mut row| Ok((row.take(0)?, row.take(1)?)))
-        .collect()
+/// Return what the devices that show a license have shown before.
+fn histories(sql: &dyn Sql, authorizations: &[&Authorization]) -> Result<Histories, Error> {
+    let showing = authorizations.iter().filter(|request| request.held.is_some());
+    let uuids: BTreeSet<&str> = showing.map(|request| request.device.uuid.as_str()).collect();
+    let keys: Vec<Value<'_>> = uuids.into_iter().map(Value::Text).collect();
+    let mut histories = Histories::new();
+    for mut row in HISTORIES.find(sql, &keys)? {
+        let history =
+            History { generation: row.take(2)?, serial: row.take(3)?, epoch: row.take(4)? };
+        let scopes: &mut BTreeMap<_, _> = histories.entry(row.take(0)?).or_default();
+        scopes.insert(row.take(1)?, Kept::read(history));
+    }
+    Ok(histories)
 }

@@ -11,15 +11,18 @@
 //! has now. The sums also count for an item that becomes strict. The organization's first file
 //! determines which root key the organization trusts.
 
+use std::collections::BTreeSet;
+
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 
 use super::operation::{make_code, set_items};
-use super::{Sql, activity, strict, values};
+use super::{Sql, values};
 use crate::error::Error;
 use crate::operator::commands::CodeItems;
 use crate::operator::commands::Import;
 use crate::policy::select::item_choice::name;
 use crate::store::Organization;
+use crate::store::account::{load, save};
 
 /// Import the file, and return the detail for the audit log.
 pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
@@ -55,12 +58,9 @@ pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
         ],
     )?;
     file.items.iter().try_for_each(|item| put_item(sql, file, item))?;
-    let moved = file.items.iter().filter(|item| has_moved(old.as_ref(), item));
-    moved
-        .filter(|item| item.charge_way.is_concurrent())
-        .try_for_each(|item| activity::begin_years_anew(sql, item))?;
-    let mut tightened = file.items.iter().filter(|item| has_become_strict(old.as_ref(), item));
-    tightened.try_for_each(|item| strict::begin(sql, item))?;
+    if let Some(old) = &old {
+        begin_anew(sql, old, file, import.now)?;
+    }
     if let Some(code) = &import.handshake_code {
         make_default_code(sql, import, code)?;
     }
@@ -136,16 +136,30 @@ fn same_item<'a>(old: &'a LicenseFile, item: &LicenseItem) -> Option<&'a License
     old.items.iter().find(|before| before.item_id == item.item_id)
 }
 
-/// Return whether the item's license years begin at another instant than those of the previous
-/// issue.
-fn has_moved(old: Option<&LicenseFile>, item: &LicenseItem) -> bool {
-    old.and_then(|old| same_item(old, item))
-        .is_some_and(|before| before.starts_at != item.starts_at)
-}
-
-/// Return whether the item is strict and was not in the previous issue.
-fn has_become_strict(old: Option<&LicenseFile>, item: &LicenseItem) -> bool {
-    item.strict && old.and_then(|old| same_item(old, item)).is_some_and(|before| !before.strict)
+/// Change the accounts of the items whose license years begin at another instant than before, and
+/// of those that have become strict.
+fn begin_anew(sql: &dyn Sql, old: &LicenseFile, file: &LicenseFile, now: u64) -> Result<(), Error> {
+    let with_before = file.items.iter().filter_map(|item| Some((item, same_item(old, item)?)));
+    let has_moved = |(item, before): &(&LicenseItem, &LicenseItem)| {
+        item.charge_way.is_concurrent() && before.starts_at != item.starts_at
+    };
+    let has_become_strict =
+        |(item, before): &(&LicenseItem, &LicenseItem)| item.strict && !before.strict;
+    let changed: Vec<_> =
+        with_before.filter(|both| has_moved(both) || has_become_strict(both)).collect();
+    let ids: BTreeSet<&str> = changed.iter().map(|(item, _)| item.item_id.as_str()).collect();
+    let mut accounts = load::accounts(sql, ids, &(now..=now))?;
+    load::nobody(sql, &mut accounts)?;
+    for both in &changed {
+        let Some(account) = accounts.get_mut(&both.0.item_id) else { continue };
+        if has_moved(both) {
+            account.begin_years_anew(&load::slots_above(sql, both.0)?);
+        }
+        if has_become_strict(both) {
+            account.begin_strict(&load::used_by_devices(sql, &both.0.item_id)?);
+        }
+    }
+    save::save(sql, &mut accounts)
 }
 
 fn put_item(sql: &dyn Sql, file: &LicenseFile, item: &LicenseItem) -> Result<(), Error> {

@@ -5,20 +5,19 @@
 //! integers, texts and bytes, with 0 and 1 for no and yes. Thus all stores decide alike, because
 //! they run the same code.
 
-mod activity;
 mod authorization;
 mod batch;
 pub(super) mod by_day;
-mod days;
+mod codes;
 mod epoch;
 mod held;
-pub(super) mod holders;
+mod holders;
 mod import;
 mod operation;
 mod ready;
 mod recorded;
 mod retention;
-pub(super) mod strict;
+mod segments;
 pub(super) mod table;
 mod usage;
 
@@ -27,9 +26,7 @@ use seatmeter_protocol::message::UsageReport;
 use crate::error::Error;
 use crate::store::ShownLicense;
 
-pub(super) use authorization::authorize;
-pub(super) use batch::License;
-pub(super) use days::{bring_to_days, count_activity};
+pub(super) use batch::{Answer, Request, run};
 pub(super) use epoch::{renew as renew_epoch, serving};
 pub(super) use import::organization;
 pub use operation::Keys;
@@ -38,7 +35,6 @@ pub(super) use ready::write_and_forget;
 pub(super) use recorded::{for_each as for_each_recorded, segment_totals};
 pub(super) use retention::tidy;
 pub(super) use table::{Kind, Table, join};
-pub(super) use usage::record;
 
 /// A connection within a transaction.
 pub(super) trait Sql {
@@ -58,6 +54,9 @@ pub(super) trait Sql {
 
     /// Look up rows; see [`Table::find`].
     fn find(&self, table: &Table, keys: &[Value<'_>]) -> Result<Vec<Row>, Error>;
+
+    /// Delete rows; see [`Table::remove`].
+    fn remove(&self, table: &Table, keys: &[Value<'_>]) -> Result<(), Error>;
 
     /// Write rows; see [`Table::put`].
     fn put(&self, table: &Table, rows: &[Value<'_>]) -> Result<(), Error>;

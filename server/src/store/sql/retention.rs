@@ -12,9 +12,9 @@
 use std::collections::HashMap;
 
 use super::table::{COMPACTED, USAGE_OLD};
-use super::{Sql, activity, by_day, values};
+use super::{Sql, by_day, values};
 use crate::error::Error;
-use crate::policy::slot_ledger::first_open_slot;
+use crate::policy::reportable::first_open_slot;
 use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day};
 
 /// The number of rows that one transaction handles, so that other transactions do not wait long for
@@ -23,7 +23,7 @@ const ROWS: usize = 1_000;
 
 /// Delete some data that no rule needs any more. Return whether there is more to delete.
 pub(in crate::store) fn tidy(sql: &dyn Sql, now: u64) -> Result<bool, Error> {
-    Ok(compact(sql, now)? || activity::close_old_slots(sql, now, ROWS)?)
+    Ok(compact(sql, now)? || close_old_slots(sql, now, ROWS)?)
 }
 
 /// Compact some usage that is long past. Return whether there is more to compact.
@@ -76,4 +76,42 @@ fn compact_day(sql: &dyn Sql, item_id: &str, day: u32) -> Result<(), Error> {
         values![item_id, day, last],
     )?;
     COMPACTED.put(sql, values![item_id, u64::from(day) + 1])
+}
+
+/// For slots and for days: the query for the oldest of an item, and the statement that deletes the
+/// oldest rows.
+const OLDEST: [(&str, &str); 2] = [
+    (
+        "SELECT min(slot) FROM slot_sum WHERE item_id = ?1",
+        "DELETE FROM slot_sum WHERE item_id = ?1 AND slot IN
+            (SELECT slot FROM slot_sum WHERE item_id = ?1 AND slot < ?2 ORDER BY slot LIMIT ?3)",
+    ),
+    (
+        "SELECT min(day) FROM active_day WHERE item_id = ?1",
+        "DELETE FROM active_day WHERE item_id = ?1 AND (day, device_uuid) IN
+            (SELECT day, device_uuid FROM active_day WHERE item_id = ?1 AND day < ?2
+              ORDER BY day, device_uuid LIMIT ?3)",
+    ),
+];
+
+/// Delete at most this number of rows of slots that can no longer be reported. Return whether there
+/// may be more. Their share in the excess of their license year stays.
+fn close_old_slots(sql: &dyn Sql, now: u64, rows: usize) -> Result<bool, Error> {
+    let first = first_open_slot(now);
+    let mut left = rows;
+    for mut row in sql.query("SELECT item_id FROM license_item ORDER BY item_id", &[])? {
+        let item_id: String = row.take(0)?;
+        for ((oldest, drop), first) in OLDEST.into_iter().zip([first, day_of(first)]) {
+            let oldest: Option<Option<u32>> = sql.value(oldest, values![&item_id])?;
+            if oldest.flatten().is_some_and(|oldest| oldest < first) {
+                sql.lock_items(&[&item_id])?;
+                left =
+                    left.saturating_sub(sql.execute(drop, values![&item_id, first, left as u64])?);
+            }
+            if left == 0 {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }

@@ -21,6 +21,8 @@ pub(in crate::store) enum Kind {
 pub(in crate::store) struct Table {
     pub(in crate::store) name: &'static str,
     pub(in crate::store) key: &'static [(&'static str, Kind)],
+    /// How the last column of the key compares with the value that is looked up.
+    pub(in crate::store) last: &'static str,
     pub(in crate::store) rest: &'static [(&'static str, Kind)],
 }
 
@@ -33,6 +35,21 @@ impl Table {
     /// Return the names of the columns, each with `prefix` before it.
     pub(in crate::store) fn names(&self, prefix: &str) -> String {
         join(self.columns().map(|(name, _)| format!("{prefix}{name}")), ", ")
+    }
+
+    /// Return the condition that a row has this key. `left` and `right` write a column of the row,
+    /// and the value that is looked up for it, by the column's number and name.
+    pub(in crate::store) fn is_it(
+        &self,
+        left: impl Fn(&str) -> String,
+        right: impl Fn(usize, &str) -> String,
+    ) -> String {
+        let last = self.key.len();
+        let part = |(number, (name, _)): (usize, &(&str, Kind))| {
+            let compares = if number == last { self.last } else { "=" };
+            format!("{} {compares} {}", left(name), right(number, name))
+        };
+        join((1..).zip(self.key).map(part), " AND ")
     }
 
     /// Return the clause by which an inserted row replaces an existing row.
@@ -55,6 +72,11 @@ impl Table {
         if keys.is_empty() { Ok(Vec::new()) } else { sql.find(self, keys) }
     }
 
+    /// Delete the rows with these keys. `keys` lists key after key.
+    pub(in crate::store) fn remove(&self, sql: &dyn Sql, keys: &[Value<'_>]) -> Result<(), Error> {
+        if keys.is_empty() { Ok(()) } else { sql.remove(self, keys) }
+    }
+
     /// Write these rows, and replace rows with the same keys. `rows` lists row after row, each key
     /// only once.
     pub(in crate::store) fn put(&self, sql: &dyn Sql, rows: &[Value<'_>]) -> Result<(), Error> {
@@ -73,22 +95,119 @@ use Kind::{Bytes, Integer, Text};
 pub(in crate::store) const LICENSE: Table = Table {
     name: "local_license",
     key: &[("license_id", Text)],
+    last: "=",
     rest: &[
         ("item_id", Text),
         ("device_uuid", Text),
         ("handshake_code", Text),
-        ("holder", Text),
         ("serial", Integer),
+        ("seats_asked", Integer),
+        ("seats", Integer),
+        ("issued_at", Integer),
+        ("valid_until", Integer),
+        ("holder", Text),
     ],
 };
 
+/// The local licenses of a device under an item.
+pub(in crate::store) const DEVICE_LICENSES: Table = Table {
+    name: "local_license",
+    key: &[("item_id", Text), ("device_uuid", Text)],
+    last: "=",
+    rest: &[
+        ("license_id", Text),
+        ("handshake_code", Text),
+        ("serial", Integer),
+        ("seats_asked", Integer),
+        ("seats", Integer),
+        ("issued_at", Integer),
+        ("valid_until", Integer),
+        ("holder", Text),
+    ],
+};
+
+pub(in crate::store) const LOCAL_LICENSE: Table = Table {
+    name: "local_license",
+    key: &[("item_id", Text), ("device_uuid", Text), ("license_id", Text)],
+    last: "=",
+    rest: &[
+        ("handshake_code", Text),
+        ("serial", Integer),
+        ("seats_asked", Integer),
+        ("seats", Integer),
+        ("issued_at", Integer),
+        ("valid_until", Integer),
+        ("holder", Text),
+    ],
+};
+
+pub(in crate::store) const CODE: Table = Table {
+    name: "handshake_code",
+    key: &[("handshake_code", Text)],
+    last: "=",
+    rest: &[
+        ("organization_id", Text),
+        ("password_hash", Text),
+        ("validation", Text),
+        ("own_order", Integer),
+    ],
+};
+
+/// The items of a handshake code.
+pub(in crate::store) const CODE_ITEMS: Table = Table {
+    name: "handshake_item",
+    key: &[("handshake_code", Text)],
+    last: "=",
+    rest: &[("position", Integer), ("item_id", Text)],
+};
+
+pub(in crate::store) const ORGANIZATION: Table = Table {
+    name: "organization",
+    key: &[("organization_id", Text)],
+    last: "=",
+    rest: &[("default_handshake_code", Text)],
+};
+
+pub(in crate::store) const FILE: Table = Table {
+    name: "license_file",
+    key: &[("file_id", Text)],
+    last: "=",
+    rest: &[
+        ("payload", Text),
+        ("key_id", Text),
+        ("signature", Text),
+        ("root_key", Text),
+        ("server_key_id", Text),
+    ],
+};
+
+/// The license that each series of requests of a device has shown last.
+pub(in crate::store) const HISTORIES: Table = Table {
+    name: "device_history",
+    key: &[("device_uuid", Text)],
+    last: "=",
+    rest: &[("scope", Text), ("shown_license", Text), ("shown_serial", Integer), ("epoch", Text)],
+};
+
+pub(in crate::store) const HISTORY: Table = Table {
+    name: "device_history",
+    key: &[("device_uuid", Text), ("scope", Text)],
+    last: "=",
+    rest: &[("shown_license", Text), ("shown_serial", Integer), ("epoch", Text)],
+};
+
 /// Segments by their ids alone.
-pub(in crate::store) const SEGMENT_OWNER: Table =
-    Table { name: "segment", key: &[("segment_id", Text)], rest: &[("license_id", Text)] };
+pub(in crate::store) const SEGMENT_OWNER: Table = Table {
+    name: "segment",
+    key: &[("segment_id", Text)],
+    last: "=",
+    rest: &[("license_id", Text)],
+};
 
 pub(in crate::store) const SEGMENT: Table = Table {
     name: "segment",
     key: &[("item_id", Text), ("segment_id", Text)],
+    last: "=",
     rest: &[
         ("license_id", Text),
         ("device_uuid", Text),
@@ -100,30 +219,42 @@ pub(in crate::store) const SEGMENT: Table = Table {
 pub(in crate::store) const USAGE_DAY: Table = Table {
     name: "usage_day",
     key: &[("item_id", Text), ("day", Integer), ("segment_id", Text)],
+    last: "=",
     rest: &[("totals", Bytes)],
 };
 
 pub(in crate::store) const USAGE_OLD: Table = Table {
     name: "usage_old",
     key: &[("item_id", Text), ("first_day", Integer), ("segment_id", Text)],
+    last: "=",
     rest: &[("totals", Bytes)],
 };
 
-pub(in crate::store) const COMPACTED: Table =
-    Table { name: "compacted", key: &[("item_id", Text)], rest: &[("before_day", Integer)] };
+pub(in crate::store) const COMPACTED: Table = Table {
+    name: "compacted",
+    key: &[("item_id", Text)],
+    last: "=",
+    rest: &[("before_day", Integer)],
+};
 
 pub(in crate::store) const ACTIVE_DAY: Table = Table {
     name: "active_day",
     key: &[("item_id", Text), ("day", Integer), ("device_uuid", Text)],
+    last: "=",
     rest: &[("slots", Bytes)],
 };
 
-pub(in crate::store) const ITEM: Table =
-    Table { name: "license_item", key: &[("item_id", Text)], rest: &[("definition", Text)] };
+pub(in crate::store) const ITEM: Table = Table {
+    name: "license_item",
+    key: &[("item_id", Text)],
+    last: "=",
+    rest: &[("definition", Text), ("file_id", Text), ("revoked_at", Integer)],
+};
 
 pub(in crate::store) const DEVICE: Table = Table {
     name: "device",
     key: &[("item_id", Text), ("device_uuid", Text)],
+    last: "=",
     rest: &[
         ("friendly_name", Text),
         ("library_version", Text),
@@ -137,12 +268,29 @@ pub(in crate::store) const DEVICE: Table = Table {
 pub(in crate::store) const DEVICE_SEATS: Table = Table {
     name: "device_seats",
     key: &[("item_id", Text), ("device_uuid", Text)],
+    last: "=",
     rest: &[("from_slot", Integer), ("seats", Integer)],
+};
+
+pub(in crate::store) const DEVICE_SEAT: Table = Table {
+    name: "device_seats",
+    key: &[("item_id", Text), ("device_uuid", Text), ("from_slot", Integer)],
+    last: "=",
+    rest: &[("seats", Integer)],
 };
 
 pub(in crate::store) const SLOT_SUM: Table = Table {
     name: "slot_sum",
     key: &[("item_id", Text), ("slot", Integer)],
+    last: "=",
+    rest: &[("active", Integer)],
+};
+
+/// The slots of an item from one on.
+pub(in crate::store) const SLOTS_FROM: Table = Table {
+    name: "slot_sum",
+    key: &[("item_id", Text), ("slot", Integer)],
+    last: ">=",
     rest: &[("active", Integer)],
 };
 
@@ -150,12 +298,14 @@ pub(in crate::store) const SLOT_SUM: Table = Table {
 pub(in crate::store) const YEARS: Table = Table {
     name: "year_excess",
     key: &[("item_id", Text)],
+    last: "=",
     rest: &[("year", Integer), ("excess", Integer)],
 };
 
 pub(in crate::store) const YEAR_EXCESS: Table = Table {
     name: "year_excess",
     key: &[("item_id", Text), ("year", Integer)],
+    last: "=",
     rest: &[("excess", Integer)],
 };
 
@@ -163,34 +313,56 @@ pub(in crate::store) const YEAR_EXCESS: Table = Table {
 pub(in crate::store) const USED: Table = Table {
     name: "item_used",
     key: &[("item_id", Text)],
+    last: "=",
     rest: &[("kind", Integer), ("module", Integer), ("used", Integer)],
 };
 
 pub(in crate::store) const ITEM_USED: Table = Table {
     name: "item_used",
     key: &[("item_id", Text), ("kind", Integer), ("module", Integer)],
+    last: "=",
     rest: &[("used", Integer)],
 };
 
 pub(in crate::store) const SEAT_HOLDER: Table = Table {
     name: "seat_holder",
     key: &[("item_id", Text), ("holder", Text)],
+    last: "=",
     rest: &[("device_uuid", Text), ("seats", Integer), ("held_until", Integer)],
 };
 
+/// The holders of an item whose end has passed at an instant.
+pub(in crate::store) const ENDED_HOLDERS: Table = Table {
+    name: "seat_holder",
+    key: &[("item_id", Text), ("held_until", Integer)],
+    last: "<=",
+    rest: &[("device_uuid", Text), ("holder", Text), ("seats", Integer)],
+};
+
+/// The names under which a device holds seats. SQLite finds the names alone by their index; for the
+/// rest of the rows, it would scan the item's key.
+pub(in crate::store) const DEVICE_HOLDERS: Table = Table {
+    name: "seat_holder",
+    key: &[("item_id", Text), ("device_uuid", Text)],
+    last: "=",
+    rest: &[("holder", Text)],
+};
+
 pub(in crate::store) const ITEM_HELD: Table =
-    Table { name: "item_held", key: &[("item_id", Text)], rest: &[("seats", Integer)] };
+    Table { name: "item_held", key: &[("item_id", Text)], last: "=", rest: &[("seats", Integer)] };
 
 /// The allowances of a device for all modules.
 pub(in crate::store) const ALLOWANCES: Table = Table {
     name: "allowance",
     key: &[("item_id", Text), ("device_uuid", Text)],
+    last: "=",
     rest: &[("module", Integer), ("serial", Integer), ("allowed", Integer), ("used", Integer)],
 };
 
 pub(in crate::store) const ALLOWANCE: Table = Table {
     name: "allowance",
     key: &[("item_id", Text), ("device_uuid", Text), ("module", Integer)],
+    last: "=",
     rest: &[("serial", Integer), ("allowed", Integer), ("used", Integer)],
 };
 
@@ -198,11 +370,13 @@ pub(in crate::store) const ALLOWANCE: Table = Table {
 pub(in crate::store) const ALLOWED: Table = Table {
     name: "item_allowed",
     key: &[("item_id", Text)],
+    last: "=",
     rest: &[("module", Integer), ("allowed", Integer), ("devices", Integer)],
 };
 
 pub(in crate::store) const ITEM_ALLOWED: Table = Table {
     name: "item_allowed",
     key: &[("item_id", Text), ("module", Integer)],
+    last: "=",
     rest: &[("allowed", Integer), ("devices", Integer)],
 };

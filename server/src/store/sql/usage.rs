@@ -6,19 +6,16 @@
 //! license rules read.
 //!
 //! A segment is booked completely or not at all; a segment that cannot be booked does not hold up
-//! the others. Reports that come together share their lookups and writes ([`Batch`]).
+//! the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use seatmeter_protocol::message::{
-    EndedLicense, ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer, UsageKind,
+    ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer, UsageKind,
 };
 
+use super::Report;
 use super::batch::Batch;
-use super::epoch::life;
-use super::held::{self, Left};
-use super::{Report, Sql, holders, strict};
-use crate::error::Error;
 use crate::policy::select::admission::meters;
 use crate::store::account::Account;
 use crate::store::account::metered_kind;
@@ -34,33 +31,17 @@ struct Raised {
     used: BTreeMap<(u8, u32), u64>,
 }
 
-/// Record reports that came together. Return the answers in the same order.
-pub(in crate::store) fn record(
-    sql: &dyn Sql,
-    reports: &[&Report],
-) -> Result<Vec<UsageAnswer>, Error> {
-    let epoch = life(sql)?.epoch;
-    let mut batch = Batch::open(sql, reports)?;
-    let answers = reports.iter().map(|report| book(&mut batch, report, &epoch)).collect();
-    batch.close(sql)?;
-    for report in reports {
-        let mut all: Vec<&EndedLicense> = report.report.ended.iter().collect();
-        // An allowance belongs to the newest grant, of whichever code. Therefore licenses end in
-        // the order of their serials, and the allowance comes back with the last one.
-        all.sort_by_key(|ended| ended.serial);
-        for ended in all {
-            end(sql, &report.report.device.uuid, ended, report.now)?;
-        }
+/// Record a report. Return the answer.
+pub(super) fn record<'a>(batch: &mut Batch<'a>, report: &'a Report) -> UsageAnswer {
+    let mut answer = UsageAnswer { epoch: batch.life.epoch.clone(), ..UsageAnswer::default() };
+    let Report { report, shown, now } = report;
+    let device_uuid = &report.device.uuid;
+    for shown in shown {
+        batch.remember(shown, &report.device);
     }
-    Ok(answers)
-}
-
-fn book<'a>(batch: &mut Batch<'a>, report: &'a Report, epoch: &str) -> UsageAnswer {
-    let mut answer = UsageAnswer { epoch: epoch.to_owned(), ..UsageAnswer::default() };
-    let device_uuid = &report.report.device.uuid;
     let mut raised: BTreeMap<String, Raised> = BTreeMap::new();
-    for segment in &report.report.segments {
-        match book_segment(batch, device_uuid, segment, report.now, &mut raised) {
+    for segment in &report.segments {
+        match book_segment(batch, device_uuid, segment, *now, &mut raised) {
             Ok(()) => answer.recorded.push(segment.segment_id.clone()),
             Err(reason) => {
                 answer
@@ -71,9 +52,10 @@ fn book<'a>(batch: &mut Batch<'a>, report: &'a Report, epoch: &str) -> UsageAnsw
     }
     for (item_id, raised) in &raised {
         if let Some(account) = batch.accounts.get_mut(item_id) {
-            answer.standings.push(settle(account, device_uuid, raised, report.now));
+            answer.standings.push(settle(account, device_uuid, raised, *now));
         }
     }
+    batch.end(device_uuid, &report.ended, *now);
     answer
 }
 
@@ -96,19 +78,23 @@ fn book_segment<'a>(
             i64::MAX
         ));
     }
-    let Some(license) = batch.license(&segment.license_id) else {
+    let Batch { owners, accounts, segments, .. } = batch;
+    let known = owners.get(&segment.license_id).and_then(|owner| {
+        let account = accounts.get(&owner.item_id)?;
+        Some((owner, account.license(&owner.device_uuid, &segment.license_id)?))
+    });
+    let Some((owner, license)) = known else {
         return Err(format!("there is no local license {:?} on this server", segment.license_id));
     };
-    if license.device_uuid != device_uuid {
+    if owner.device_uuid != device_uuid {
         return Err(format!("local license {:?} belongs to another device", segment.license_id));
     }
-    let (item_id, holder) = (license.item_id.clone(), license.holder.clone());
-    if !batch.belongs(&segment.segment_id, &segment.license_id, now) {
+    if !segments.belongs(segment, owner, &license.handshake_code, now) {
         return Err("the segment is known under another local license".to_owned());
     }
-    let rises = batch.raise(&item_id, segment);
-    let raised = raised.entry(item_id).or_default();
-    raised.holders.insert(holder);
+    let rises = segments.raise(&owner.item_id, segment);
+    let raised = raised.entry(owner.item_id.clone()).or_default();
+    raised.holders.insert(license.holder.clone());
     for (counter, rise) in rises {
         raised.slots.insert(counter.slot);
         let module = if counter.kind == UsageKind::Page { counter.what } else { 0 };
@@ -143,15 +129,4 @@ fn settle(account: &mut Account, device_uuid: &str, raised: &Raised, now: u64) -
         item_id: account.item.item_id.clone(),
         meters: meters(&account.item, &state, now),
     }
-}
-
-/// End the device's work under this license.
-fn end(sql: &dyn Sql, device_uuid: &str, ended: &EndedLicense, now: u64) -> Result<(), Error> {
-    let left = held::end(sql, device_uuid, &ended.license_id, ended.serial, now)?;
-    let Some(Left { item_id, holder }) = left else { return Ok(()) };
-    holders::release_holder(sql, &item_id, &holder)?;
-    for (module, allowance) in strict::all_of(sql, &item_id, device_uuid)? {
-        strict::put(sql, &item_id, device_uuid, module, allowance.given_back(ended.serial))?;
-    }
-    Ok(())
 }

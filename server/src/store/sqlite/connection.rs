@@ -31,13 +31,7 @@ impl Sql for Connection {
     }
 
     fn find(&self, table: &Table, keys: &[Value<'_>]) -> Result<Vec<Row>, Error> {
-        let is_it = (1..).zip(table.key).map(|(number, (name, _))| format!("{name} = ?{number}"));
-        let text = format!(
-            "SELECT {} FROM {} WHERE {}",
-            table.names(""),
-            table.name,
-            join(is_it, " AND ")
-        );
+        let text = format!("SELECT {} FROM {} WHERE {}", table.names(""), table.name, is_it(table));
         let mut statement = prepare(self, &text)?;
         let mut rows = Vec::with_capacity(keys.len() / table.key.len());
         for key in keys.chunks_exact(table.key.len()) {
@@ -65,10 +59,23 @@ impl Sql for Connection {
         Ok(())
     }
 
+    fn remove(&self, table: &Table, keys: &[Value<'_>]) -> Result<(), Error> {
+        let text = format!("DELETE FROM {} WHERE {}", table.name, is_it(table));
+        let mut statement = prepare(self, &text)?;
+        for key in keys.chunks_exact(table.key.len()) {
+            statement.execute(params_from_iter(key))?;
+        }
+        Ok(())
+    }
+
     /// Do nothing: there is only one writer.
     fn lock_items(&self, _item_ids: &[&str]) -> Result<(), Error> {
         Ok(())
     }
+}
+
+fn is_it(table: &Table) -> String {
+    table.is_it(str::to_owned, |number, _| format!("?{number}"))
 }
 
 /// Prepare a statement, or take it from the cache.

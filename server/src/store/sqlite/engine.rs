@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::store::Reply;
-    use crate::store::group::{Concern, QUEUE_MAX, Writers};
+    use crate::store::group::{QUEUE_MAX, Writers};
     use crate::store::sql::values;
 
     fn writer(group_max: usize) -> (Writers, tempfile::TempDir) {
@@ -115,7 +115,7 @@ mod tests {
         writer: &Writers,
         work: impl Fn(&dyn Sql) -> Result<T, Error> + Send + 'static,
     ) -> Reply<T> {
-        writer.submit(Concern::default(), work)
+        writer.submit(work)
     }
 
     fn insert(n: i64) -> impl Fn(&dyn Sql) -> Result<(), Error> {

@@ -14,7 +14,7 @@ use super::{STATEMENTS_KEPT, migration};
 use crate::error::Error;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::random::fresh_id;
-use crate::store::sql::{self, Field, Row, Sql};
+use crate::store::sql::{self, Answer, Field, Report, Request, Row, Sql};
 use crate::store::{
     Authorization, Decision, Organization, Reply, SegmentTotal, ShownLicense, Store,
 };
@@ -104,18 +104,19 @@ fn ready(connection: Connection) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// Run a batch of one request.
+fn run(connection: &Connection, request: Request) -> Result<Answer, Error> {
+    let mut outcomes = sql::run(connection, &[&request])?;
+    outcomes.pop().unwrap_or_else(|| Err(Error::Internal("a request has no answer".to_owned())))
+}
+
 impl Store for InlineStore {
     fn authorize(&self, request: Authorization) -> Reply<Decision> {
-        self.submit(|connection| sql::authorize(connection, &request))
+        self.submit(|connection| run(connection, Request::Authorization(request))?.decided())
     }
 
     fn check(&self, request: Authorization) -> Reply<Decision> {
-        let mut connection = self.connection();
-        // The transaction is rolled back when it is dropped.
-        let outcome = connection.transaction().map_err(Error::from);
-        Box::pin(std::future::ready(
-            outcome.and_then(|transaction| sql::authorize(&*transaction, &request)),
-        ))
+        self.submit(|connection| run(connection, Request::Check(request))?.decided())
     }
 
     fn record(
@@ -124,11 +125,8 @@ impl Store for InlineStore {
         shown: Vec<ShownLicense>,
         now: u64,
     ) -> Reply<UsageAnswer> {
-        self.submit(|connection| {
-            let report = sql::Report { report, shown, now };
-            let mut answers = sql::record(connection, &[&report])?;
-            answers.pop().ok_or_else(|| Error::Internal("a report has no answer".to_owned()))
-        })
+        let report = Request::Report(Report { report, shown, now });
+        self.submit(|connection| run(connection, report)?.recorded())
     }
 
     fn change(&self, change: Change, by: Actor) -> Reply<()> {

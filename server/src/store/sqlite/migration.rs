@@ -7,26 +7,9 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::Error;
-use crate::store::sql;
 
 /// All scripts; the number of a script is its place, counted from 1.
-const SCRIPTS: [&str; 8] = [
-    include_str!("../../../migrations/sqlite/0001_items_devices_usage.sql"),
-    include_str!("../../../migrations/sqlite/0002_operation.sql"),
-    include_str!("../../../migrations/sqlite/0003_policies.sql"),
-    include_str!("../../../migrations/sqlite/0004_server_key.sql"),
-    include_str!("../../../migrations/sqlite/0005_history_epoch.sql"),
-    include_str!("../../../migrations/sqlite/0006_days.sql"),
-    include_str!("../../../migrations/sqlite/0007_old_usage.sql"),
-    include_str!("../../../migrations/sqlite/0008_paths.sql"),
-];
-
-/// The first version that records in which slots devices were active. Usage that was recorded
-/// before is counted at the migration.
-const WITH_ACTIVITY: usize = 3;
-
-/// The first version that stores usage and activity by days.
-const BY_DAYS: usize = 6;
+const SCRIPTS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_tables.sql")];
 
 /// Run the scripts that have not yet run on this database.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
@@ -42,12 +25,6 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     }
     for script in &SCRIPTS[version..] {
         transaction.execute_batch(script)?;
-    }
-    if version < BY_DAYS {
-        sql::bring_to_days(&*transaction)?;
-    }
-    if version < WITH_ACTIVITY {
-        sql::count_activity(&*transaction)?;
     }
     transaction.pragma_update(None, "user_version", SCRIPTS.len() as i64)?;
     Ok(transaction.commit()?)
@@ -75,9 +52,6 @@ fn version(connection: &Connection) -> Result<usize, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rusqlite::params;
-    use seatmeter_protocol::charge_way::ChargeWay;
-    use seatmeter_protocol::license::LicenseItem;
 
     #[test]
     fn migrating_again_changes_nothing() {
@@ -89,62 +63,6 @@ mod tests {
             connection.query_row("SELECT count(*) FROM organization", [], |r| r.get(0)).unwrap();
         assert_eq!((rows, version(&connection).unwrap()), (1, SCRIPTS.len()));
         require_current(&connection).unwrap();
-    }
-
-    /// The database has two devices with 3 and 4 seats in one slot, under an item of 5, from before
-    /// there were sums.
-    #[test]
-    fn what_was_recorded_before_there_were_sums_is_added_up() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        for script in &SCRIPTS[..2] {
-            connection.execute_batch(script).unwrap();
-        }
-        connection.pragma_update(None, "user_version", 2).unwrap();
-        let item = LicenseItem::new("item", ChargeWay::ConcurrentInstance, 5, 0, 1 << 40);
-        let definition = serde_json::to_string(&item).unwrap();
-        connection
-            .execute_batch(
-                "INSERT INTO organization VALUES ('o', 'O', NULL);
-                 INSERT INTO license_file VALUES ('f', 'o', '', '', '', '', 0, '')",
-            )
-            .unwrap();
-        connection
-            .execute("INSERT INTO license_item VALUES ('item', 'f', ?1, NULL)", [definition])
-            .unwrap();
-        for (device, seats) in [("a", 3), ("b", 4)] {
-            connection
-                .execute(
-                    "INSERT INTO local_license VALUES ('item', ?1, ?1, 'code', 1, ?2, ?2, 1800, \
-                     9999, '')",
-                    params![device, seats],
-                )
-                .unwrap();
-            connection
-                .execute("INSERT INTO segment VALUES ('item', ?1, ?1, ?1, 'code', 0)", [device])
-                .unwrap();
-            for slot in [11, 12] {
-                connection
-                    .execute(
-                        "INSERT INTO usage VALUES ('item', ?1, ?2, 1, 4, 7)",
-                        params![device, slot],
-                    )
-                    .unwrap();
-            }
-        }
-        migrate(&mut connection).unwrap();
-        let number =
-            |query: &str| connection.query_row(query, [], |row| row.get::<_, u32>(0)).unwrap();
-        assert_eq!(
-            number("SELECT sum(serial + seats_asked) FROM local_license WHERE item_id = 'item'"),
-            2 + 7
-        );
-        assert_eq!(number("SELECT used FROM item_used WHERE kind = 1 AND module = 0"), 28);
-        assert_eq!(number("SELECT active FROM slot_sum WHERE slot = 11"), 7);
-        assert_eq!(
-            number("SELECT excess FROM year_excess WHERE year = 0"),
-            4,
-            "7 - 5 in each of two slots"
-        );
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! Sharing the transaction makes thousands of durable reports a second possible. The database is in
 //! WAL mode, so commands such as `usage show` can read while the server writes.
 
+#[cfg(test)]
+mod batches;
 mod connection;
 mod copy;
 mod engine;

@@ -4,7 +4,8 @@
 use crate::error::Error;
 use crate::operator::commands::{Actor, Change, CodeItems};
 use crate::policy::select::access::Validation;
-use crate::store::sql::{Sql, holders, import, strict, values};
+use crate::store::account::{load, save};
+use crate::store::sql::{Sql, import, values};
 
 /// The line of a change in the audit log.
 struct Line {
@@ -203,24 +204,15 @@ fn set_access(
 /// the device still works until it has to renew.
 fn release(sql: &dyn Sql, item_id: &str, device_uuid: &str, now: u64) -> Result<usize, Error> {
     sql.lock_items(&[item_id])?;
-    let known = sql.exists(
-        "SELECT 1 FROM device WHERE item_id = ?1 AND device_uuid = ?2",
-        values![item_id, device_uuid],
-    )?;
-    if !known {
+    let mut accounts = load::whole_device(sql, item_id, device_uuid, now)?;
+    let account = accounts.get_mut(item_id);
+    let Some(ended) = account.and_then(|account| account.release(device_uuid, now)) else {
         return Err(Error::not_found(format!(
             "device {device_uuid} has nothing from item \"{item_id}\""
         )));
-    }
-    holders::release(sql, item_id, device_uuid)?;
-    for (module, allowance) in strict::all_of(sql, item_id, device_uuid)? {
-        strict::put(sql, item_id, device_uuid, module, allowance.given_back(allowance.serial))?;
-    }
-    sql.execute(
-        "UPDATE local_license SET valid_until = ?3 WHERE item_id = ?1 AND device_uuid = ?2 AND \
-         valid_until > ?3",
-        values![item_id, device_uuid, now],
-    )
+    };
+    save::save(sql, &mut accounts)?;
+    Ok(ended)
 }
 
 fn rename(sql: &dyn Sql, device_uuid: &str, name: &str) -> Result<(), Error> {

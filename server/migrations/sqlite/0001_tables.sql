@@ -1,0 +1,266 @@
+-- The tables of the embedded store.
+--
+-- Where a table concerns a license item, its key begins with the item, so that it can be spread
+-- over several machines by it. Organizations, license files and handshake codes are few and small:
+-- every machine would have all of them. Times are Unix seconds. Days are counted from 1970, and
+-- each has 480 slots. Each statement finds its rows by a key or an index, however many rows an item
+-- has (server/tests/server/plans.rs).
+
+CREATE TABLE organization (
+    organization_id        TEXT NOT NULL PRIMARY KEY,
+    name                   TEXT NOT NULL,
+    default_handshake_code TEXT
+) STRICT, WITHOUT ROWID;
+
+-- The file as the vendor signed it, byte for byte, because devices check the signature themselves.
+-- `server_key_id` is the id of the server's key that the file names.
+CREATE TABLE license_file (
+    file_id         TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL REFERENCES organization,
+    root_key        TEXT NOT NULL,
+    payload         TEXT NOT NULL,
+    key_id          TEXT NOT NULL,
+    signature       TEXT NOT NULL,
+    imported_at     INTEGER NOT NULL,
+    server_key_id   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+-- An organization's first file determines which root key it trusts.
+CREATE INDEX license_file_of_organization ON license_file (organization_id);
+
+-- `definition` is the item as the license file has it, as JSON.
+CREATE TABLE license_item (
+    item_id    TEXT NOT NULL PRIMARY KEY,
+    file_id    TEXT NOT NULL REFERENCES license_file,
+    definition TEXT NOT NULL,
+    revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- The session password is an argon2 hash; `validation` is JSON; `own_order` is 1 when the items are
+-- to be used in the order of their positions.
+CREATE TABLE handshake_code (
+    handshake_code  TEXT NOT NULL PRIMARY KEY,
+    organization_id TEXT NOT NULL REFERENCES organization,
+    made_at         INTEGER NOT NULL,
+    password_hash   TEXT,
+    validation      TEXT NOT NULL DEFAULT '{}',
+    own_order       INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE handshake_item (
+    handshake_code TEXT NOT NULL REFERENCES handshake_code,
+    position       INTEGER NOT NULL,
+    item_id        TEXT NOT NULL REFERENCES license_item,
+    PRIMARY KEY (handshake_code, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE device (
+    item_id         TEXT NOT NULL,
+    device_uuid     TEXT NOT NULL,
+    friendly_name   TEXT NOT NULL,
+    library_version TEXT NOT NULL,
+    newest_serial   INTEGER NOT NULL,
+    first_seen_at   INTEGER NOT NULL,
+    last_seen_at    INTEGER NOT NULL,
+    PRIMARY KEY (item_id, device_uuid)
+) STRICT, WITHOUT ROWID;
+-- An operator names a device, whatever items it works under.
+CREATE INDEX device_by_uuid ON device (device_uuid);
+
+-- Every local license that was ever granted: a report may come late and name an old one.
+-- `seats_asked` is x of the request; `seats` is what the device got, the highest of its running
+-- ones. `holder` is the name under which the device holds seats: its UUID, in a browser with the
+-- origin. The device is in the key, because nearly every question about local licenses is about
+-- those of one device. An index beside a key that begins with the item would not do: SQLite, which
+-- keeps no statistics here, takes the key.
+CREATE TABLE local_license (
+    item_id        TEXT NOT NULL,
+    device_uuid    TEXT NOT NULL,
+    license_id     TEXT NOT NULL,
+    handshake_code TEXT NOT NULL,
+    serial         INTEGER NOT NULL,
+    seats_asked    INTEGER NOT NULL,
+    seats          INTEGER NOT NULL,
+    issued_at      INTEGER NOT NULL,
+    valid_until    INTEGER NOT NULL,
+    holder         TEXT NOT NULL,
+    PRIMARY KEY (item_id, device_uuid, license_id)
+) STRICT, WITHOUT ROWID;
+-- A report names the local license, not the item.
+CREATE INDEX local_license_by_id ON local_license (license_id);
+
+-- A segment belongs to one local license for good, and through it to a device, a handshake code and
+-- an item.
+CREATE TABLE segment (
+    item_id           TEXT NOT NULL,
+    segment_id        TEXT NOT NULL,
+    license_id        TEXT NOT NULL,
+    device_uuid       TEXT NOT NULL,
+    handshake_code    TEXT NOT NULL,
+    first_reported_at INTEGER NOT NULL,
+    PRIMARY KEY (item_id, segment_id)
+) STRICT, WITHOUT ROWID;
+-- The question is whether this segment is known under another local license.
+CREATE INDEX segment_by_id ON segment (segment_id);
+
+-- The totals that a segment counted in a day; they only grow. store/day_totals.rs describes the
+-- bytes. The day is before the segment in the key, so that what is written today lies together,
+-- however long the history is.
+CREATE TABLE usage_day (
+    item_id    TEXT NOT NULL,
+    day        INTEGER NOT NULL,
+    segment_id TEXT NOT NULL,
+    totals     BLOB NOT NULL,
+    PRIMARY KEY (item_id, day, segment_id)
+) STRICT;
+
+-- Usage of days that are long past: thirty days of a segment in a row, with a total for each day
+-- and counter. The bytes are those of `usage_day`, with days since `first_day` in place of slots.
+CREATE TABLE usage_old (
+    item_id    TEXT NOT NULL,
+    first_day  INTEGER NOT NULL,
+    segment_id TEXT NOT NULL,
+    totals     BLOB NOT NULL,
+    PRIMARY KEY (item_id, first_day, segment_id)
+) STRICT;
+
+-- The day before which usage was compacted so.
+CREATE TABLE compacted (
+    item_id    TEXT NOT NULL PRIMARY KEY,
+    before_day INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The slots of a day in which a device was active, and as how many instances;
+-- policy/active_slots.rs describes the bytes.
+CREATE TABLE active_day (
+    item_id     TEXT NOT NULL,
+    day         INTEGER NOT NULL,
+    device_uuid TEXT NOT NULL,
+    slots       BLOB NOT NULL,
+    PRIMARY KEY (item_id, day, device_uuid)
+) STRICT, WITHOUT ROWID;
+
+-- How much of each item is used, by kind and module of pages (0 for scans): the sum over all
+-- segments.
+CREATE TABLE item_used (
+    item_id TEXT NOT NULL,
+    kind    INTEGER NOT NULL,
+    module  INTEGER NOT NULL,
+    used    INTEGER NOT NULL,
+    PRIMARY KEY (item_id, kind, module)
+) STRICT, WITHOUT ROWID;
+
+-- Who holds seats of an item until when; `item_held` is the sum, so that a decision need not add
+-- them up.
+CREATE TABLE seat_holder (
+    item_id     TEXT NOT NULL,
+    holder      TEXT NOT NULL,
+    device_uuid TEXT NOT NULL,
+    seats       INTEGER NOT NULL,
+    held_until  INTEGER NOT NULL,
+    PRIMARY KEY (item_id, holder)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX seat_holder_end ON seat_holder (item_id, held_until);
+-- An operator releases a device, under whatever names it holds seats.
+CREATE INDEX seat_holder_of_device ON seat_holder (item_id, device_uuid);
+
+CREATE TABLE item_held (
+    item_id TEXT NOT NULL PRIMARY KEY,
+    seats   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- As how many instances a device counts, and from which slot on.
+CREATE TABLE device_seats (
+    item_id     TEXT NOT NULL,
+    device_uuid TEXT NOT NULL,
+    from_slot   INTEGER NOT NULL,
+    seats       INTEGER NOT NULL,
+    PRIMARY KEY (item_id, device_uuid, from_slot)
+) STRICT, WITHOUT ROWID;
+
+-- The active devices, or instances, in each slot, and the excess that they give to each license
+-- year.
+CREATE TABLE slot_sum (
+    item_id TEXT NOT NULL,
+    slot    INTEGER NOT NULL,
+    active  INTEGER NOT NULL,
+    PRIMARY KEY (item_id, slot)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE year_excess (
+    item_id TEXT NOT NULL,
+    year    INTEGER NOT NULL,
+    excess  INTEGER NOT NULL,
+    PRIMARY KEY (item_id, year)
+) STRICT, WITHOUT ROWID;
+
+-- For strict items, what each device may count of each module, and the sums over all devices.
+CREATE TABLE allowance (
+    item_id     TEXT NOT NULL,
+    device_uuid TEXT NOT NULL,
+    module      INTEGER NOT NULL,
+    serial      INTEGER NOT NULL,
+    allowed     INTEGER NOT NULL,
+    used        INTEGER NOT NULL,
+    PRIMARY KEY (item_id, device_uuid, module)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE item_allowed (
+    item_id TEXT NOT NULL,
+    module  INTEGER NOT NULL,
+    allowed INTEGER NOT NULL,
+    devices INTEGER NOT NULL,
+    PRIMARY KEY (item_id, module)
+) STRICT, WITHOUT ROWID;
+
+-- The operator's name for a device wins over the device's own.
+CREATE TABLE device_name (
+    device_uuid TEXT NOT NULL PRIMARY KEY,
+    name        TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The last local license that a device has shown, for each of its ways of asking (`scope`), with
+-- its serial and the life of the data in which it was granted. Two installations that share a UUID
+-- show licenses of different branches.
+CREATE TABLE device_history (
+    device_uuid   TEXT NOT NULL,
+    scope         TEXT NOT NULL,
+    shown_license TEXT NOT NULL,
+    shown_serial  INTEGER NOT NULL,
+    epoch         TEXT NOT NULL,
+    PRIMARY KEY (device_uuid, scope)
+) STRICT, WITHOUT ROWID;
+
+-- The current life of the data: a random id, another one after each restore from a backup. Until
+-- `careful_until`, a restored server grants only what devices show that they hold.
+CREATE TABLE epoch (
+    only_row      INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    epoch         TEXT NOT NULL,
+    careful_until INTEGER NOT NULL
+) STRICT;
+INSERT INTO epoch VALUES (1, lower(hex(randomblob(16))), 0);
+
+-- Who changed what; a line is written in the same transaction as the change.
+CREATE TABLE audit (
+    audit_id INTEGER NOT NULL PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    actor    TEXT NOT NULL,
+    action   TEXT NOT NULL,
+    subject  TEXT NOT NULL,
+    detail   TEXT NOT NULL
+) STRICT;
+
+-- The tokens of the admin API: the public part of each, a space, and the argon2 hash of the whole.
+CREATE TABLE admin_token (
+    name       TEXT NOT NULL PRIMARY KEY,
+    token_hash TEXT NOT NULL,
+    made_at    INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- The key that the server signs with since it was rotated. The transaction that changes it writes
+-- the audit log, too. The key itself is a file, prepared before; a server that finds the wrong one
+-- in use puts the right one in its place.
+CREATE TABLE server_key (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    key_id   TEXT NOT NULL
+) STRICT;

@@ -1,0 +1,134 @@
+//! The handshake codes that the requests of a batch mean, with their items and license files.
+
+use std::collections::{BTreeSet, HashMap};
+
+use seatmeter_protocol::signature::{PublicKey, Signed};
+
+use super::table::{CODE, CODE_ITEMS, FILE, ORGANIZATION};
+use super::{Sql, Value};
+use crate::error::Error;
+use crate::policy::Order;
+use crate::policy::select::access::Validation;
+use crate::policy::select::handshake::{self, Asked, Known};
+use crate::store::Authorization;
+use crate::store::account::load::Accounts;
+
+/// The data of a handshake code.
+pub(super) struct Code {
+    pub(super) name: String,
+    owner: String,
+    pub(super) password_hash: Option<String>,
+    pub(super) validation: Validation,
+    pub(super) order: Order,
+    /// The ids of the items, in the operator's order.
+    pub(super) items: Vec<String>,
+}
+
+/// A license file, as it was imported.
+pub(super) struct File {
+    pub(super) envelope: Signed,
+    pub(super) root_key: PublicKey,
+    pub(super) server_key_id: String,
+}
+
+/// The handshake codes of a batch.
+pub(super) struct Codes {
+    codes: HashMap<String, Code>,
+    /// The default handshake code of each organization, if it has one.
+    organizations: HashMap<String, Option<String>>,
+    files: HashMap<String, File>,
+}
+
+impl Codes {
+    /// Load what these requests name.
+    pub(super) fn load(sql: &dyn Sql, requests: &[&Authorization]) -> Result<Self, Error> {
+        let names = |of: fn(&Authorization) -> &str| -> BTreeSet<&str> {
+            requests.iter().map(|request| of(request)).filter(|name| !name.is_empty()).collect()
+        };
+        let named = names(|request| &request.organization_id);
+        let mut organizations = HashMap::new();
+        for mut row in ORGANIZATION.find(sql, &texts(named))? {
+            organizations.insert(row.take(0)?, row.take::<Option<String>>(1)?);
+        }
+        let mut named = names(|request| &request.handshake_code);
+        named.extend(organizations.values().flatten().map(String::as_str));
+        let keys = texts(named);
+        let mut codes = HashMap::new();
+        for mut row in CODE.find(sql, &keys)? {
+            let name: String = row.take(0)?;
+            let validation = serde_json::from_str(&row.take::<String>(3)?).map_err(|e| {
+                Error::Store(format!("the validation fields of code \"{name}\" are damaged: {e}"))
+            })?;
+            let code = Code {
+                name: name.clone(),
+                owner: row.take(1)?,
+                password_hash: row.take(2)?,
+                validation,
+                order: if row.take(4)? { Order::AsListed } else { Order::ByRule },
+                items: Vec::new(),
+            };
+            codes.insert(name, code);
+        }
+        let mut listed: Vec<(u32, String, String)> = Vec::new();
+        for mut row in CODE_ITEMS.find(sql, &keys)? {
+            listed.push((row.take(1)?, row.take(0)?, row.take(2)?));
+        }
+        listed.sort_unstable();
+        for (_, name, item_id) in listed {
+            if let Some(code) = codes.get_mut(&name) {
+                code.items.push(item_id);
+            }
+        }
+        Ok(Self { codes, organizations, files: HashMap::new() })
+    }
+
+    /// Load the license files of these items.
+    pub(super) fn load_files(&mut self, sql: &dyn Sql, accounts: &Accounts) -> Result<(), Error> {
+        let items = self.codes.values().flat_map(|code| &code.items);
+        let accounts = items.filter_map(|item_id| accounts.get(item_id));
+        let ids = accounts.map(|account| account.file_id.as_str()).collect();
+        for mut row in FILE.find(sql, &texts(ids))? {
+            let file_id: String = row.take(0)?;
+            let envelope =
+                Signed { payload: row.take(1)?, key_id: row.take(2)?, signature: row.take(3)? };
+            let root_key = row.take::<String>(4)?.parse().map_err(|e| {
+                Error::Store(format!("the root key of license file \"{file_id}\": {e}"))
+            })?;
+            let file = File { envelope, root_key, server_key_id: row.take(5)? };
+            self.files.insert(file_id, file);
+        }
+        Ok(())
+    }
+
+    /// Return the handshake code that the request means.
+    pub(super) fn meant(&self, request: &Authorization) -> Result<&Code, Error> {
+        let asked = Asked {
+            handshake_code: &request.handshake_code,
+            organization_id: &request.organization_id,
+        };
+        let organization = self.organizations.get(asked.organization_id);
+        let known = Known {
+            code_owner: self.codes.get(asked.handshake_code).map(|code| code.owner.clone()),
+            organization: organization.is_some(),
+            default_code: organization.cloned().flatten(),
+        };
+        let name = handshake::resolve(asked, &known)?;
+        let code = self.codes.get(&name);
+        code.ok_or_else(|| Error::Store(format!("handshake code \"{name}\" has gone")))
+    }
+
+    /// Return the items that the request can be granted.
+    pub(super) fn items_of(&self, request: &Authorization) -> impl Iterator<Item = &String> {
+        self.meant(request).into_iter().flat_map(|code| &code.items)
+    }
+
+    /// Return the license file of an item.
+    pub(super) fn file(&self, item_id: &str, accounts: &Accounts) -> Result<&File, Error> {
+        let file = accounts.get(item_id).and_then(|account| self.files.get(&account.file_id));
+        file.ok_or_else(|| Error::Store(format!("item \"{item_id}\" has no license file")))
+    }
+}
+
+fn texts(names: BTreeSet<&str>) -> Vec<Value<'_>> {
+    names.into_iter().map(Value::Text).collect()
+}
