@@ -19,6 +19,7 @@ pub mod no_proxy;
 pub mod page_module;
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
+pub mod request_auth;
 pub mod seat_layout;
 pub mod segment_layout;
 pub mod sharing;

@@ -374,13 +374,10 @@ pub struct LocalLicense {
     pub valid_until: u64,
     /// First instant of the grace after the item's expiry, Unix seconds.
     pub item_expires_at: u64,
-    /// Generation of the device's history: a random id for each renewal. Two installations that
-    /// share a UUID continue with different generations.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub generation: String,
-    /// The generation that the device showed in its request for this one; empty for none.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub parent: String,
+    /// The key of the device that may use it.
+    pub device_key: PublicKey,
+    /// The place of this license in the history of the device with this server.
+    pub generation: Generation,
     /// Epoch of the server's data at the grant: see [`crate::message::UsageAnswer::epoch`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub epoch: String,
@@ -388,6 +385,22 @@ pub struct LocalLicense {
     /// module that it may count; empty where nothing limits it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowances: Vec<CountAllowance>,
+}
+
+/// A place in the history of a device with one server. Each license is a step; a device that shows
+/// a license before its newest one begins a branch there, because the later ones are lost to it.
+///
+/// ```text
+/// branch 1: 1 ─▶ 2 ─▶ 3 ─▶ 4        an installation that shows 4 now is another one
+/// branch 2:      └──▶ 3 ─▶ 4        the device was restored to 2, and continues here
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Generation {
+    /// The number of the branch; the first one is 1.
+    pub branch: u32,
+    /// The number of licenses on the way to this one, this one included, without branches that were
+    /// left.
+    pub step: u32,
 }
 
 /// The total up to which a device may count.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::charge_way::{ChargeWay, DeploymentType};
 use crate::error_code::ErrorCode;
+use crate::request_auth::KeyShare;
 use crate::signature::{PublicKey, Signed};
 use crate::version::Version;
 
@@ -22,6 +23,13 @@ pub const USAGE_PATH: &str = "/v1/usage";
 
 /// Request header with a fresh random nonce, 32 hexadecimal digits.
 pub const NONCE_HEADER: &str = "seatmeter-nonce";
+/// Request header with the signature by the key of the device, 128 hexadecimal digits.
+pub const DEVICE_SIGNATURE_HEADER: &str = "seatmeter-device-signature";
+/// Request header with the id of the report key, 16 hexadecimal digits.
+pub const REPORT_KEY_ID_HEADER: &str = "seatmeter-report-key-id";
+/// Request header with the HMAC under the report key, 64 hexadecimal digits.
+pub const REPORT_TAG_HEADER: &str = "seatmeter-report-tag";
+
 /// Answer header with the server's clock, Unix seconds.
 pub const TIME_HEADER: &str = "seatmeter-time";
 /// Answer header with the id of the server's key.
@@ -82,10 +90,19 @@ pub struct AuthorizationRequest {
     /// The local license that the device holds, if it has one.
     #[serde(default)]
     pub held_license: Option<Signed>,
-    /// Name of one series of the device's requests. Licenses of one scope form one history, by
-    /// which the server recognizes a copied installation. Empty when the device keeps no histories.
-    #[serde(default)]
-    pub scope: String,
+    /// The newest local license that the device has from this server, if it is not `held_license`:
+    /// programs with other credentials may have got one since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_license: Option<Signed>,
+    /// The key of the device, by which this request is signed.
+    pub device_key: PublicKey,
+    /// The device's half of the agreement on a report key.
+    pub key_share: KeyShare,
+    /// Random id of the first contact, 32 hexadecimal digits: repeated until the device has an
+    /// answer. So a device without any license whose answer was lost is told from another
+    /// installation with the same key.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub first_contact: String,
     /// Strict items: the smallest amount that the device must be allowed beyond what it has used,
     /// for example the barcodes of one image.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -130,6 +147,8 @@ pub struct AuthorizationAnswer {
     pub license_file: Signed,
     /// The grant, signed by the server.
     pub local_license: Signed,
+    /// The server's half of the agreement on a report key.
+    pub key_share: KeyShare,
     /// Epoch of the server's data, 32 hexadecimal digits. A restored backup starts a new epoch. See
     /// [`UsageAnswer::epoch`].
     #[serde(default)]
@@ -228,6 +247,10 @@ pub struct UsageReport {
     pub protocol: u32,
     /// The device that reports.
     pub device: DeviceFacts,
+    /// The newest local license that the device has from this server. By it, a server whose data
+    /// was put back to an earlier state notices that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_license: Option<Signed>,
     /// Segments with what was counted in each.
     pub segments: Vec<SegmentReport>,
     /// Ids of local licenses that the device ended after these totals. It no longer works under
@@ -316,6 +339,10 @@ pub struct UsageAnswer {
     /// had acknowledged. Empty from servers that have no epoch.
     #[serde(default)]
     pub epoch: String,
+    /// Whether the newest license of the device is on a branch that another installation has left
+    /// behind: the device must ask for an authorization, and learns the rest there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_diverged: bool,
     /// The quotas of the items behind the recorded segments, and how much of them is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standings: Vec<ItemStanding>,
@@ -389,9 +416,8 @@ pub const HOLDERS_MAX: usize = 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Holder {
-    /// The device's UUID.
-    pub device_uuid: String,
-    /// The device's name for people, or empty.
+    /// The device's name for people, or the first 4 digits of its UUID. The whole UUID is for the
+    /// operator alone.
     pub name: String,
     /// Seats that the device holds.
     pub seats: u64,

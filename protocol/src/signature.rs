@@ -66,7 +66,7 @@ impl PublicKey {
         hex::encode(&digest(&SHA256, &self.0).as_ref()[..8])
     }
 
-    fn verify(
+    pub(crate) fn verify(
         &self,
         context: &'static str,
         message: &[u8],
@@ -156,7 +156,7 @@ impl SigningKey {
         &self.public
     }
 
-    fn sign(&self, context: &str, message: &[u8]) -> String {
+    pub(crate) fn sign(&self, context: &str, message: &[u8]) -> String {
         hex::encode(self.pair.sign(&with_context(context, message)))
     }
 }
@@ -303,7 +303,7 @@ pub fn random_id() -> Option<String> {
     random_bytes::<16>().map(hex::encode)
 }
 
-fn with_context(context: &str, message: &[u8]) -> Vec<u8> {
+pub(crate) fn with_context(context: &str, message: &[u8]) -> Vec<u8> {
     let mut bytes = format!("seatmeter/{} {context}\n", crate::PROTOCOL_VERSION).into_bytes();
     bytes.extend_from_slice(message);
     bytes
