@@ -11,8 +11,11 @@
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::license::{CountAllowance, LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::license::{
+    CountAllowance, Generation, LicenseFile, LicenseItem, LocalLicense,
+};
 use seatmeter_protocol::message::*;
+use seatmeter_protocol::request_auth::{KeyShare, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{AnswerFacts, Document, Signed, SigningKey, digest_hex};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -76,8 +79,8 @@ fn local() -> LocalLicense {
         issued_at: NOW,
         valid_until: NOW + 86_400,
         item_expires_at: NOW + 86_400,
-        generation: "88".repeat(16),
-        parent: "99".repeat(16),
+        device_key: key("03").public().clone(),
+        generation: Generation { branch: 2, step: 7 },
         epoch: "66".repeat(16),
         allowances: vec![CountAllowance { module: 4, allowed: 500, used: 20 }],
     }
@@ -112,9 +115,14 @@ fn a_signed_answer_is_as_committed_and_verifies() {
         totals: vec![total],
     };
     let ended = vec![EndedLicense { license_id: "33".repeat(16), serial: 7 }];
-    let request =
-        serde_json::to_string(&UsageReport { protocol: 1, device, segments: vec![segment], ended })
-            .unwrap();
+    let request = serde_json::to_string(&UsageReport {
+        protocol: 1,
+        device,
+        newest_license: None,
+        segments: vec![segment],
+        ended,
+    })
+    .unwrap();
     let meter = Meter {
         of: Metered::Scans,
         module: 0,
@@ -127,6 +135,7 @@ fn a_signed_answer_is_as_committed_and_verifies() {
         recorded: vec!["55".repeat(16)],
         refused: vec![],
         epoch: "66".repeat(16),
+        is_diverged: false,
         standings: vec![ItemStanding { item_id: "scans".into(), meters: vec![meter] }],
     };
     let body = serde_json::to_string(&answer).unwrap();
@@ -180,11 +189,13 @@ fn requests_and_problems_are_as_committed() {
             ..ValidationFacts::default()
         },
         held_license: Some(Signed::seal(&local(), &key("02")).unwrap()),
-        scope: "88".repeat(16),
+        newest_license: None,
+        device_key: key("03").public().clone(),
+        key_share: KeyShare::try_from("99".repeat(32)).unwrap(),
+        first_contact: "88".repeat(16),
         needed: 3,
     };
-    let holder =
-        Holder { device_uuid: "44".repeat(16), name: "till".into(), seats: 4, until: NOW + 180 };
+    let holder = Holder { name: "till".into(), seats: 4, until: NOW + 180 };
     let numbers = ProblemNumbers {
         requested: 5,
         quota: 4,
@@ -199,5 +210,25 @@ fn requests_and_problems_are_as_committed() {
     vector(
         "messages",
         &json!({ "authorization_request": comes_back(&request), "problem": comes_back(&problem) }),
+    );
+}
+
+#[test]
+fn the_proofs_of_a_device_are_as_committed() {
+    let (body, nonce) = (r#"{"protocol":1}"#, "77".repeat(16));
+    let report_key = ["cd".repeat(8), "ef".repeat(32)].concat();
+    let key_of_reports = ReportKey::try_from(report_key.clone()).unwrap();
+    let authorization = RequestFacts::new(AUTHORIZATIONS_PATH, &nonce, body.as_bytes());
+    let report = RequestFacts::new(USAGE_PATH, &nonce, body.as_bytes());
+    let (signature, tag) = (authorization.sign(&key("03")), report.tag(&key_of_reports));
+    authorization.verify(&signature, key("03").public()).unwrap();
+    assert!(report.has_tag(&tag, &key_of_reports));
+    vector(
+        "proofs",
+        &json!({ "device_seed": "03".repeat(32), "device_public": key("03").public(),
+                 "report_key": report_key, "report_key_id": key_of_reports.id(),
+                 "body": body, "body_digest": digest_hex(body.as_bytes()), "nonce": nonce,
+                 "authorization": { "path": AUTHORIZATIONS_PATH, "signature": signature },
+                 "report": { "path": USAGE_PATH, "tag": tag } }),
     );
 }

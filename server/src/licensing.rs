@@ -14,6 +14,7 @@ use seatmeter_protocol::message::{
     SEGMENTS_MAX, TEXT_BYTES_MAX, TOTALS_MAX, UsageAnswer, UsageKind, UsageReport, UsageTotal,
 };
 use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
+use seatmeter_protocol::request_auth::{Agreement, KeyShare, Proof, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::clock::Clock;
@@ -26,7 +27,9 @@ use crate::policy::Claim;
 use crate::policy::charge_way::per_domain;
 use crate::policy::strict_allowance::Allowance;
 use crate::random::fresh_id;
-use crate::store::{Authorization, Decision, Granted, Reply, ShownLicense, Store};
+use crate::store::{
+    Authorization, Decision, Granted, Reply, Report, ReportProof, ShownLicense, Store,
+};
 
 /// The number of hexadecimal digits in a client UUID and in a segment id.
 const ID_DIGITS: usize = 32;
@@ -55,8 +58,11 @@ impl Licensing {
     pub async fn authorize(
         &self,
         request: AuthorizationRequest,
+        proof: &RequestProof,
     ) -> Result<AuthorizationAnswer, Error> {
-        let (authorization, device_uuid, password) = self.understand(request)?;
+        let (mut authorization, password) = self.understand(&request, proof)?;
+        let (key_share, report_key) = agree(&request)?;
+        authorization.report_key = Some(report_key);
         let now = authorization.claim.now;
         let granted =
             self.decide(authorization, password, |request| self.store.authorize(request)).await?;
@@ -66,14 +72,14 @@ impl Licensing {
             serial: granted.grant.serial,
             item_id: granted.item.item_id,
             handshake_code: granted.handshake_code,
-            device_uuid,
+            device_uuid: request.device.uuid,
             charge_way: granted.item.charge_way,
             seats: granted.grant.seats,
             issued_at: now,
             valid_until: granted.grant.valid_until,
             item_expires_at: granted.item.expires_at,
-            generation: fresh_id()?,
-            parent: granted.parent,
+            device_key: request.device_key,
+            generation: granted.generation,
             epoch: granted.epoch.clone(),
             allowances: granted.grant.allowances.into_iter().map(count_allowance).collect(),
         };
@@ -86,6 +92,7 @@ impl Licensing {
             root_key: granted.root_key,
             license_file: granted.license_file,
             local_license,
+            key_share,
             epoch: granted.epoch,
             meters: granted.meters,
             any_program: granted.any_program,
@@ -96,8 +103,12 @@ impl Licensing {
     ///
     /// # Errors
     /// Fails as [`Self::authorize`] does.
-    pub async fn check(&self, request: AuthorizationRequest) -> Result<AuthorizationCheck, Error> {
-        let (authorization, _, password) = self.understand(request)?;
+    pub async fn check(
+        &self,
+        request: AuthorizationRequest,
+        proof: &RequestProof,
+    ) -> Result<AuthorizationCheck, Error> {
+        let (authorization, password) = self.understand(&request, proof)?;
         let granted =
             self.decide(authorization, password, |request| self.store.check(request)).await?;
         Ok(AuthorizationCheck {
@@ -111,41 +122,45 @@ impl Licensing {
         })
     }
 
-    /// Convert a valid request to the terms of the rules. Also return the device's UUID and the
+    /// Check a request and who sends it, and convert it to the terms of the rules. Also return the
     /// session password.
     fn understand(
         &self,
-        request: AuthorizationRequest,
-    ) -> Result<(Authorization, String, String), Error> {
-        require_authorization(&request)?;
-        let now = self.clock.unix_seconds();
-        let held =
-            request.held_license.as_ref().and_then(|held| self.own(held, &request.device.uuid));
+        request: &AuthorizationRequest,
+        proof: &RequestProof,
+    ) -> Result<(Authorization, String), Error> {
+        require_authorization(request)?;
+        proof.require_signature(&request.device_key)?;
+        let own = |shown: &Option<Signed>| self.own(shown.as_ref()?, request);
+        let is_another = request.newest_license != request.held_license;
         let authorization = Authorization {
-            handshake_code: request.handshake_code,
-            organization_id: request.organization_id,
+            handshake_code: request.handshake_code.clone(),
+            organization_id: request.organization_id.clone(),
             device: request.device.clone(),
             claim: Claim {
                 deployment_type: request.deployment_type,
                 charge_way: request.charge_way,
                 products: request.products,
                 seats: request.seats,
-                modules: request.modules,
-                product_version: request.product_version,
-                product_edition: request.product_edition,
+                modules: request.modules.clone(),
+                product_version: request.product_version.clone(),
+                product_edition: request.product_edition.clone(),
                 buffer_days: request.buffer_days,
                 website: request.validation.website_domain.clone(),
                 needed: request.needed,
-                now,
+                now: self.clock.unix_seconds(),
             },
             proven_hash: None,
-            validation: request.validation,
-            held,
-            scope: request.scope,
+            validation: request.validation.clone(),
+            held: own(&request.held_license),
+            newest: if is_another { own(&request.newest_license) } else { None },
+            device_key: request.device_key.clone(),
+            first_contact: request.first_contact.clone(),
+            report_key: None,
             license_id: fresh_id()?,
             keys: self.keys.clone(),
         };
-        Ok((authorization, request.device.uuid, request.session_password))
+        Ok((authorization, request.session_password.clone()))
     }
 
     /// Let the store decide. A session password is checked outside the store, because that is slow
@@ -176,11 +191,14 @@ impl Licensing {
         }
     }
 
-    /// Return the local license in this envelope, if this server has signed it for this device.
-    fn own(&self, signed: &Signed, device_uuid: &str) -> Option<LocalLicense> {
+    /// Return the local license in this envelope, if this server has signed it for the device of
+    /// the request.
+    fn own(&self, signed: &Signed, request: &AuthorizationRequest) -> Option<LocalLicense> {
         let license: LocalLicense =
             signed.open(self.keys.with_id(&signed.key_id)?.public()).ok()?;
-        (license.device_uuid == device_uuid).then_some(license)
+        let is_own =
+            license.device_uuid == request.device.uuid && license.device_key == request.device_key;
+        is_own.then_some(license)
     }
 
     /// Return the local license in this envelope, with its signature to be checked if it matters.
@@ -202,20 +220,28 @@ impl Licensing {
     /// Record one usage report.
     ///
     /// # Errors
-    /// Fails when the report is malformed, or cannot be recorded; it can then be repeated
-    /// unchanged.
-    pub async fn record(&self, report: UsageReport) -> Result<UsageAnswer, Error> {
+    /// Fails when the report is malformed, does not prove who sends it, or cannot be recorded; it
+    /// can then be repeated unchanged.
+    pub async fn record(
+        &self,
+        report: UsageReport,
+        proof: RequestProof,
+    ) -> Result<UsageAnswer, Error> {
         require_protocol(report.protocol)?;
         require_device(&report.device)?;
         require_segments(&report)?;
+        let uuid = &report.device.uuid;
+        let newest = report.newest_license.as_ref().and_then(|held| self.shown(held, uuid));
         let mut envelopes: Vec<&Signed> =
             report.segments.iter().filter_map(|segment| segment.local_license.as_ref()).collect();
         envelopes.dedup();
-        let shown = envelopes
-            .into_iter()
-            .filter_map(|held| self.shown(held, &report.device.uuid))
-            .collect();
-        self.store.record(report, shown, self.clock.unix_seconds()).await
+        let shown: Vec<_> =
+            envelopes.into_iter().filter_map(|held| self.shown(held, uuid)).collect();
+        let signed_by = proof.signer(newest.iter().chain(&shown));
+        let RequestProof { facts, proof } = proof;
+        let proof = ReportProof { facts, proof, signed_by };
+        let now = self.clock.unix_seconds();
+        self.store.record(Report { report, proof, newest, shown, now }).await
     }
 
     /// Import a license file that a vendor has signed.
@@ -249,6 +275,54 @@ impl Licensing {
     }
 }
 
+/// The proof of who sends a request, as it came.
+#[derive(Clone, Debug)]
+pub struct RequestProof {
+    /// The facts of the request that the proof covers.
+    pub facts: RequestFacts,
+    /// The proof; `None` when there is none.
+    pub proof: Option<Proof>,
+}
+
+impl RequestProof {
+    /// Refuse a request that this key has not signed.
+    fn require_signature(&self, key: &PublicKey) -> Result<(), Refusal> {
+        let why = match &self.proof {
+            Some(Proof::Signature(signature)) if self.facts.verify(signature, key).is_ok() => {
+                return Ok(());
+            }
+            Some(Proof::Signature(_)) => {
+                "the signature of the request does not belong to it and to its device_key: it was \
+                 changed on its way, or the library is of another version; try again"
+            }
+            _ => {
+                "the request is not signed by its device_key: header Seatmeter-Device-Signature \
+                 must come with it; update the library of this device"
+            }
+        };
+        Err(Refusal::new(ErrorCode::DEVICE_NOT_MATCH, why))
+    }
+
+    /// Return the key that has signed the request, if it is that of the first license shown.
+    fn signer<'a>(&self, mut shown: impl Iterator<Item = &'a ShownLicense>) -> Option<PublicKey> {
+        let Some(Proof::Signature(signature)) = &self.proof else { return None };
+        let key = &shown.next()?.license.device_key;
+        self.facts.verify(signature, key).is_ok().then(|| key.clone())
+    }
+}
+
+/// Agree with a device on its next report key. Return the server's half, and the key.
+fn agree(request: &AuthorizationRequest) -> Result<(KeyShare, ReportKey), Error> {
+    let agreement = Agreement::begin().ok_or_else(|| {
+        Error::Internal("the system gives no random numbers for a report key".to_owned())
+    })?;
+    let share = agreement.share().clone();
+    let key = agreement
+        .of_server(&request.key_share, &request.device.uuid)
+        .map_err(|e| Error::bad_request(format!("key_share cannot be agreed with: {e}")))?;
+    Ok((share, key))
+}
+
 fn count_allowance((module, allowance): (u32, Allowance)) -> CountAllowance {
     CountAllowance { module, allowed: allowance.allowed, used: allowance.used }
 }
@@ -263,7 +337,7 @@ fn require_authorization(request: &AuthorizationRequest) -> Result<(), Error> {
         ("validation.website_domain", &request.validation.website_domain),
         ("validation.application_id", &request.validation.application_id),
         ("validation.process_name", &request.validation.process_name),
-        ("scope", &request.scope),
+        ("first_contact", &request.first_contact),
     ] {
         require_text(name, text)?;
     }

@@ -72,6 +72,7 @@ CREATE TABLE local_license (
     PRIMARY KEY (item_id, device_uuid, license_id)
 );
 CREATE INDEX local_license_by_id ON local_license (license_id);
+CREATE INDEX local_license_of_device ON local_license (device_uuid);
 
 CREATE TABLE segment (
     item_id           TEXT NOT NULL,
@@ -182,19 +183,33 @@ CREATE TABLE device_name (
     name        TEXT NOT NULL
 );
 
-CREATE TABLE device_history (
-    device_uuid   TEXT NOT NULL,
-    scope         TEXT NOT NULL,
-    shown_license TEXT NOT NULL,
-    shown_serial  BIGINT NOT NULL,
-    epoch         TEXT NOT NULL,
-    PRIMARY KEY (device_uuid, scope)
+CREATE TABLE device_identity (
+    device_uuid      TEXT NOT NULL PRIMARY KEY,
+    public_key       TEXT NOT NULL,
+    branch           BIGINT NOT NULL,
+    step             BIGINT NOT NULL,
+    granted_step     BIGINT NOT NULL,
+    branches         BIGINT NOT NULL,
+    forks            TEXT NOT NULL,
+    first_contact    TEXT NOT NULL,
+    report_key       TEXT NOT NULL,
+    prior_report_key TEXT NOT NULL,
+    last_heard_at    BIGINT NOT NULL,
+    rolled_back_at   BIGINT NOT NULL,
+    rollbacks        BIGINT NOT NULL
 );
 
 CREATE TABLE epoch (
-    only_row      BIGINT NOT NULL PRIMARY KEY,
-    epoch         TEXT NOT NULL,
+    number        BIGINT NOT NULL PRIMARY KEY,
+    epoch         TEXT NOT NULL UNIQUE,
+    begun_at      BIGINT NOT NULL,
+    cause         TEXT NOT NULL,
     careful_until BIGINT NOT NULL
+);
+
+CREATE TABLE foreign_epoch (
+    epoch   TEXT NOT NULL PRIMARY KEY,
+    seen_at BIGINT NOT NULL
 );
 
 CREATE TABLE audit (

@@ -87,6 +87,8 @@ CREATE TABLE local_license (
 ) STRICT, WITHOUT ROWID;
 -- A report names the local license, not the item.
 CREATE INDEX local_license_by_id ON local_license (license_id);
+-- The question is whether a device that shows no license has one that runs.
+CREATE INDEX local_license_of_device ON local_license (device_uuid);
 
 -- A segment belongs to one local license for good, and through it to a device, a handshake code and
 -- an item.
@@ -218,26 +220,46 @@ CREATE TABLE device_name (
     name        TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The last local license that a device has shown, for each of its ways of asking (`scope`), with
--- its serial and the life of the data in which it was granted. Two installations that share a UUID
--- show licenses of different branches.
-CREATE TABLE device_history (
-    device_uuid   TEXT NOT NULL,
-    scope         TEXT NOT NULL,
-    shown_license TEXT NOT NULL,
-    shown_serial  INTEGER NOT NULL,
-    epoch         TEXT NOT NULL,
-    PRIMARY KEY (device_uuid, scope)
+-- Who a device is: the key that it came with at first, and its one history with this server. The row
+-- outlives the device's seats, because a license that is newer than what the row knows proves that
+-- the data was put back. `branch` and `step` are the newest license that the device has shown,
+-- `granted_step` the last one granted on that branch, `branches` the highest number of a branch, and
+-- `forks` the branches that still matter, as JSON (policy/history.rs). The report keys are secret.
+-- The last rollback of the device is 0 where it had none.
+CREATE TABLE device_identity (
+    device_uuid      TEXT NOT NULL PRIMARY KEY,
+    public_key       TEXT NOT NULL,
+    branch           INTEGER NOT NULL,
+    step             INTEGER NOT NULL,
+    granted_step     INTEGER NOT NULL,
+    branches         INTEGER NOT NULL,
+    forks            TEXT NOT NULL,
+    first_contact    TEXT NOT NULL,
+    report_key       TEXT NOT NULL,
+    prior_report_key TEXT NOT NULL,
+    last_heard_at    INTEGER NOT NULL,
+    rolled_back_at   INTEGER NOT NULL,
+    rollbacks        INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The current life of the data: a random id, another one after each restore from a backup. Until
--- `careful_until`, a restored server grants only what devices show that they hold.
+-- The lives of the data, each with a random id: the one with the highest number is the current one.
+-- `cause` is created, restored, operator or rollback. Until `careful_until`, the server grants only
+-- what devices show that they hold.
 CREATE TABLE epoch (
-    only_row      INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
-    epoch         TEXT NOT NULL,
+    number        INTEGER NOT NULL PRIMARY KEY,
+    epoch         TEXT NOT NULL UNIQUE,
+    begun_at      INTEGER NOT NULL,
+    cause         TEXT NOT NULL,
     careful_until INTEGER NOT NULL
 ) STRICT;
-INSERT INTO epoch VALUES (1, lower(hex(randomblob(16))), 0);
+INSERT INTO epoch VALUES (1, lower(hex(randomblob(16))), unixepoch(), 'created', 0);
+
+-- The epochs of which devices have shown licenses by this server's key, though the data does not
+-- know them: of data that was put back since, or of another server with the same key.
+CREATE TABLE foreign_epoch (
+    epoch   TEXT NOT NULL PRIMARY KEY,
+    seen_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Who changed what; a line is written in the same transaction as the change.
 CREATE TABLE audit (

@@ -16,6 +16,7 @@ use seatmeter_protocol::message::{
 use super::Web;
 use super::answer::{SignWith, answer};
 use super::body::parse;
+use super::proof::proof;
 use crate::error::Error;
 use crate::licensing::require_text;
 
@@ -39,13 +40,17 @@ async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes)
 /// Cost and refuse the same as the authorization, but grant nothing.
 async fn check(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
     answer(match admit(&web, &headers, &body).await {
-        Ok(request) => web.licensing.check(request).await,
+        Ok(request) => {
+            let proof = proof(AUTHORIZATION_CHECKS_PATH, &headers, &body);
+            web.licensing.check(request, &proof).await
+        }
         Err(error) => Err(error),
     })
 }
 
 async fn decide(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<AuthorizationAnswer, Error> {
-    web.licensing.authorize(admit(web, headers, body).await?).await
+    let request = admit(web, headers, body).await?;
+    web.licensing.authorize(request, &proof(AUTHORIZATIONS_PATH, headers, body)).await
 }
 
 async fn admit(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<AuthorizationRequest, Error> {

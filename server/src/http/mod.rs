@@ -19,6 +19,7 @@ pub mod health;
 pub mod limit;
 pub mod listen;
 mod loopback;
+mod proof;
 pub mod standby;
 mod usage;
 

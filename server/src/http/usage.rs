@@ -13,6 +13,7 @@ use seatmeter_protocol::message::{USAGE_PATH, UsageAnswer, UsageReport};
 use super::Web;
 use super::answer::answer;
 use super::body::parse;
+use super::proof::proof;
 use crate::error::Error;
 
 pub(super) fn router() -> Router<Arc<Web>> {
@@ -26,5 +27,5 @@ async fn record(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) ->
 async fn book(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<UsageAnswer, Error> {
     let report: UsageReport = parse(headers, body)?;
     web.require_to_book().await?;
-    web.licensing.record(report).await
+    web.licensing.record(report, proof(USAGE_PATH, headers, body)).await
 }

@@ -6,9 +6,9 @@
 
 pub mod active_slots;
 pub mod charge_way;
-pub mod clone;
 pub mod device_seats;
 pub mod grace;
+pub mod history;
 pub mod holders;
 pub mod license_year;
 pub mod metered;

@@ -20,12 +20,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use seatmeter_protocol::message::{UsageAnswer, UsageReport};
+use seatmeter_protocol::message::UsageAnswer;
 use tokio::sync::oneshot;
 
 use super::queue::{NoPlace, Queue};
-use super::sql::{self, Answer, Report, Request, Sql};
-use super::{Authorization, Decision, Organization, Reply, ShownLicense, Store};
+use super::sql::{self, Answer, Request, Sql};
+use super::{Authorization, Decision, Organization, Reply, Report, Store};
 use crate::error::Error;
 use crate::kill_points::kill_point;
 use crate::operator::commands::{Actor, Change, Listing, View};
@@ -237,13 +237,8 @@ impl<S: GroupStore> Store for S {
         Box::pin(async { answer.await?.decided() })
     }
 
-    fn record(
-        &self,
-        report: UsageReport,
-        shown: Vec<ShownLicense>,
-        now: u64,
-    ) -> Reply<UsageAnswer> {
-        let answer = self.writers().batch(Request::Report(Report { report, shown, now }));
+    fn record(&self, report: Report) -> Reply<UsageAnswer> {
+        let answer = self.writers().batch(Request::Report(report));
         Box::pin(async { answer.await?.recorded() })
     }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::postgres::{self, PostgresStore};
-use super::sqlite::SqliteStore;
+use super::sqlite::{self, SqliteStore};
 use super::{Keys, Store, UsageReader};
 use crate::error::Error;
 
@@ -58,15 +58,10 @@ impl Location {
     /// Begin another life of the data.
     ///
     /// # Errors
-    /// Fails when the store cannot be reached, or is an embedded database, which gets a new life
-    /// when it is restored.
+    /// Fails when the store cannot be reached or written.
     pub fn renew_epoch(&self, epoch: &str, now: u64) -> Result<(), Error> {
         match self {
-            Self::File(_) => Err(Error::Setup(
-                "an embedded database gets a new epoch when it is restored. Use \"seatmeterd \
-                 restore\"."
-                    .to_owned(),
-            )),
+            Self::File(path) => sqlite::renew_epoch(path, epoch, now),
             Self::Url(url) => postgres::renew_epoch(url, epoch, now),
         }
     }

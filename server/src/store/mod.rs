@@ -18,10 +18,11 @@ mod usage_reader;
 
 use std::pin::Pin;
 
-use seatmeter_protocol::license::{LicenseItem, LocalLicense};
+use seatmeter_protocol::license::{Generation, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{
     DeviceFacts, Meter, UsageAnswer, UsageKind, UsageReport, ValidationFacts,
 };
+use seatmeter_protocol::request_auth::{Proof, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::error::Error;
@@ -44,10 +45,8 @@ pub trait Store: Send + Sync + 'static {
     /// Decide an authorization as [`Self::authorize`] does, but record nothing.
     fn check(&self, request: Authorization) -> Reply<Decision>;
 
-    /// Raise the recorded totals to those of the report. `shown` are local licenses that came with
-    /// it.
-    fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, now: u64)
-    -> Reply<UsageAnswer>;
+    /// Raise the recorded totals to those of the report.
+    fn record(&self, report: Report) -> Reply<UsageAnswer>;
 
     /// Carry out a change by an operator, with a line in the audit log.
     fn change(&self, change: Change, by: Actor) -> Reply<()>;
@@ -71,6 +70,34 @@ pub trait Store: Send + Sync + 'static {
 
     /// Answer once the store has written something and made it durable.
     fn ready(&self) -> Reply<()>;
+}
+
+/// A report of a device, with the proof of who sends it.
+#[derive(Debug)]
+pub struct Report {
+    /// The content of the report.
+    pub report: UsageReport,
+    /// The proof of who sends it.
+    pub proof: ReportProof,
+    /// The newest local license that the device has, if it shows one.
+    pub newest: Option<ShownLicense>,
+    /// The local licenses of its segments.
+    pub shown: Vec<ShownLicense>,
+    /// The instant at which the report came, Unix seconds.
+    pub now: u64,
+}
+
+/// The proof of who sends a report. An HMAC is checked where the report key is at hand. A signature
+/// takes much longer, and was checked before if the report shows a license with the key of the
+/// device.
+#[derive(Clone, Debug)]
+pub struct ReportProof {
+    /// The facts of the request that the proof covers.
+    pub facts: RequestFacts,
+    /// The proof; `None` when there is none.
+    pub proof: Option<Proof>,
+    /// The key that has signed the request, if it is known already.
+    pub signed_by: Option<PublicKey>,
 }
 
 /// A local license that came with a report. Only a store that has forgotten this license needs it,
@@ -105,8 +132,14 @@ pub struct Authorization {
     pub validation: ValidationFacts,
     /// The local license that the device holds, when this server has signed it for this device.
     pub held: Option<LocalLicense>,
-    /// The series of requests of the device to which this request belongs, or empty.
-    pub scope: String,
+    /// The newest local license that the device has from this server, if it is another one.
+    pub newest: Option<LocalLicense>,
+    /// The key of the device, by which the request is signed.
+    pub device_key: PublicKey,
+    /// The id of the device's first contact, or empty.
+    pub first_contact: String,
+    /// The report key that device and server have agreed on; `None` for a check.
+    pub report_key: Option<ReportKey>,
     /// The id of the local license if the device has none to renew.
     pub license_id: String,
     /// The server's keys: a license that they cannot sign is not granted.
@@ -140,8 +173,8 @@ pub struct Granted {
     pub server_key_id: String,
     /// The outcome of the decision for the device.
     pub grant: Admitted,
-    /// The generation that the license follows, or empty.
-    pub parent: String,
+    /// The place of the license in the history of the device.
+    pub generation: Generation,
     /// The life of the store.
     pub epoch: String,
     /// The meters that show how far the item is used.

@@ -1,9 +1,10 @@
 //! What the tests start from: a server in this process on a free port, a clock that is set by hand,
 //! and a client that speaks just enough HTTP.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
-use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey, random_id};
+use seatmeter_protocol::request_auth::{Agreement, KeyShare, RequestFacts};
+use seatmeter_protocol::signature::{
+    AnswerFacts, PublicKey, Signed, SigningKey, digest_hex, random_id,
+};
 use seatmeter_server::clock::Clock;
 use seatmeter_server::http::{self, Web};
 use seatmeter_server::keyring::Keyring;
@@ -63,6 +67,16 @@ pub(crate) fn server_key() -> SigningKey {
 
 pub(crate) fn id() -> String {
     random_id().unwrap()
+}
+
+/// The key of the device with this UUID.
+pub(crate) fn device_key(uuid: &str) -> SigningKey {
+    SigningKey::from_seed(&digest_hex(uuid.as_bytes())).unwrap()
+}
+
+/// A half of an agreement on a report key, as a device begins one.
+pub(crate) fn key_share() -> KeyShare {
+    Agreement::begin().unwrap().share().clone()
 }
 
 pub(crate) fn item(item_id: &str, quota: u64) -> LicenseItem {
@@ -139,6 +153,8 @@ pub(crate) struct TestServer {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) location: Location,
     pub(crate) licensing: Arc<Licensing>,
+    /// The newest license of each device, which it shows with its next request.
+    newest: Mutex<HashMap<String, Signed>>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -194,7 +210,8 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let web = Arc::new(change(Web::new(licensing.clone())));
         runtime.spawn(http::serve(listener, web, std::future::pending()));
-        Self { address, clock, folder, location, licensing, runtime }
+        let newest = Mutex::default();
+        Self { address, clock, folder, location, licensing, newest, runtime }
     }
 
     pub(crate) fn import(
@@ -222,8 +239,28 @@ impl TestServer {
         number(&self.location, query)
     }
 
-    /// Posts, checks the answer's signature, and reads it.
+    /// Posts as a device does: signed, with the newest license that it has. Checks the answer's
+    /// signature, and reads it.
     pub(crate) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Problem> {
+        let mut body = serde_json::to_value(body).unwrap();
+        let uuid = body["device"]["uuid"].as_str().unwrap_or_default().to_owned();
+        if path != USAGE_PATH && body.get("newest_license").is_none() {
+            let newest = self.newest.lock().unwrap();
+            body["newest_license"] = serde_json::to_value(newest.get(&uuid)).unwrap();
+        }
+        let answer: serde_json::Value = self.post_as_it_is(path, &body)?;
+        if let Ok(granted) = serde_json::from_value::<AuthorizationAnswer>(answer.clone()) {
+            self.newest.lock().unwrap().insert(uuid, granted.local_license);
+        }
+        Ok(serde_json::from_value(answer).unwrap())
+    }
+
+    /// Posts a signed request that shows what it shows.
+    pub(crate) fn post_as_it_is<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
@@ -237,6 +274,11 @@ impl TestServer {
     ) -> Result<LocalLicense, Problem> {
         let answer: AuthorizationAnswer = self.post(AUTHORIZATIONS_PATH, request)?;
         Ok(answer.local_license.open(server_key().public()).unwrap())
+    }
+
+    /// Show the newest license of this device of another server, too.
+    pub(crate) fn has_newest_of(&self, other: &Self) {
+        self.newest.lock().unwrap().clone_from(&other.newest.lock().unwrap());
     }
 
     pub(crate) fn refusal(&self, request: &AuthorizationRequest) -> (u16, ErrorCode) {
@@ -253,7 +295,7 @@ impl TestServer {
     }
 }
 
-/// Posts with a fresh nonce, checks the signature against this key, and reads the answer or the
+/// Posts with a fresh nonce, signed by the key of the device in the body, checks the signature against this key, and reads the answer or the
 /// problem.
 pub(crate) fn post<T: DeserializeOwned>(
     address: SocketAddr,
@@ -261,9 +303,12 @@ pub(crate) fn post<T: DeserializeOwned>(
     path: &str,
     body: &impl Serialize,
 ) -> Result<T, Problem> {
-    let body = serde_json::to_vec(body).unwrap();
+    let body = serde_json::to_value(body).unwrap();
+    let device = device_key(body["device"]["uuid"].as_str().unwrap_or_default());
+    let body = serde_json::to_vec(&body).unwrap();
     let nonce = id();
-    let answer = Request::post(path, &body).header(NONCE_HEADER, &nonce).send(address);
+    let request = Request::post(path, &body).signed(&device, &nonce);
+    let answer = request.send(address);
     answer.verify(&body, &nonce, key).unwrap();
     match answer.status {
         200 => Ok(answer.json()),
@@ -296,7 +341,10 @@ pub(crate) fn request(uuid: &str, seats: u32) -> AuthorizationRequest {
         product_edition: None,
         validation: ValidationFacts::default(),
         held_license: None,
-        scope: String::new(),
+        newest_license: None,
+        device_key: device_key(uuid).public().clone(),
+        key_share: key_share(),
+        first_contact: uuid.to_owned(),
         needed: 0,
     }
 }
@@ -319,7 +367,13 @@ pub(crate) fn segment(
 }
 
 pub(crate) fn report(uuid: &str, segments: Vec<SegmentReport>) -> UsageReport {
-    UsageReport { protocol: 1, device: device(uuid), segments, ended: Vec::new() }
+    UsageReport {
+        protocol: 1,
+        device: device(uuid),
+        newest_license: None,
+        segments,
+        ended: Vec::new(),
+    }
 }
 
 /// A request, written out by hand so that it can be a wrong one.
@@ -347,6 +401,13 @@ impl Request {
         let mut request = Self::new("POST", path).header("content-type", "application/json");
         request.body = body.to_vec();
         request
+    }
+
+    /// With a nonce, signed by this key.
+    pub(crate) fn signed(self, key: &SigningKey, nonce: &str) -> Self {
+        let path = self.path.split('?').next().unwrap();
+        let signature = RequestFacts::new(path, nonce, &self.body).sign(key);
+        self.header(NONCE_HEADER, nonce).header(DEVICE_SIGNATURE_HEADER, &signature)
     }
 
     /// A request of the admin API.

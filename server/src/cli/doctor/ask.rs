@@ -18,11 +18,14 @@ use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::built_in::BuiltIn;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::Generation;
 use seatmeter_protocol::message::{
     AUTHORIZATION_CHECKS_PATH, AuthorizationCheck, AuthorizationRequest, DeviceFacts, Problem,
     ValidationFacts,
 };
-use seatmeter_protocol::signature::PublicKey;
+
+use seatmeter_protocol::request_auth::Agreement;
+use seatmeter_protocol::signature::{PublicKey, Signed, SigningKey};
 
 use super::network::{Answer, Way};
 use super::state::{Device, Held, numbers};
@@ -113,10 +116,12 @@ fn ask(
     device: &Device,
     findings: &mut Findings<'_>,
 ) -> Result<(), Error> {
-    let request = request(arguments, held, library, device)?;
+    let asker = Asker::of(device)?;
+    let request = request(arguments, held, library, &asker)?;
     let body = serde_json::to_string(&request).map_err(|e| Error::Internal(e.to_string()))?;
     let key = held.map(|held| &held.server_key);
-    let answered = way.ask(AUTHORIZATION_CHECKS_PATH, &body, key.map(PublicKey::id).as_deref());
+    let key_id = key.map(PublicKey::id);
+    let answered = way.ask(AUTHORIZATION_CHECKS_PATH, &body, key_id.as_deref(), Some(&asker.key));
     let answer = match answered {
         Ok(answer) => answer,
         Err(why) => {
@@ -153,12 +158,44 @@ fn ask(
     }
 }
 
+/// The device in whose name the server is asked.
+struct Asker<'a> {
+    uuid: String,
+    key: SigningKey,
+    /// The newest license of the device.
+    newest: Option<&'a Held>,
+}
+
+impl<'a> Asker<'a> {
+    /// Ask as this device, if its key can be read. Otherwise, ask as one that is new, because the
+    /// server answers nobody else about a device.
+    fn of(device: &'a Device) -> Result<Self, Error> {
+        if let (Some(uuid), Ok(key)) = (&device.uuid, SigningKey::from_seed(&device.key_seed)) {
+            let place = |held: &&Held| {
+                let Generation { branch, step } = held.local.generation;
+                (branch, step)
+            };
+            let newest = device.licenses.iter().max_by_key(place);
+            return Ok(Self { uuid: uuid.clone(), key, newest });
+        }
+        let (key, _) = SigningKey::generate().map_err(|e| Error::Internal(e.to_string()))?;
+        Ok(Self { uuid: fresh_id()?, key, newest: None })
+    }
+
+    fn shows(&self, held: &Held) -> Option<Signed> {
+        (held.local.device_uuid == self.uuid).then(|| held.signed.clone())
+    }
+}
+
 fn request(
     arguments: &AskArguments,
     held: Option<&Held>,
     library: Option<&BuiltIn>,
-    device: &Device,
+    asker: &Asker<'_>,
 ) -> Result<AuthorizationRequest, Error> {
+    // A check agrees on no report key: the half goes nowhere.
+    let agreement = Agreement::begin()
+        .ok_or_else(|| Error::Internal("the system gives no random numbers".to_owned()))?;
     let built_in = library.cloned().unwrap_or_default();
     let renewed = held.filter(|_| !arguments.names_somebody());
     Ok(AuthorizationRequest {
@@ -171,8 +208,7 @@ fn request(
         organization_id: arguments.organization.clone().unwrap_or_default(),
         session_password: std::env::var(PASSWORD).unwrap_or_default(),
         device: DeviceFacts {
-            // A device that has no UUID yet would make its request with a fresh one.
-            uuid: device.uuid.clone().map_or_else(fresh_id, Ok)?,
+            uuid: asker.uuid.clone(),
             friendly_name: String::new(),
             library_version: built_in.library,
         },
@@ -194,8 +230,11 @@ fn request(
             application_id: arguments.application_id.clone(),
             process_name: arguments.process_name.clone(),
         },
-        held_license: held.map(|held| held.signed.clone()),
-        scope: held.map(|held| held.scope.clone()).unwrap_or_default(),
+        held_license: held.and_then(|held| asker.shows(held)),
+        newest_license: asker.newest.and_then(|newest| asker.shows(newest)),
+        device_key: asker.key.public().clone(),
+        key_share: agreement.share().clone(),
+        first_contact: String::new(),
         needed: 0,
     })
 }

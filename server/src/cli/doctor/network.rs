@@ -23,10 +23,12 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_platform_verifier::Verifier;
 use seatmeter_protocol::message::{
-    AUTHORIZATIONS_PATH, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
+    AUTHORIZATIONS_PATH, DEVICE_SIGNATURE_HEADER, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER,
+    TIME_HEADER,
 };
 use seatmeter_protocol::no_proxy::names;
-use seatmeter_protocol::signature::{AnswerFacts, PublicKey, random_id};
+use seatmeter_protocol::request_auth::RequestFacts;
+use seatmeter_protocol::signature::{AnswerFacts, PublicKey, SigningKey, random_id};
 
 use super::clock::DIFFER_SECONDS_MAX;
 use super::state::Device;
@@ -154,7 +156,14 @@ fn ask(
         findings.good("TLS", "the server's certificate is trusted")?;
     }
     let key_id = device.server_keys.first().map(PublicKey::id);
-    match exchange(stream.as_mut(), &way.host, AUTHORIZATIONS_PATH, QUESTION, key_id.as_deref()) {
+    match exchange(
+        stream.as_mut(),
+        &way.host,
+        AUTHORIZATIONS_PATH,
+        QUESTION,
+        key_id.as_deref(),
+        None,
+    ) {
         Ok(answer) => Ok(match judge(&answer, &way, device, findings)? {
             None => Reached::Server(way),
             Some(broken) => Reached::Broken(broken),
@@ -193,14 +202,15 @@ impl Way {
     }
 
     /// Send a request over a connection of its own. `key_id` names the key with which the answer
-    /// must be signed.
+    /// must be signed, `signer` the key of the device that asks.
     pub(super) fn ask(
         &self,
         path: &str,
         body: &str,
         key_id: Option<&str>,
+        signer: Option<&SigningKey>,
     ) -> Result<Answer, String> {
-        exchange(self.open()?.as_mut(), &self.host, path, body, key_id)
+        exchange(self.open()?.as_mut(), &self.host, path, body, key_id, signer)
     }
 }
 
@@ -339,12 +349,17 @@ fn exchange(
     path: &str,
     body: &str,
     key_id: Option<&str>,
+    signer: Option<&SigningKey>,
 ) -> Result<Answer, String> {
     let nonce = random_id().ok_or("the system has no random numbers")?;
+    let signature = signer.map_or_else(String::new, |key| {
+        let signature = RequestFacts::new(path, &nonce, body.as_bytes()).sign(key);
+        format!("{DEVICE_SIGNATURE_HEADER}: {signature}\r\n")
+    });
     // A server with a replaced key answers with the old key when the request names that.
     let known = key_id.map_or_else(String::new, |id| format!("{KEY_ID_HEADER}: {id}\r\n"));
     let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: {host}\r\n{NONCE_HEADER}: {nonce}\r\n{known}\
+        "POST {path} HTTP/1.1\r\nhost: {host}\r\n{NONCE_HEADER}: {nonce}\r\n{known}{signature}\
          content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
@@ -429,7 +444,7 @@ fn whose_signature(
         return findings.say(Health::Note, "signature", &finding, "");
     };
     let is_of = |key: &PublicKey| {
-        let again = way.ask(AUTHORIZATIONS_PATH, QUESTION, Some(&key.id()));
+        let again = way.ask(AUTHORIZATIONS_PATH, QUESTION, Some(&key.id()), None);
         again.is_ok_and(|answer| answer.is_signed_by(key))
     };
     if answer.is_signed_by(first) || device.server_keys.iter().skip(1).any(is_of) {

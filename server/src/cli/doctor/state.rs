@@ -28,6 +28,8 @@ use crate::utc;
 pub(super) struct Device {
     /// The UUID of the device, if it has one that can be read.
     pub(super) uuid: Option<String>,
+    /// The seed of the device's key; empty if it cannot be read.
+    pub(super) key_seed: String,
     /// The licenses of the device.
     pub(super) licenses: Vec<Held>,
     /// The keys of the servers that have granted licenses.
@@ -147,6 +149,9 @@ pub(super) fn content<T: DeserializeOwned>(path: &Path, kind: Kind) -> Result<T,
 #[derive(Deserialize)]
 struct Identity {
     uuid: String,
+    /// The seed of the device's key.
+    #[serde(default)]
+    key: String,
     #[serde(default)]
     generation: u64,
     #[serde(default)]
@@ -167,6 +172,7 @@ fn identity(
                 fresh => format!(", a copy of another ({fresh})"),
             };
             findings.good("device", &format!("{}{copies}", found.uuid))?;
+            device.key_seed = found.key;
             (device.uuid, former) = (Some(found.uuid), found.former);
         }
         Err(Unread::Denied(finding, todo)) => {

@@ -19,7 +19,7 @@ pub(in crate::store) struct License {
     pub(super) seats_asked: u32,
     pub(super) seats: u32,
     pub(super) issued_at: u64,
-    pub(super) valid_until: u64,
+    pub(in crate::store) valid_until: u64,
     /// The name under which the device holds seats, or empty.
     pub(in crate::store) holder: String,
 }
@@ -73,6 +73,12 @@ impl Account {
     ) -> Option<&License> {
         let license = self.devices.get(device_uuid)?.licenses.get(license_id)?;
         Some(&license.value)
+    }
+
+    /// Return whether a license of a device runs, as far as they are loaded.
+    pub(in crate::store) fn has_running(&self, device_uuid: &str, now: u64) -> bool {
+        let device = self.devices.get(device_uuid);
+        device.is_some_and(|device| device.newest(|license| license.valid_until > now).is_some())
     }
 
     /// Book a grant. Return the id of the local license. A renewal keeps its id, so that the number

@@ -250,6 +250,12 @@ impl Sql for PgConnection {
             .extend(wanted.into_iter().map(|item_id| (item_id.to_owned(), since)));
         Ok(())
     }
+
+    fn lock_devices(&self, uuids: &[&str]) -> Result<(), Error> {
+        let lock = "SELECT device_uuid FROM device_identity WHERE device_uuid = ANY($1) ORDER BY \
+             device_uuid FOR UPDATE";
+        self.run(lock, &[&uuids]).map(|_| ())
+    }
 }
 
 /// Return the keys that are looked up, as a table with the name `wanted`.

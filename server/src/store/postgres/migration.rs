@@ -5,6 +5,7 @@
 //! find them migrated.
 
 use super::connection::PgConnection;
+use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::random::fresh_id;
 use crate::store::sql::{Sql, values};
@@ -52,9 +53,9 @@ fn run_missing(connection: &PgConnection) -> Result<(), Error> {
         values![SCRIPTS.len() as u64],
     )?;
     sql.execute(
-        "INSERT INTO epoch (only_row, epoch, careful_until) VALUES (1, ?1, 0) ON CONFLICT \
-         (only_row) DO NOTHING",
-        values![&fresh_id()?],
+        "INSERT INTO epoch (number, epoch, begun_at, cause, careful_until)
+         VALUES (1, ?1, ?2, 'created', 0) ON CONFLICT (number) DO NOTHING",
+        values![&fresh_id()?, SystemClock.unix_seconds()],
     )?;
     Ok(())
 }

@@ -29,7 +29,7 @@ use self::connection::PgConnection;
 use self::engine::PgEngine;
 use crate::error::Error;
 use crate::store::group::{GROUP_MAX, GroupStore, Writers};
-use crate::store::sql::{self, Keys, Sql};
+use crate::store::sql::{self, Cause, Keys, Sql};
 
 /// The number of connections of one server. While one waits for the disk, the next one reads.
 pub const CONNECTIONS: usize = 2;
@@ -103,7 +103,7 @@ impl GroupStore for PostgresStore {
 pub fn renew_epoch(url: &str, epoch: &str, now: u64) -> Result<(), Error> {
     let connection = Address::from_str(url)?.connect()?;
     migration::require_current(&connection)?;
-    sql::renew_epoch(&connection, epoch, now)
+    sql::renew_epoch(&connection, epoch, Cause::Operator, now)
 }
 
 /// Open a connection for reading only. It may read years of usage, at the pace of the consumer, so

@@ -1,17 +1,19 @@
 //! One authorization: let the rules decide on the accounts of the items, and book the grant.
 
+use seatmeter_protocol::license::Generation;
 use seatmeter_protocol::message::HOLDERS_MAX;
 
 use super::batch::Batch;
 use super::codes::Code;
 use super::epoch::careful;
 use super::segments::Owner;
-use super::{Sql, held, holders};
+use super::{Sql, held, holders, identity};
 use crate::error::{Error, Refusal};
+use crate::policy::history::{Next, Told};
 use crate::policy::select::access;
 use crate::policy::select::admission::{holder_name, meters};
 use crate::policy::select::item_choice::NoItem;
-use crate::policy::{self, Admitted, Candidate, Order};
+use crate::policy::{self, Admitted, Candidate, Order, validity};
 use crate::store::account::{Before, save};
 use crate::store::{Authorization, Decision, Granted};
 
@@ -55,7 +57,7 @@ fn answer(
 ) -> Result<Decision, Error> {
     let before = before(batch, request);
     let holder = holder_name(&request.claim, &request.device.uuid);
-    let outcome = decide(batch, request, &holder, is_kept);
+    let outcome = decide(sql, batch, request, &holder, is_kept);
     if !(is_kept && matches!(outcome, Ok(Decision::Granted(_)))) {
         undo(batch, request, before);
     }
@@ -84,11 +86,13 @@ fn undo(batch: &mut Batch<'_>, request: &Authorization, before: Option<Before>) 
 }
 
 fn decide(
+    sql: &dyn Sql,
     batch: &mut Batch<'_>,
     request: &Authorization,
     holder: &str,
     is_kept: bool,
 ) -> Result<Decision, No> {
+    identity::require_key(batch, request)?;
     let code = batch.codes.meant(request)?;
     if let Some(hash) = &code.password_hash
         && request.proven_hash.as_ref() != Some(hash)
@@ -96,14 +100,16 @@ fn decide(
         return Ok(Decision::ProvePassword(hash.clone()));
     }
     access::may_use(&request.validation, &code.validation)?;
+    let next = identity::follow(sql, batch, request, is_kept)?;
     held::remember(&mut batch.accounts, &mut batch.owners, request, holder);
-    let parent = held::follow_history(batch, request)?;
+    let code = batch.codes.meant(request)?;
     let (uuid, now) = (&request.device.uuid, request.claim.now);
     let mut candidates = Vec::with_capacity(code.items.len());
     for item_id in &code.items {
         let account = batch.accounts.get_mut(item_id);
         candidates.extend(account.map(|account| account.candidate(uuid, holder, now)));
     }
+    spend(&mut candidates, lost_until(batch, request, &next));
     careful(&batch.life, &request.claim, request.held.as_ref(), &mut candidates)?;
     let order = code.order;
     let grant = match policy::decide(&request.claim, &candidates, order) {
@@ -112,10 +118,10 @@ fn decide(
     };
     let candidate = candidates.swap_remove(grant.candidate);
     let mut granted = granted(batch, code, request, candidate, grant)?;
-    granted.parent.clone_from(&parent.generation);
+    granted.generation = next.generation;
     if is_kept {
         book(batch, request, holder, &mut granted);
-        held::note_shown(batch, request, &parent);
+        identity::note_grant(batch, request, next);
     }
     Ok(Decision::Granted(Box::new(granted)))
 }
@@ -140,7 +146,7 @@ fn granted(
         license_file: file.envelope.clone(),
         root_key: file.root_key.clone(),
         server_key_id: file.server_key_id.clone(),
-        parent: String::new(),
+        generation: Generation::default(),
         epoch: batch.life.epoch.clone(),
         meters: meters(&item, &state, request.claim.now),
         any_program: code.validation.process_names.is_empty(),
@@ -158,6 +164,28 @@ fn book(batch: &mut Batch<'_>, request: &Authorization, holder: &str, granted: &
         batch.owners.insert(granted.license_id.clone(), owner);
     }
     held::leave(batch, request, code, item_id);
+}
+
+/// Return the serial before which the device has lost what it was allowed, because it was restored
+/// to an earlier state; 0 when it never was.
+fn lost_until(batch: &Batch<'_>, request: &Authorization, next: &Next) -> u32 {
+    let at = match next.told {
+        Told::DeviceRolledBack => request.claim.now,
+        _ => batch.identities.get(&request.device.uuid).map_or(0, |known| known.rolled_back_at),
+    };
+    if at == 0 { 0 } else { validity::next_serial(0, at) }
+}
+
+/// Count the allowances of licenses before this serial as spent: a device that was restored to an
+/// earlier state does not know what it has counted since.
+fn spend(candidates: &mut [Candidate], before_serial: u32) {
+    for candidate in candidates {
+        for used in &mut candidate.state.used {
+            if used.own.serial < before_serial {
+                used.own.used = used.own.allowed;
+            }
+        }
+    }
 }
 
 /// Return the refusal by the item that comes nearest to the request. If it is for lack of seats, it

@@ -5,22 +5,23 @@
 //! dozens of statements, however many requests are in it. For the rules, it is the same as one
 //! request after another: each sees what those before it have booked.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use seatmeter_protocol::message::{DeviceFacts, EndedLicense, UsageAnswer};
+use seatmeter_protocol::signature::PublicKey;
 
 use super::codes::Codes;
 use super::epoch::{Life, life};
-use super::held::{Histories, History};
+use super::identity::Identities;
 use super::segments::{Owner, Owners, Segments};
-use super::table::{HISTORIES, HISTORY, LICENSE};
-use super::{Report, Sql, Value, authorization, usage, values};
+use super::table::LICENSE;
+use super::{Sql, Value, authorization, usage};
 use crate::error::Error;
 use crate::policy::select::admission::holder_name;
 use crate::policy::select::item_choice::needs_state;
 use crate::store::account::load::{Accounts, Place, Wanted};
-use crate::store::account::{Kept, License, load, save};
-use crate::store::{Authorization, Decision, ShownLicense};
+use crate::store::account::{License, load, save};
+use crate::store::{Authorization, Decision, Report, ShownLicense};
 
 /// A request that is decided or booked on the accounts of items.
 pub(in crate::store) enum Request {
@@ -72,7 +73,7 @@ pub(in crate::store) fn run(
     let mut outcomes = Vec::with_capacity(requests.len());
     for request in requests {
         let outcome = match request {
-            Request::Report(report) => Ok(Answer::Recorded(usage::record(&mut batch, report))),
+            Request::Report(report) => usage::record(sql, &mut batch, report).map(Answer::Recorded),
             Request::Authorization(asked) => {
                 authorization::authorize(sql, &mut batch, asked).map(Answer::Decided)
             }
@@ -93,7 +94,7 @@ pub(in crate::store) fn run(
 pub(super) struct Batch<'a> {
     pub(super) life: Life,
     pub(super) codes: Codes,
-    pub(super) histories: Histories,
+    pub(super) identities: Identities,
     /// The licenses that are loaded, in the accounts of their items.
     pub(super) owners: Owners,
     pub(super) segments: Segments<'a>,
@@ -141,7 +142,7 @@ impl<'a> Batch<'a> {
         Ok(Self {
             life,
             codes,
-            histories: histories(sql, &asked.authorizations)?,
+            identities: Identities::load(sql, &asked.reports, &asked.authorizations)?,
             segments,
             owners,
             accounts,
@@ -156,8 +157,16 @@ impl<'a> Batch<'a> {
     }
 
     /// Record a license that came with a report, if this server has signed and forgotten it.
-    pub(super) fn remember(&mut self, shown: &ShownLicense, device: &DeviceFacts) {
+    pub(super) fn remember(
+        &mut self,
+        shown: &ShownLicense,
+        device: &DeviceFacts,
+        device_key: &PublicKey,
+    ) {
         let held = &shown.license;
+        if held.device_key != *device_key {
+            return;
+        }
         let known = self.license(&held.license_id);
         if known.is_some_and(|(_, known)| known.serial >= held.serial) || !(shown.is_ours)() {
             return;
@@ -186,14 +195,7 @@ impl<'a> Batch<'a> {
     fn close(mut self, sql: &dyn Sql) -> Result<(), Error> {
         self.segments.save(sql, &self.owners)?;
         save::save(sql, &mut self.accounts)?;
-        let mut rows = Vec::new();
-        for (uuid, scopes) in &self.histories {
-            for (scope, shown) in scopes.iter().filter(|(_, shown)| shown.is_changed) {
-                let History { generation, serial, epoch } = &shown.value;
-                rows.extend_from_slice(values![uuid, scope, generation, *serial, epoch]);
-            }
-        }
-        HISTORY.put(sql, &rows)
+        self.identities.save(sql)
     }
 }
 
@@ -355,19 +357,4 @@ fn licenses(sql: &dyn Sql, ids: &BTreeSet<&str>) -> Result<Vec<Found>, Error> {
         Ok(Found { license_id: row.take(0)?, owner, license: License::read(&mut row, 3)? })
     });
     rows.collect()
-}
-
-/// Return what the devices that show a license have shown before.
-fn histories(sql: &dyn Sql, authorizations: &[&Authorization]) -> Result<Histories, Error> {
-    let showing = authorizations.iter().filter(|request| request.held.is_some());
-    let uuids: BTreeSet<&str> = showing.map(|request| request.device.uuid.as_str()).collect();
-    let keys: Vec<Value<'_>> = uuids.into_iter().map(Value::Text).collect();
-    let mut histories = Histories::new();
-    for mut row in HISTORIES.find(sql, &keys)? {
-        let history =
-            History { generation: row.take(2)?, serial: row.take(3)?, epoch: row.take(4)? };
-        let scopes: &mut BTreeMap<_, _> = histories.entry(row.take(0)?).or_default();
-        scopes.insert(row.take(1)?, Kept::read(history));
-    }
-    Ok(histories)
 }

@@ -1,16 +1,25 @@
-//! The epoch: the id of the current life of the data.
+//! The epochs: the ids of the lives of the data.
 //!
 //! Clients note the epoch beside the totals that the server acknowledged. A restored backup may
 //! have forgotten some of them. Its new epoch makes the clients send all their totals again, so
 //! that no spent count becomes available again.
+//!
+//! | an epoch begins | by whom |
+//! | --- | --- |
+//! | with the tables | – |
+//! | with the restore of a backup | the operator |
+//! | after PostgreSQL was restored, or a standby was promoted | the operator: `seatmeterd new-epoch` |
+//! | when a device proves that the data was put back to an earlier state | the server itself |
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::license::{DAY_SECONDS, LocalLicense};
+use seatmeter_protocol::signature::digest_hex;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
 use super::{Sql, values};
 use crate::error::{Error, Refusal};
+use crate::policy::history;
 use crate::policy::{Candidate, Claim};
 use crate::utc;
 
@@ -18,32 +27,113 @@ use crate::utc;
 /// restore.
 const NOT_BEGUN: u64 = i64::MAX as u64;
 
+/// The time, in seconds, within which the server is careful only once by itself. Two servers with
+/// one key would otherwise never grant anything to a new device.
+const CAREFUL_AGAIN: u64 = 3_600;
+
+/// The time, in seconds, within which a second rollback is told as two servers with one key.
+const YEAR: u64 = 365 * DAY_SECONDS;
+
+/// The number of hexadecimal digits in an epoch.
+const EPOCH_DIGITS: usize = 32;
+
+/// The reason why an epoch has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Cause {
+    /// The data was created.
+    Created,
+    /// A backup was restored.
+    Restored,
+    /// The operator has said so.
+    Operator,
+    /// A device has proved that the data was put back.
+    Rollback,
+}
+
+impl Cause {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Restored => "restored",
+            Self::Operator => "operator",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    /// Return the action in the audit log, if the cause is one.
+    fn action(self) -> Option<&'static str> {
+        match self {
+            Self::Created => None,
+            Self::Restored => Some("restore from backup"),
+            Self::Operator => Some("begin new epoch"),
+            Self::Rollback => Some("notice that the data was put back"),
+        }
+    }
+}
+
 /// The current life of the data.
 pub(super) struct Life {
+    /// The number of the epoch.
+    number: u64,
     /// The epoch, as 32 hexadecimal digits.
     pub(super) epoch: String,
+    /// Whether the server has begun the epoch by itself.
+    is_rollback: bool,
     /// The instant until which other devices may hold what was forgotten, Unix seconds.
     careful_until: u64,
 }
 
 /// Read the current life.
 pub(super) fn life(sql: &dyn Sql) -> Result<Life, Error> {
-    let row = sql.row("SELECT epoch, careful_until FROM epoch WHERE only_row = 1", &[])?;
+    let row = sql.row(
+        "SELECT number, epoch, cause, careful_until FROM epoch ORDER BY number DESC LIMIT 1",
+        &[],
+    )?;
     let mut row = row.ok_or_else(|| Error::Store("the epoch has gone".to_owned()))?;
-    Ok(Life { epoch: row.take(0)?, careful_until: row.take(1)? })
+    let (number, epoch) = (row.take(0)?, row.take(1)?);
+    let is_rollback = row.take::<String>(2)? == Cause::Rollback.name();
+    Ok(Life { number, epoch, is_rollback, careful_until: row.take(3)? })
 }
 
-/// Begin another life, with this id, after a restore.
-pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<(), Error> {
+/// Begin another life, with this id.
+pub(in crate::store) fn renew(
+    sql: &dyn Sql,
+    epoch: &str,
+    cause: Cause,
+    now: u64,
+) -> Result<(), Error> {
+    let number = life(sql)?.number.saturating_add(1);
+    insert(sql, (number, epoch, cause), now, NOT_BEGUN)?;
+    note(sql, cause, "cli", epoch, "", now)
+}
+
+fn insert(
+    sql: &dyn Sql,
+    (number, epoch, cause): (u64, &str, Cause),
+    now: u64,
+    careful_until: u64,
+) -> Result<(), Error> {
     sql.execute(
-        "UPDATE epoch SET epoch = ?1, careful_until = ?2 WHERE only_row = 1",
-        values![epoch, NOT_BEGUN],
+        "INSERT INTO epoch (number, epoch, begun_at, cause, careful_until)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        values![number, epoch, now, cause.name(), careful_until],
     )?;
+    Ok(())
+}
+
+fn note(
+    sql: &dyn Sql,
+    cause: Cause,
+    actor: &str,
+    subject: &str,
+    detail: &str,
+    now: u64,
+) -> Result<(), Error> {
+    let Some(action) = cause.action() else { return Ok(()) };
     sql.execute(
         "INSERT INTO audit (audit_id, at, actor, action, subject, detail)
-         VALUES ((SELECT coalesce(max(audit_id), 0) + 1 FROM audit), ?1, 'cli', 'restore from \
-         backup', ?2, '')",
-        values![now, epoch],
+         VALUES ((SELECT coalesce(max(audit_id), 0) + 1 FROM audit), ?1, ?2, ?3, ?4, ?5)",
+        values![now, actor, action, subject, detail],
     )?;
     Ok(())
 }
@@ -53,10 +143,75 @@ pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<()
 /// others find it started.
 pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
     sql.execute(
-        "UPDATE epoch SET careful_until = ?1 WHERE only_row = 1 AND careful_until = ?2",
+        "UPDATE epoch SET careful_until = ?1 WHERE number = (SELECT max(number) FROM epoch) AND \
+         careful_until = ?2",
         values![now.saturating_add(SLOT_SECONDS), NOT_BEGUN],
     )?;
     Ok(())
+}
+
+impl Life {
+    /// Return the life in which a license was granted.
+    pub(super) fn of(&self, sql: &dyn Sql, epoch: &str) -> Result<history::Life, Error> {
+        if epoch == self.epoch {
+            return Ok(history::Life::Current);
+        }
+        let is_known = sql.exists("SELECT 1 FROM epoch WHERE epoch = ?1", values![epoch])?
+            || sql.exists("SELECT 1 FROM foreign_epoch WHERE epoch = ?1", values![epoch])?;
+        Ok(if is_known { history::Life::Earlier } else { history::Life::Unknown })
+    }
+
+    /// Begin another life, because a device shows a license of this server that is newer than the
+    /// data knows. Whoever comes after this device shows licenses of lives that are known.
+    pub(super) fn end_by(
+        &mut self,
+        sql: &dyn Sql,
+        proof: &LocalLicense,
+        now: u64,
+    ) -> Result<(), Error> {
+        if self.of(sql, &proof.epoch)? == history::Life::Unknown {
+            sql.execute(
+                "INSERT INTO foreign_epoch (epoch, seen_at) VALUES (?1, ?2)",
+                values![&proof.epoch, now],
+            )?;
+            // Devices of one rollback may have licenses of several lives.
+            if self.is_rollback && now < self.careful_until {
+                return Ok(());
+            }
+        }
+        let (of_year, latest) = noticed(sql, now)?;
+        let is_careful = latest.is_none_or(|latest| now >= latest.saturating_add(CAREFUL_AGAIN));
+        let LocalLicense { generation, device_uuid, .. } = proof;
+        // What follows from the proof needs no chance: stores that see the same agree.
+        let facts = format!("{}\n{}\n{now}\n{generation:?}", self.epoch, proof.license_id);
+        let mut epoch = digest_hex(facts.as_bytes());
+        epoch.truncate(EPOCH_DIGITS);
+        let number = self.number.saturating_add(1);
+        let careful_until = if is_careful { now.saturating_add(SLOT_SECONDS) } else { 0 };
+        insert(sql, (number, &epoch, Cause::Rollback), now, careful_until)?;
+        let detail = format!(
+            "device {device_uuid} shows a license by this server's key of {} (branch {}, step \
+             {}), which the data does not know{}",
+            utc::text(proof.issued_at),
+            generation.branch,
+            generation.step,
+            if of_year > 0 { "; it is not the first time in a year" } else { "" }
+        );
+        tracing::error!(epoch, "the data of this server was put back: {detail}");
+        note(sql, Cause::Rollback, "server", &epoch, &detail, now)?;
+        *self = Self { number, epoch, is_rollback: true, careful_until };
+        Ok(())
+    }
+}
+
+/// Return how many rollbacks the server has noticed within a year, and when the last one was.
+fn noticed(sql: &dyn Sql, now: u64) -> Result<(u64, Option<u64>), Error> {
+    let row = sql.row(
+        "SELECT count(*), max(begun_at) FROM epoch WHERE cause = 'rollback' AND begun_at > ?1",
+        values![now.saturating_sub(YEAR)],
+    )?;
+    let mut row = row.ok_or_else(|| Error::Store("a count has no row".to_owned()))?;
+    Ok((row.take(0)?, row.take(1)?))
 }
 
 /// Restrict grants soon after a restore: a device is granted only what it shows that it holds.
@@ -82,12 +237,16 @@ pub(super) fn careful(
         NOT_BEGUN => format!("for the first {SLOT_SECONDS} s"),
         until => format!("until {}", utc::text(until)),
     };
+    let what = if life.is_rollback {
+        "the data of this server was put back to an earlier state just now"
+    } else {
+        "this server was restored from a backup just now"
+    };
     Err(Refusal::new(
         ErrorCode::STANDBY_NOT_READY,
         format!(
-            "this server was restored from a backup just now, and {how_long} grants only what a \
-             device shows that \
-             it holds; try again then"
+            "{what}, and {how_long} it grants only what a device shows that it holds; try again \
+             then"
         ),
     )
     .into())

@@ -11,7 +11,11 @@ pub(super) struct Named {
     pub(super) holder: Holder,
 }
 
-/// Return the first holders of seats other than this one, ordered by the end of their hold.
+/// The number of digits of a UUID by which people tell a device that has no name.
+const UUID_DIGITS: usize = 4;
+
+/// Return the first holders of seats other than this one, ordered by the end of their hold. Their
+/// UUIDs are for the operator alone.
 pub(super) fn list(sql: &dyn Sql, item_id: &str, name: &str) -> Result<Vec<Named>, Error> {
     let rows = sql.query(
         "SELECT seat_holder.device_uuid, coalesce(device_name.name, device.friendly_name, ''),
@@ -27,12 +31,12 @@ pub(super) fn list(sql: &dyn Sql, item_id: &str, name: &str) -> Result<Vec<Named
     )?;
     rows.into_iter()
         .map(|mut row| {
-            let holder = Holder {
-                device_uuid: row.take(0)?,
-                name: row.take(1)?,
-                seats: row.take(2)?,
-                until: row.take(3)?,
-            };
+            let (mut name, mut uuid): (String, String) = (row.take(1)?, row.take(0)?);
+            if name.is_empty() {
+                uuid.truncate(UUID_DIGITS);
+                name = uuid;
+            }
+            let holder = Holder { name, seats: row.take(2)?, until: row.take(3)? };
             Ok(Named { name: row.take(4)?, holder })
         })
         .collect()

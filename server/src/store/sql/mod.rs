@@ -12,6 +12,7 @@ mod codes;
 mod epoch;
 mod held;
 mod holders;
+mod identity;
 mod import;
 mod operation;
 mod ready;
@@ -21,13 +22,10 @@ mod segments;
 pub(super) mod table;
 mod usage;
 
-use seatmeter_protocol::message::UsageReport;
-
 use crate::error::Error;
-use crate::store::ShownLicense;
 
 pub(super) use batch::{Answer, Request, run};
-pub(super) use epoch::{renew as renew_epoch, serving};
+pub(super) use epoch::{Cause, renew as renew_epoch, serving};
 pub(super) use import::organization;
 pub use operation::Keys;
 pub(super) use operation::{change, keys, look, token_hashes};
@@ -64,17 +62,10 @@ pub(super) trait Sql {
     /// Keep other transactions from deciding about these items until this one ends. `item_ids` must
     /// be sorted.
     fn lock_items(&self, item_ids: &[&str]) -> Result<(), Error>;
-}
 
-/// A report on its way to the tables.
-#[derive(Debug)]
-pub(super) struct Report {
-    /// The content of the report.
-    pub(super) report: UsageReport,
-    /// The local licenses that came with the report.
-    pub(super) shown: Vec<ShownLicense>,
-    /// The instant at which the report came, Unix seconds.
-    pub(super) now: u64,
+    /// Keep other transactions from changing who these devices are until this one ends. `uuids`
+    /// must be sorted.
+    fn lock_devices(&self, uuids: &[&str]) -> Result<(), Error>;
 }
 
 impl dyn Sql + '_ {

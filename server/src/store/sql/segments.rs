@@ -6,8 +6,9 @@ use seatmeter_protocol::message::{SegmentReport, UsageTotal};
 
 use super::batch::Places;
 use super::table::{COMPACTED, SEGMENT, SEGMENT_OWNER, Table, USAGE_DAY, USAGE_OLD};
-use super::{Report, Sql, Value, by_day, values};
+use super::{Sql, Value, by_day, values};
 use crate::error::Error;
+use crate::store::Report;
 use crate::store::account::Kept;
 use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day};
 

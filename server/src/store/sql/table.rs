@@ -181,19 +181,33 @@ pub(in crate::store) const FILE: Table = Table {
     ],
 };
 
-/// The license that each series of requests of a device has shown last.
-pub(in crate::store) const HISTORIES: Table = Table {
-    name: "device_history",
+/// Who devices are.
+pub(in crate::store) const IDENTITY: Table = Table {
+    name: "device_identity",
     key: &[("device_uuid", Text)],
     last: "=",
-    rest: &[("scope", Text), ("shown_license", Text), ("shown_serial", Integer), ("epoch", Text)],
+    rest: &[
+        ("public_key", Text),
+        ("branch", Integer),
+        ("step", Integer),
+        ("granted_step", Integer),
+        ("branches", Integer),
+        ("forks", Text),
+        ("first_contact", Text),
+        ("report_key", Text),
+        ("prior_report_key", Text),
+        ("last_heard_at", Integer),
+        ("rolled_back_at", Integer),
+        ("rollbacks", Integer),
+    ],
 };
 
-pub(in crate::store) const HISTORY: Table = Table {
-    name: "device_history",
-    key: &[("device_uuid", Text), ("scope", Text)],
+/// The local licenses of a device under all items.
+pub(in crate::store) const ALL_LICENSES: Table = Table {
+    name: "local_license",
+    key: &[("device_uuid", Text)],
     last: "=",
-    rest: &[("shown_license", Text), ("shown_serial", Integer), ("epoch", Text)],
+    rest: &[("item_id", Text), ("license_id", Text), ("valid_until", Integer)],
 };
 
 /// Segments by their ids alone.

@@ -14,9 +14,11 @@ use seatmeter_protocol::message::{
     ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer, UsageKind,
 };
 
-use super::Report;
 use super::batch::Batch;
+use super::{Sql, identity};
+use crate::error::Error;
 use crate::policy::select::admission::meters;
+use crate::store::Report;
 use crate::store::account::Account;
 use crate::store::account::metered_kind;
 
@@ -32,12 +34,20 @@ struct Raised {
 }
 
 /// Record a report. Return the answer.
-pub(super) fn record<'a>(batch: &mut Batch<'a>, report: &'a Report) -> UsageAnswer {
-    let mut answer = UsageAnswer { epoch: batch.life.epoch.clone(), ..UsageAnswer::default() };
-    let Report { report, shown, now } = report;
+pub(super) fn record<'a>(
+    sql: &dyn Sql,
+    batch: &mut Batch<'a>,
+    whole: &'a Report,
+) -> Result<UsageAnswer, Error> {
+    let device_key = identity::prove(batch, whole)
+        .map_err(|refusal| Error::from(refusal).in_life(&batch.life.epoch))?;
+    let is_diverged = identity::hear(sql, batch, whole, &device_key)?;
+    let epoch = batch.life.epoch.clone();
+    let mut answer = UsageAnswer { epoch, is_diverged, ..UsageAnswer::default() };
+    let Report { report, shown, now, .. } = whole;
     let device_uuid = &report.device.uuid;
     for shown in shown {
-        batch.remember(shown, &report.device);
+        batch.remember(shown, &report.device, &device_key);
     }
     let mut raised: BTreeMap<String, Raised> = BTreeMap::new();
     for segment in &report.segments {
@@ -56,7 +66,7 @@ pub(super) fn record<'a>(batch: &mut Batch<'a>, report: &'a Report) -> UsageAnsw
         }
     }
     batch.end(device_uuid, &report.ended, *now);
-    answer
+    Ok(answer)
 }
 
 /// Book one segment, or return the reason why it cannot be booked. Nothing is changed before every

@@ -72,6 +72,11 @@ impl Sql for Connection {
     fn lock_items(&self, _item_ids: &[&str]) -> Result<(), Error> {
         Ok(())
     }
+
+    /// Do nothing, for the same reason.
+    fn lock_devices(&self, _uuids: &[&str]) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 fn is_it(table: &Table) -> String {

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::{connect, migration, unusable};
 use crate::data_dir;
 use crate::error::Error;
 use crate::random::fresh_id;
-use crate::store::sql;
+use crate::store::sql::{self, Cause};
 
 /// Copy the database as of one instant, and add the keys to the copy: names and contents of their
 /// files.
@@ -61,10 +61,25 @@ pub fn restore_copy(
     let mut connection = open(database)?;
     connection.execute_batch("DROP TABLE backup_key")?;
     migration::migrate(&mut connection)?;
-    sql::renew_epoch(&connection, &fresh_id()?, now)?;
+    sql::renew_epoch(&connection, &fresh_id()?, Cause::Restored, now)?;
     close(connection)?;
     data_dir::sync_file(database)?;
     Ok(keys)
+}
+
+/// Begin another life of the data in place. A server may run on it meanwhile.
+///
+/// # Errors
+/// Fails when the database cannot be written.
+pub fn renew_epoch(database: &Path, epoch: &str, now: u64) -> Result<(), Error> {
+    let mut connection =
+        connect(database, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| unusable(database, &e))?;
+    migration::require_current(&connection)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    sql::renew_epoch(&*transaction, epoch, Cause::Operator, now)?;
+    // A server that runs accepts requests already; another one begins when it starts.
+    sql::serving(&*transaction, now)?;
+    Ok(transaction.commit()?)
 }
 
 fn read_keys(backup: &Connection) -> rusqlite::Result<Vec<(String, String)>> {

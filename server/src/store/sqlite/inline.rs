@@ -8,16 +8,14 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, MAIN_DB};
-use seatmeter_protocol::message::{UsageAnswer, UsageReport};
+use seatmeter_protocol::message::UsageAnswer;
 
 use super::{STATEMENTS_KEPT, migration};
 use crate::error::Error;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::random::fresh_id;
-use crate::store::sql::{self, Answer, Field, Report, Request, Row, Sql};
-use crate::store::{
-    Authorization, Decision, Organization, Reply, SegmentTotal, ShownLicense, Store,
-};
+use crate::store::sql::{self, Answer, Cause, Field, Request, Row, Sql};
+use crate::store::{Authorization, Decision, Organization, Reply, Report, SegmentTotal, Store};
 
 /// The store in memory.
 #[derive(Debug)]
@@ -33,7 +31,7 @@ impl InlineStore {
     pub fn new() -> Result<Self, Error> {
         let mut connection = Connection::open_in_memory()?;
         migration::migrate(&mut connection)?;
-        sql::renew_epoch(&connection, &fresh_id()?, 0)?;
+        sql::renew_epoch(&connection, &fresh_id()?, Cause::Created, 0)?;
         sql::serving(&connection, 0)?;
         Ok(Self { connection: Mutex::new(ready(connection)?) })
     }
@@ -52,12 +50,20 @@ impl InlineStore {
     /// # Errors
     /// Fails when the bytes are not a snapshot.
     pub fn restore(&self, snapshot: &[u8], now: u64) -> Result<(), Error> {
-        let mut connection = Connection::open_in_memory()?;
-        connection.deserialize_read_exact(MAIN_DB, snapshot, snapshot.len(), false)?;
-        migration::require_current(&connection)?;
-        sql::renew_epoch(&connection, &fresh_id()?, now)?;
+        let connection = opened(snapshot)?;
+        sql::renew_epoch(&connection, &fresh_id()?, Cause::Restored, now)?;
         sql::serving(&connection, now)?;
         *self.connection() = ready(connection)?;
+        Ok(())
+    }
+
+    /// Go back to a snapshot without anybody noticing, as when the files of a database are put
+    /// back.
+    ///
+    /// # Errors
+    /// Fails when the bytes are not a snapshot.
+    pub fn put_back(&self, snapshot: &[u8]) -> Result<(), Error> {
+        *self.connection() = ready(opened(snapshot)?)?;
         Ok(())
     }
 
@@ -98,6 +104,13 @@ impl InlineStore {
     }
 }
 
+fn opened(snapshot: &[u8]) -> Result<Connection, Error> {
+    let mut connection = Connection::open_in_memory()?;
+    connection.deserialize_read_exact(MAIN_DB, snapshot, snapshot.len(), false)?;
+    migration::require_current(&connection)?;
+    Ok(connection)
+}
+
 fn ready(connection: Connection) -> Result<Connection, Error> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
@@ -119,14 +132,8 @@ impl Store for InlineStore {
         self.submit(|connection| run(connection, Request::Check(request))?.decided())
     }
 
-    fn record(
-        &self,
-        report: UsageReport,
-        shown: Vec<ShownLicense>,
-        now: u64,
-    ) -> Reply<UsageAnswer> {
-        let report = Request::Report(Report { report, shown, now });
-        self.submit(|connection| run(connection, report)?.recorded())
+    fn record(&self, report: Report) -> Reply<UsageAnswer> {
+        self.submit(|connection| run(connection, Request::Report(report))?.recorded())
     }
 
     fn change(&self, change: Change, by: Actor) -> Reply<()> {
@@ -170,13 +177,16 @@ mod tests {
             store.connection().execute(row, [name]).unwrap();
         };
         insert("kept");
-        let epoch = store.rows("SELECT epoch FROM epoch").unwrap();
+        let epoch = store.rows("SELECT epoch FROM epoch ORDER BY number DESC LIMIT 1").unwrap();
         let snapshot = store.snapshot().unwrap();
         insert("lost");
         store.restore(&snapshot, 1_000).unwrap();
         let names = store.rows("SELECT organization_id FROM organization").unwrap();
         assert_eq!(names, [[Field::Text("kept".into())]]);
-        assert_ne!(store.rows("SELECT epoch FROM epoch").unwrap(), epoch);
+        assert_ne!(
+            store.rows("SELECT epoch FROM epoch ORDER BY number DESC LIMIT 1").unwrap(),
+            epoch
+        );
         insert("after");
     }
 }

@@ -30,7 +30,7 @@ use crate::store::group::{GroupStore, Writers};
 use crate::store::sql::{self, Keys};
 
 pub use crate::store::group::GROUP_MAX;
-pub use copy::{copy_with_keys, restore_copy};
+pub use copy::{copy_with_keys, renew_epoch, restore_copy};
 pub use inline::InlineStore;
 
 /// The time for which a connection waits for another process's lock, because `init` and the server

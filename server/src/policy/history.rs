@@ -1,0 +1,461 @@
+//! The one history that a device has with this server, and what it tells about copies.
+//!
+//! Each local license is a place in the history: a branch and a step ([`Generation`]). A device
+//! shows the newest one that it has, and gets the next. What counts is what the device has *shown*,
+//! because an answer may be lost, and a request may arrive twice or late:
+//!
+//! ```text
+//! shown ─┬─▶ granted             the device shows one of these next: it goes on there,
+//!        └─▶ granted once more   and the others are left
+//! ```
+//!
+//! | the device shows | outcome |
+//! | --- | --- |
+//! | the newest that it has shown | the next license |
+//! | one that was granted since | the same; this one is now the newest that was shown |
+//! | one before the newest, and the device was heard a moment ago | -20151: two installations are alive |
+//! | one before the newest, and it was not | it was restored to an earlier state: a branch begins there |
+//! | one of a branch that was left | -20151: another installation has gone on |
+//! | one that is newer than all that were granted, of an earlier life of the data | it goes on from there: the server was restored since |
+//! | the same, of this life or one that is not known, and it still runs | the same; and the data of the server was put back |
+//! | nothing, and nothing runs | it begins anew |
+//! | nothing, and something runs | -20151; except that the first answer is asked for again |
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::Generation;
+use seatmeter_protocol::slot::SLOT_SECONDS;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Refusal;
+
+/// The number of branches that are remembered.
+const FORKS_MAX: usize = 32;
+
+/// The precision, in seconds, of the time at which a device was last heard. It saves writing one
+/// row with most reports.
+pub const HEARD_PRECISION: u64 = 2 * SLOT_SECONDS;
+
+/// The time, in seconds, within which a device that was heard counts as alive: this slot and the
+/// one before, by a note that may be as old as its precision.
+const ALIVE: u64 = 2 * SLOT_SECONDS + HEARD_PRECISION;
+
+/// The beginning of a branch: its number, and the place after which it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork(pub u32, pub u32, pub u32);
+
+impl Fork {
+    fn from(self) -> Generation {
+        Generation { branch: self.1, step: self.2 }
+    }
+}
+
+/// The history of a device. The first license follows branch 0, step 0, which stands for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The newest place that the device has shown.
+    pub shown: Generation,
+    /// The last step that was granted on the branch of that place.
+    pub granted_step: u32,
+    /// The highest number of a branch.
+    pub branches: u32,
+    /// The branches on the way to the newest place, and those that a device has not shown yet.
+    pub forks: Vec<Fork>,
+}
+
+/// The relation of a place to a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The newest place that was shown.
+    Newest,
+    /// A place that was granted, and not shown before.
+    Granted,
+    /// A place on the way to the newest one.
+    Earlier,
+    /// A place that was left.
+    Left,
+    /// A place that was never granted, as far as is known.
+    Newer,
+}
+
+impl History {
+    /// Return the relation of this place to the history.
+    #[must_use]
+    pub fn place(&self, place: Generation) -> Place {
+        if place == self.shown {
+            return Place::Newest;
+        }
+        if place.branch > self.branches {
+            return Place::Newer;
+        }
+        if place.branch == self.shown.branch && place.step > self.shown.step {
+            return if place.step > self.granted_step { Place::Newer } else { Place::Granted };
+        }
+        let mut end = self.shown;
+        loop {
+            if place.branch == end.branch {
+                return if place.step <= end.step { Place::Earlier } else { Place::Left };
+            }
+            let Some(fork) = self.fork(end.branch) else { break };
+            end = fork.from();
+        }
+        match self.fork(place.branch) {
+            Some(fork) if place.step == fork.from().step.saturating_add(1) => Place::Granted,
+            Some(fork) if place.step > fork.from().step => Place::Newer,
+            _ => Place::Left,
+        }
+    }
+
+    fn fork(&self, branch: u32) -> Option<Fork> {
+        self.forks.iter().copied().find(|fork| fork.0 == branch)
+    }
+
+    /// Return whether this branch is on the way to the newest place.
+    fn is_on_the_way(&self, branch: u32) -> bool {
+        let mut on_the_way = self.shown.branch;
+        while on_the_way != branch {
+            let Some(fork) = self.fork(on_the_way) else { return false };
+            on_the_way = fork.1;
+        }
+        true
+    }
+
+    /// Go on to a place that was granted: what else was granted is left.
+    pub fn go_on(&mut self, place: Generation) {
+        self.shown = place;
+        self.granted_step = place.step;
+        let forks = std::mem::take(&mut self.forks);
+        let mut on_the_way = place.branch;
+        let mut kept = Vec::new();
+        while let Some(fork) = forks.iter().find(|fork| fork.0 == on_the_way) {
+            kept.push(*fork);
+            on_the_way = fork.1;
+        }
+        kept.reverse();
+        self.forks = kept;
+    }
+
+    /// Go on from a place that is not known.
+    pub fn adopt(&mut self, place: Generation) {
+        self.shown = place;
+        self.granted_step = place.step;
+        self.branches = self.branches.max(place.branch);
+        self.forks.clear();
+    }
+
+    /// Grant the next place after this one.
+    pub fn grant(&mut self, after: Generation) -> Generation {
+        if after.branch > 0 && after == self.shown && self.granted_step == after.step {
+            self.granted_step = self.granted_step.saturating_add(1);
+            return Generation { branch: after.branch, step: self.granted_step };
+        }
+        self.branches = self.branches.saturating_add(1);
+        self.forks.push(Fork(self.branches, after.branch, after.step));
+        if self.forks.len() > FORKS_MAX {
+            let unshown = self.forks.iter().position(|fork| !self.is_on_the_way(fork.0));
+            self.forks.remove(unshown.unwrap_or(0));
+        }
+        Generation { branch: self.branches, step: after.step.saturating_add(1) }
+    }
+
+    /// Return whether a license was granted to a device that showed nothing, and may still be on
+    /// its way.
+    fn awaits_first(&self) -> bool {
+        let is_first = |fork: &Fork| fork.from() == Generation::default();
+        self.shown.branch == 0
+            || self.forks.iter().any(|fork| is_first(fork) && !self.is_on_the_way(fork.0))
+    }
+}
+
+/// The life of the server's data in which a license was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// The current life.
+    Current,
+    /// A life before the current one.
+    Earlier,
+    /// A life of which the data does not know.
+    Unknown,
+}
+
+/// What a device shows of its newest license.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The place of the license.
+    pub generation: Generation,
+    /// The life in which it was granted.
+    pub life: Life,
+    /// Whether it is still valid.
+    pub runs: bool,
+}
+
+/// What is known of a device that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known<'a> {
+    /// The history of the device; an empty one for a device that is not known.
+    pub history: &'a History,
+    /// The instant at which the device was last heard, Unix seconds; 0 for never.
+    pub heard_at: u64,
+    /// Whether a license of the device runs, as far as the server knows.
+    pub runs: bool,
+    /// Whether the device asks for the first answer once more, by the id of its first contact.
+    pub is_same_contact: bool,
+}
+
+/// What a request tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing but the next step.
+    Nothing,
+    /// The device was restored to an earlier state.
+    DeviceRolledBack,
+    /// The data of the server was put back to an earlier state.
+    ServerRolledBack,
+}
+
+/// A request that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// The place of the next license.
+    pub generation: Generation,
+    /// The history with the next license.
+    pub history: History,
+    /// What the request tells.
+    pub told: Told,
+}
+
+/// Decide about the next license of a device, by the table above. `shown` is `None` for a device
+/// that shows nothing.
+///
+/// # Errors
+/// Returns -20151 where another installation has the same key.
+pub fn next(known: Known<'_>, shown: Option<Shown>, now: u64) -> Result<Next, Refusal> {
+    let mut history = known.history.clone();
+    let (after, told) = match shown {
+        None if known.runs && !(known.is_same_contact && history.awaits_first()) => {
+            return Err(copied("it shows no license, although one of this device runs"));
+        }
+        None => (Generation::default(), Told::Nothing),
+        Some(shown) => (shown.generation, see(&mut history, known, shown, now)?),
+    };
+    let generation = history.grant(after);
+    Ok(Next { generation, history, told })
+}
+
+/// Take the license that a device shows into its history.
+fn see(history: &mut History, known: Known<'_>, shown: Shown, now: u64) -> Result<Told, Refusal> {
+    let place = history.place(shown.generation);
+    match place {
+        Place::Newest => {}
+        Place::Granted => history.go_on(shown.generation),
+        Place::Earlier if now < known.heard_at.saturating_add(ALIVE) => {
+            return Err(copied("it shows a license that this device has renewed a moment ago"));
+        }
+        Place::Earlier => return Ok(Told::DeviceRolledBack),
+        Place::Left => return Err(copied("another one has continued its history")),
+        Place::Newer => {
+            history.adopt(shown.generation);
+            return Ok(newer(shown));
+        }
+    }
+    Ok(Told::Nothing)
+}
+
+/// Return what a license tells that is newer than all that are known.
+#[must_use]
+pub fn newer(shown: Shown) -> Told {
+    // Of a device that was away for long, the server may have forgotten everything.
+    if shown.life == Life::Earlier || !shown.runs {
+        return Told::Nothing;
+    }
+    Told::ServerRolledBack
+}
+
+fn copied(why: &str) -> Refusal {
+    Refusal::new(
+        ErrorCode::DEVICE_CLONED,
+        format!(
+            "another installation uses the UUID and the key of this one: {why}. This \
+             installation must take a fresh UUID, and loses nothing"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn place(branch: u32, step: u32) -> Generation {
+        Generation { branch, step }
+    }
+
+    /// A device, and a server that knows it.
+    #[derive(Clone, Default)]
+    struct World {
+        history: History,
+        heard_at: u64,
+        runs: bool,
+        is_same_contact: bool,
+    }
+
+    impl World {
+        /// Ask, as a device that shows this place of the current life, at `NOW`.
+        fn ask(&mut self, shown: Option<Generation>) -> Result<(Generation, Told), ErrorCode> {
+            self.ask_of(shown, Life::Current, true)
+        }
+
+        fn ask_of(
+            &mut self,
+            shown: Option<Generation>,
+            life: Life,
+            runs: bool,
+        ) -> Result<(Generation, Told), ErrorCode> {
+            let known = Known {
+                history: &self.history,
+                heard_at: self.heard_at,
+                runs: self.runs,
+                is_same_contact: self.is_same_contact,
+            };
+            let shown = shown.map(|generation| Shown { generation, life, runs });
+            let next = next(known, shown, NOW).map_err(|refusal| refusal.code)?;
+            self.history = next.history;
+            self.runs = true;
+            Ok((next.generation, next.told))
+        }
+
+        /// A device that has shown this step of its first branch, and was granted the next one.
+        fn at_step(step: u32) -> Self {
+            let mut world = Self::default();
+            let mut newest = None;
+            for _ in 0..=step {
+                newest = Some(world.ask(newest).unwrap().0);
+            }
+            world
+        }
+    }
+
+    const COPIED: Result<(Generation, Told), ErrorCode> = Err(ErrorCode::DEVICE_CLONED);
+
+    #[test]
+    fn a_device_goes_on_step_by_step() {
+        let mut world = World::default();
+        assert_eq!(world.ask(None), Ok((place(1, 1), Told::Nothing)));
+        assert_eq!(world.ask(Some(place(1, 1))), Ok((place(1, 2), Told::Nothing)));
+        assert_eq!(world.ask(Some(place(1, 2))), Ok((place(1, 3), Told::Nothing)));
+        assert_eq!(world.history.forks, [Fork(1, 0, 0)]);
+    }
+
+    #[test]
+    fn whichever_of_the_answers_to_a_repeated_request_arrives_the_device_goes_on_with_it() {
+        for arrives in [place(1, 5), place(2, 5), place(3, 5)] {
+            let mut world = World::at_step(4);
+            world.heard_at = NOW;
+            assert_eq!(world.ask(Some(place(1, 4))).unwrap().0, place(2, 5));
+            assert_eq!(world.ask(Some(place(1, 4))).unwrap().0, place(3, 5));
+            let (next, told) = world.ask(Some(arrives)).unwrap();
+            assert_eq!((next, told), (place(arrives.branch, 6), Told::Nothing));
+            for left in [place(1, 5), place(2, 5), place(3, 5)] {
+                if left != arrives {
+                    assert_eq!(world.clone().ask(Some(left)), COPIED, "{left:?} at {arrives:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_that_arrives_late_changes_nothing_for_the_device() {
+        let mut world = World::at_step(6);
+        // Of a device that is heard, it is refused; later, it begins a branch that nobody shows.
+        world.heard_at = NOW;
+        assert_eq!(world.ask(Some(place(1, 3))), COPIED);
+        world.heard_at = NOW - ALIVE;
+        assert_eq!(world.ask(Some(place(1, 3))), Ok((place(2, 4), Told::DeviceRolledBack)));
+        assert_eq!(world.ask(Some(place(1, 7))), Ok((place(1, 8), Told::Nothing)));
+        assert_eq!(world.ask(Some(place(2, 4))), COPIED, "both cannot go on");
+    }
+
+    #[test]
+    fn of_two_copies_that_show_one_license_the_second_to_go_on_is_refused() {
+        let mut world = World::at_step(4);
+        let (first, _) = world.ask(Some(place(1, 5))).unwrap();
+        let (second, _) = world.ask(Some(place(1, 5))).unwrap();
+        world.ask(Some(first)).unwrap();
+        assert_eq!(world.ask(Some(second)), COPIED);
+        assert_eq!(world.ask(Some(place(2, 7))), COPIED, "nor with a step that was never granted");
+    }
+
+    #[test]
+    fn a_device_that_was_restored_goes_on_from_there_each_time() {
+        let mut world = World::at_step(9);
+        for night in 0..40_u32 {
+            let (next, told) = world.ask(Some(place(1, 3))).unwrap();
+            assert_eq!((next, told), (place(2 + night, 4), Told::DeviceRolledBack));
+            assert_eq!(world.ask(Some(next)).unwrap(), (place(2 + night, 5), Told::Nothing));
+            assert!(world.history.forks.len() <= 2, "{:?}", world.history);
+        }
+        // Branches within branches are bounded, too.
+        let mut newest = world.history.shown;
+        for _ in 0..40 {
+            newest = world.ask(Some(newest)).unwrap().0;
+            let earlier = place(newest.branch, newest.step - 1);
+            world.ask(Some(newest)).unwrap();
+            newest = world.ask(Some(earlier)).unwrap().0;
+            world.ask(Some(newest)).unwrap();
+            assert!(world.history.forks.len() <= FORKS_MAX);
+        }
+        assert_eq!(world.ask(Some(newest)).unwrap().1, Told::Nothing);
+    }
+
+    #[test]
+    fn nothing_is_shown_by_a_first_request_by_one_that_is_repeated_and_by_one_that_begins_anew() {
+        let mut world = World { is_same_contact: true, ..World::default() };
+        assert_eq!(world.ask(None).unwrap().0, place(1, 1));
+        assert_eq!(world.ask(None).unwrap().0, place(2, 1), "its answer was lost");
+        let mut other = World { is_same_contact: false, ..world.clone() };
+        assert_eq!(other.ask(None), COPIED, "another installation");
+        world.ask(Some(place(2, 1))).unwrap();
+        assert_eq!(world.ask(None), COPIED, "its device file was copied before the first contact");
+        assert_eq!(world.clone().ask(Some(place(1, 1))), COPIED, "… and it was granted as well");
+        world.runs = false;
+        assert_eq!(world.ask(None).unwrap().0, place(3, 1), "nothing runs any more");
+        assert_eq!(world.ask(None).unwrap().0, place(4, 1), "and this answer was lost");
+        assert_eq!(world.ask(Some(place(4, 1))).unwrap().0, place(4, 2));
+    }
+
+    #[test]
+    fn what_is_newer_than_known_tells_of_a_restore_or_that_the_data_was_put_back() {
+        for (life, runs, told) in [
+            (Life::Earlier, true, Told::Nothing),
+            (Life::Earlier, false, Told::Nothing),
+            (Life::Current, true, Told::ServerRolledBack),
+            (Life::Current, false, Told::Nothing),
+            (Life::Unknown, true, Told::ServerRolledBack),
+            (Life::Unknown, false, Told::Nothing),
+        ] {
+            for shown in [place(1, 7), place(2, 5)] {
+                let mut world = World::at_step(4);
+                let next = place(shown.branch, shown.step + 1);
+                assert_eq!(world.ask_of(Some(shown), life, runs), Ok((next, told)), "{life:?}");
+                let mut unknown = World::default();
+                assert_eq!(unknown.ask_of(Some(shown), life, runs), Ok((next, told)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_license_that_was_granted_and_not_shown_proves_nothing() {
+        let mut world = World::at_step(4);
+        assert_eq!(world.ask(Some(place(1, 5))), Ok((place(1, 6), Told::Nothing)));
+        let history = &world.history;
+        for (shown, expected) in [
+            (place(1, 5), Place::Newest),
+            (place(1, 6), Place::Granted),
+            (place(1, 7), Place::Newer),
+            (place(1, 1), Place::Earlier),
+            (place(2, 6), Place::Newer),
+        ] {
+            assert_eq!(history.place(shown), expected, "{shown:?}");
+        }
+    }
+}
