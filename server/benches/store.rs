@@ -19,9 +19,10 @@ use seatmeter_e2e::postgres as cluster;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::message::{
-    DeviceFacts, SegmentReport, UsageKind, UsageReport, UsageTotal, ValidationFacts,
+    DeviceFacts, SegmentReport, USAGE_PATH, UsageKind, UsageReport, UsageTotal, ValidationFacts,
 };
-use seatmeter_protocol::signature::{Signed, SigningKey, random_id};
+use seatmeter_protocol::request_auth::{Proof, ReportKey, RequestFacts};
+use seatmeter_protocol::signature::{Signed, SigningKey, digest_hex, random_id};
 use seatmeter_protocol::slot::SLOT_SECONDS;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::operator::commands::Import;
@@ -29,7 +30,7 @@ use seatmeter_server::operator::commands::{Actor, Change};
 use seatmeter_server::policy::Claim;
 use seatmeter_server::store::postgres::PostgresStore;
 use seatmeter_server::store::sqlite::{GROUP_MAX, SqliteStore};
-use seatmeter_server::store::{Authorization, Decision, Store};
+use seatmeter_server::store::{Authorization, Decision, Report, ReportProof, Store};
 
 const ROUNDS: usize = 3;
 const NOW: u64 = 1_800_000_000;
@@ -179,10 +180,16 @@ async fn reporting(
         let report = UsageReport {
             protocol: 1,
             device: facts(&device),
+            newest_license: None,
             segments: vec![segment],
             ended: Vec::new(),
         };
-        let answer = store.record(report, Vec::new(), NOW).await.unwrap();
+        let facts = RequestFacts::new(USAGE_PATH, &segment_id, b"");
+        let key = report_key(&device);
+        let proof = Some(Proof::Tag { key_id: key.id(), tag: facts.tag(&key) });
+        let proof = ReportProof { facts, proof, signed_by: None };
+        let report = Report { report, proof, newest: None, shown: Vec::new(), now: NOW };
+        let answer = store.record(report).await.unwrap();
         assert!(answer.refused.is_empty());
         latencies.push(begun.elapsed());
     }
@@ -261,10 +268,19 @@ fn authorization(charge_way: ChargeWay, device: &str, license_id: &str) -> Autho
         proven_hash: None,
         validation: ValidationFacts::default(),
         held: None,
-        scope: String::new(),
+        newest: None,
+        device_key: key().public().clone(),
+        first_contact: String::new(),
+        report_key: Some(report_key(device)),
         license_id: license_id.to_owned(),
         keys: Keyring::new(key(), Vec::new()),
     }
+}
+
+/// The report key of a device: derived, so that no measurement waits for an agreement.
+fn report_key(device: &str) -> ReportKey {
+    let digest = digest_hex(device.as_bytes());
+    ReportKey::try_from([&digest[..16], &digest].concat()).unwrap()
 }
 
 fn say(line: &str) {

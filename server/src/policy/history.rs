@@ -149,11 +149,11 @@ impl History {
             return Generation { branch: after.branch, step: self.granted_step };
         }
         self.branches = self.branches.saturating_add(1);
-        self.forks.push(Fork(self.branches, after.branch, after.step));
-        if self.forks.len() > FORKS_MAX {
+        if self.forks.len() >= FORKS_MAX {
             let unshown = self.forks.iter().position(|fork| !self.is_on_the_way(fork.0));
             self.forks.remove(unshown.unwrap_or(0));
         }
+        self.forks.push(Fork(self.branches, after.branch, after.step));
         Generation { branch: self.branches, step: after.step.saturating_add(1) }
     }
 
@@ -397,13 +397,15 @@ mod tests {
         // Branches within branches are bounded, too.
         let mut newest = world.history.shown;
         for _ in 0..40 {
-            newest = world.ask(Some(newest)).unwrap().0;
-            let earlier = place(newest.branch, newest.step - 1);
-            world.ask(Some(newest)).unwrap();
-            newest = world.ask(Some(earlier)).unwrap().0;
-            world.ask(Some(newest)).unwrap();
+            let later = world.ask(Some(newest)).unwrap().0;
+            world.ask(Some(later)).unwrap();
+            let (again, told) = world.ask(Some(newest)).unwrap();
+            assert_eq!(told, Told::DeviceRolledBack);
+            world.ask(Some(again)).unwrap();
+            newest = again;
             assert!(world.history.forks.len() <= FORKS_MAX);
         }
+        assert!(world.history.forks.len() > 30, "{:?}", world.history);
         assert_eq!(world.ask(Some(newest)).unwrap().1, Told::Nothing);
     }
 

@@ -358,7 +358,6 @@ fn a_check_says_what_an_authorization_would_say_and_leaves_nothing_behind() {
         server.post(AUTHORIZATIONS_PATH, &for_device(&holder)).unwrap();
     let asked = AuthorizationRequest {
         held_license: Some(answer.local_license.clone()),
-        scope: "scope".into(),
         ..for_device(&holder)
     };
     for _ in 0..3 {

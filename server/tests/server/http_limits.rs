@@ -11,7 +11,7 @@ use seatmeter_server::http::listen::ConnectionLimits;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
 use seatmeter_server::operator::commands::{Actor, Change, Listing, View};
-use seatmeter_server::store::{Authorization, Decision, Organization, Reply, ShownLicense, Store};
+use seatmeter_server::store::{Authorization, Decision, Organization, Reply, Report, Store};
 
 use crate::support::*;
 
@@ -265,7 +265,7 @@ impl Store for SilentStore {
         Box::pin(std::future::pending())
     }
 
-    fn record(&self, _: UsageReport, _: Vec<ShownLicense>, _: u64) -> Reply<UsageAnswer> {
+    fn record(&self, _: Report) -> Reply<UsageAnswer> {
         Box::pin(std::future::pending())
     }
 
@@ -325,7 +325,7 @@ impl Store for BrokenStore {
         panic!("on purpose")
     }
 
-    fn record(&self, _: UsageReport, _: Vec<ShownLicense>, _: u64) -> Reply<UsageAnswer> {
+    fn record(&self, _: Report) -> Reply<UsageAnswer> {
         Box::pin(async { Err(Error::Busy) })
     }
 

@@ -434,8 +434,7 @@ fn after_a_rotation_old_and_new_key_each_sign_for_those_who_know_them() {
         LicenseFile { server_key: new.public().clone(), issued_at: START + 1, ..file.clone() };
     server.import(&anew, None).unwrap();
     assert_eq!(granted(new.public()).local_license.key_id, new.public().id());
-    let asked =
-        AuthorizationRequest { held_license: Some(held), scope: "s".into(), ..request(&id(), 1) };
+    let asked = AuthorizationRequest { held_license: Some(held), ..request(&id(), 1) };
     post::<AuthorizationAnswer>(server.address, new.public(), AUTHORIZATIONS_PATH, &asked).unwrap();
     let error = |file: &LicenseFile| server.import(file, None).unwrap_err().to_string();
     assert!(error(&anew).contains("already"));

@@ -14,7 +14,8 @@
 //! end NAME…                           … that these have ended, which are of one device
 //! admin METHOD PATH [JSON] -> STATUS "text"  the admin API; the answer holds the text
 //! ```
-//! `device=NAME` stands for a UUID; `held=NAME` for the local license that `as=NAME` has kept.
+//! `device=NAME` stands for a device with its key; `held=NAME` for the local license that `as=NAME`
+//! has kept. A device also shows the newest license that it has got, or that of `shows=NAME`.
 
 use std::collections::HashMap;
 
@@ -182,11 +183,21 @@ impl Scenario {
         let mut keep = None;
         for field in fields {
             match pair(field)? {
-                ("device", name) => asked["device"]["uuid"] = json!(self.device(&words(&name))),
+                ("device", name) => {
+                    let uuid = self.device(&words(&name));
+                    asked["device_key"] = json!(device_key(&uuid).public());
+                    asked["first_contact"] = json!(uuid);
+                    asked["device"]["uuid"] = json!(uuid);
+                }
+                ("shows", name) => {
+                    asked["newest_license"] = match words(&name).as_str() {
+                        "nothing" => Value::Null,
+                        name => serde_json::to_value(self.kept(name)?).map_err(text)?,
+                    }
+                }
                 ("as", name) => keep = Some(words(&name)),
                 ("held", name) => {
-                    let held =
-                        self.kept.get(&words(&name)).ok_or("nothing was kept under this name")?;
+                    let held = self.kept(&words(&name))?;
                     asked["held_license"] = serde_json::to_value(held).map_err(text)?;
                 }
                 (key, value) => set(&mut asked, key, value),
@@ -215,8 +226,12 @@ impl Scenario {
         }
     }
 
+    fn kept(&self, name: &str) -> Result<&Signed, String> {
+        self.kept.get(name).ok_or_else(|| "nothing was kept under this name".to_owned())
+    }
+
     fn held(&self, name: &str) -> Result<LocalLicense, String> {
-        let held = self.kept.get(name).ok_or("nothing was kept under this name")?;
+        let held = self.kept(name)?;
         held.open(server_key().public()).map_err(text)
     }
 

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use seatmeter_protocol::charge_way::DeploymentType;
-use seatmeter_protocol::message::{UsageKind, UsageReport, UsageTotal, ValidationFacts};
+use seatmeter_protocol::message::{
+    USAGE_PATH, UsageKind, UsageReport, UsageTotal, ValidationFacts,
+};
+use seatmeter_protocol::request_auth::{Proof, RequestFacts};
 use seatmeter_protocol::signature::Signed;
 use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::error::Error;
@@ -14,7 +17,9 @@ use seatmeter_server::operator::commands::{Actor, Change};
 use seatmeter_server::policy::Claim;
 use seatmeter_server::policy::reportable::REPORTABLE_DAYS;
 use seatmeter_server::store::sqlite::SqliteStore;
-use seatmeter_server::store::{Authorization, Decision, Location, Reply, Store, UsageFilter};
+use seatmeter_server::store::{
+    Authorization, Decision, Location, Reply, Report, ReportProof, Store, UsageFilter,
+};
 
 use crate::support::*;
 
@@ -57,10 +62,22 @@ fn authorization(uuid: &str, license_id: &str) -> Authorization {
         proven_hash: None,
         validation: ValidationFacts::default(),
         held: None,
-        scope: String::new(),
+        newest: None,
+        device_key: device_key(uuid).public().clone(),
+        first_contact: uuid.to_owned(),
+        report_key: None,
         license_id: license_id.into(),
         keys: Keyring::new(server_key(), vec![]),
     }
+}
+
+/// A report as a store gets it, signed by its device.
+fn signed(report: UsageReport, now: u64) -> Report {
+    let key = device_key(&report.device.uuid);
+    let facts = RequestFacts::new(USAGE_PATH, "", b"");
+    let proof = Some(Proof::Signature(facts.sign(&key)));
+    let proof = ReportProof { facts, proof, signed_by: Some(key.public().clone()) };
+    Report { report, proof, newest: None, shown: Vec::new(), now }
 }
 
 fn totals(location: &Location, filter: UsageFilter) -> Vec<UsageTotal> {
@@ -91,10 +108,10 @@ fn what_was_recorded_is_there_after_reopening() {
     let path = new_location(folder.path());
     let (store, uuid, license_id) = store_with_device(&path);
     let sent = report(&uuid, vec![segment(&id(), &license_id, vec![scans(1, 2, 3)])]);
-    wait(store.record(sent.clone(), Vec::new(), START)).unwrap();
+    wait(store.record(signed(sent.clone(), START))).unwrap();
     drop(store);
     let store = path.open().unwrap().store;
-    wait(store.record(sent, Vec::new(), START)).unwrap();
+    wait(store.record(signed(sent, START))).unwrap();
     assert_eq!(totals(&path, UsageFilter::ALL), [scans(1, 2, 3)]);
     let Decision::Granted(again) = wait(store.authorize(authorization(&uuid, &id()))).unwrap()
     else {
@@ -129,7 +146,7 @@ fn any_order_of_reports_comes_to_the_same_totals() {
         wait(store.authorize(authorization(&uuid, &license_id))).unwrap();
         for index in order.iter().chain(&order) {
             let sent = segment(&segment_id, &license_id, history[*index].clone());
-            wait(store.record(report(&uuid, vec![sent]), Vec::new(), START)).unwrap();
+            wait(store.record(signed(report(&uuid, vec![sent]), START))).unwrap();
         }
         assert_eq!(
             totals_of(&location, UsageFilter::ALL, Some(&uuid)),
@@ -220,7 +237,7 @@ fn the_excess_is_that_of_all_reports_together() {
             uuid,
             vec![segment(&segments[number], license_id, vec![scans(slot, 2, *total)])],
         );
-        wait(store.record(sent, Vec::new(), now)).unwrap();
+        wait(store.record(signed(sent, now))).unwrap();
         if step % 50 == 0 {
             assert!(!wait(store.tidy(now)).unwrap(), "nothing is so old");
         }
@@ -239,7 +256,7 @@ fn the_excess_is_that_of_all_reports_together() {
     );
     let (uuid, license_id, _) = &devices[1];
     let again = report(uuid, vec![segment(&id(), license_id, vec![scans(slot_of(START), 2, 1)])]);
-    wait(store.record(again, Vec::new(), late)).unwrap();
+    wait(store.record(signed(again, late))).unwrap();
     assert_eq!(number("SELECT count(*) FROM slot_sum"), 0, "a closed slot stays closed");
     assert_eq!(number("SELECT excess FROM year_excess"), all);
 }
@@ -250,7 +267,7 @@ fn old_slots_are_dropped_a_thousand_rows_in_a_transaction() {
     let location = new_location(folder.path());
     let (store, uuid, license_id) = store_with_device(&location);
     let sent = segment(&id(), &license_id, vec![scans(slot_of(START), 2, 1)]);
-    wait(store.record(report(&uuid, vec![sent]), Vec::new(), START)).unwrap();
+    wait(store.record(signed(report(&uuid, vec![sent]), START))).unwrap();
     let many =
         "WITH RECURSIVE copy (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copy WHERE n < 2500)";
     for copies in [
@@ -302,7 +319,7 @@ fn what_is_long_past_is_kept_by_days_and_no_sum_of_it_changes() {
         .collect();
     let send_all = |now: u64| {
         for sent in &reports {
-            wait(store.record(sent.clone(), Vec::new(), now)).unwrap();
+            wait(store.record(signed(sent.clone(), now))).unwrap();
         }
     };
     send_all(START);
@@ -327,7 +344,7 @@ fn what_is_long_past_is_kept_by_days_and_no_sum_of_it_changes() {
         &uuid,
         vec![segment(&id(), &license_id, vec![scans(first, 2, 3), scans(first + 1, 2, 4)])],
     );
-    wait(store.record(forgotten, Vec::new(), late)).unwrap();
+    wait(store.record(signed(forgotten, late))).unwrap();
     let now = by_day(&totals(&location, UsageFilter::ALL));
     let day = (first / 480, UsageKind::Scan, 2);
     assert_eq!(now[&day], by_day(&before)[&day] + 7);
@@ -340,12 +357,8 @@ fn a_filter_keeps_the_slots_from_and_before() {
     let path = new_location(folder.path());
     let (store, uuid, license_id) = store_with_device(&path);
     let counted = vec![scans(1, 2, 1), scans(2, 2, 1), scans(3, 2, 1)];
-    wait(store.record(
-        report(&uuid, vec![segment(&id(), &license_id, counted)]),
-        Vec::new(),
-        START,
-    ))
-    .unwrap();
+    wait(store.record(signed(report(&uuid, vec![segment(&id(), &license_id, counted)]), START)))
+        .unwrap();
     let slots = |from_slot, until_slot| {
         let filter = UsageFilter { from_slot, until_slot };
         totals(&path, filter).iter().map(|total| total.slot).collect::<Vec<_>>()

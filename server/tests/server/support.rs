@@ -303,12 +303,9 @@ pub(crate) fn post<T: DeserializeOwned>(
     path: &str,
     body: &impl Serialize,
 ) -> Result<T, Problem> {
-    let body = serde_json::to_value(body).unwrap();
-    let device = device_key(body["device"]["uuid"].as_str().unwrap_or_default());
-    let body = serde_json::to_vec(&body).unwrap();
+    let body = serde_json::to_vec(body).unwrap();
     let nonce = id();
-    let request = Request::post(path, &body).signed(&device, &nonce);
-    let answer = request.send(address);
+    let answer = Request::post(path, &body).header(NONCE_HEADER, &nonce).send(address);
     answer.verify(&body, &nonce, key).unwrap();
     match answer.status {
         200 => Ok(answer.json()),
@@ -383,6 +380,7 @@ pub(crate) struct Request {
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     bytes_withheld: usize,
+    is_signed: bool,
 }
 
 impl Request {
@@ -393,6 +391,7 @@ impl Request {
             headers: vec![("host".into(), "localhost".into())],
             body: Vec::new(),
             bytes_withheld: 0,
+            is_signed: true,
         }
     }
 
@@ -403,11 +402,36 @@ impl Request {
         request
     }
 
-    /// With a nonce, signed by this key.
-    pub(crate) fn signed(self, key: &SigningKey, nonce: &str) -> Self {
-        let path = self.path.split('?').next().unwrap();
-        let signature = RequestFacts::new(path, nonce, &self.body).sign(key);
-        self.header(NONCE_HEADER, nonce).header(DEVICE_SIGNATURE_HEADER, &signature)
+    /// Signed by this key, with a fresh nonce.
+    pub(crate) fn signed_by(self, key: &SigningKey) -> Self {
+        let nonce = id();
+        let signature = self.facts(&nonce).sign(key);
+        self.header(NONCE_HEADER, &nonce).header(DEVICE_SIGNATURE_HEADER, &signature)
+    }
+
+    /// With a proof of nobody's: the headers as they stand.
+    pub(crate) fn unproven(mut self) -> Self {
+        self.is_signed = false;
+        self
+    }
+
+    pub(crate) fn facts(&self, nonce: &str) -> RequestFacts {
+        RequestFacts::new(&self.path, nonce, &self.body)
+    }
+
+    /// Requests that name a device are signed by its key, unless they have another proof.
+    fn sign(self) -> Self {
+        let is_there = |name| self.headers.iter().any(|(known, _)| known == name);
+        if !self.is_signed || is_there(DEVICE_SIGNATURE_HEADER) || is_there(REPORT_TAG_HEADER) {
+            return self;
+        }
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let nonce = self.headers.iter().find(|(name, _)| name == NONCE_HEADER);
+        let (Some((_, nonce)), Some(uuid)) = (nonce, body["device"]["uuid"].as_str()) else {
+            return self;
+        };
+        let signature = self.facts(nonce).sign(&device_key(uuid));
+        self.header(DEVICE_SIGNATURE_HEADER, &signature)
     }
 
     /// A request of the admin API.
@@ -433,6 +457,10 @@ impl Request {
 
     /// `None` when the connection broke.
     pub(crate) fn try_send(self, address: SocketAddr) -> Option<Answer> {
+        self.sign().exchange(address)
+    }
+
+    fn exchange(self, address: SocketAddr) -> Option<Answer> {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.set_write_timeout(Some(PATIENCE)).ok()?;

@@ -205,6 +205,8 @@ fn work_in_slots_far_ahead_is_billed_and_makes_nobody_active() {
 
 #[test]
 fn an_empty_report_is_answered_with_nothing() {
-    let answer = server().report(&report(&id(), vec![]));
+    let (server, device) = (server(), id());
+    server.authorize(&request(&device, 1)).unwrap();
+    let answer = server.report(&report(&device, vec![]));
     assert_eq!((answer.recorded, answer.refused), (vec![], vec![]));
 }
