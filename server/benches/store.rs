@@ -280,7 +280,7 @@ fn authorization(charge_way: ChargeWay, device: &str, license_id: &str) -> Autho
 /// The report key of a device: derived, so that no measurement waits for an agreement.
 fn report_key(device: &str) -> ReportKey {
     let digest = digest_hex(device.as_bytes());
-    ReportKey::try_from([&digest[..16], &digest].concat()).unwrap()
+    ReportKey::try_from(format!("{}{digest}", &digest[..16])).unwrap()
 }
 
 fn say(line: &str) {

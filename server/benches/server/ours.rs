@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::*;
-use seatmeter_protocol::signature::{Signed, random_id};
+use seatmeter_protocol::request_auth::{Agreement, ReportKey};
+use seatmeter_protocol::signature::{Signed, SigningKey, digest_hex, random_id};
 use seatmeter_protocol::slot::slot_of;
 use tokio::net::TcpStream;
 
 use crate::load::Bench;
-use crate::wire::post;
+use crate::wire::{By, post};
 use crate::{DEVICES, Rates, now, say};
 
 /// How far back the first slot lies that is reported.
@@ -49,7 +50,8 @@ impl Bench {
                     let body =
                         device.report(first_slot + u32::try_from(turn / DEVICES as u64).unwrap());
                     let mut connection = connections[client].lock().await;
-                    let answer: UsageAnswer = post(&mut connection, USAGE_PATH, &body).await;
+                    let by = By::Tag(&device.report_key);
+                    let answer: UsageAnswer = post(&mut connection, USAGE_PATH, &body, by).await;
                     assert_eq!((answer.recorded.len(), answer.refused.len()), (1, 0));
                 }
             }
@@ -57,10 +59,13 @@ impl Bench {
         let authorizations = self.measure(&format!("authorizations, {name}"), move |client| {
             let connections = connections.clone();
             async move {
-                let body = serde_json::to_vec(&authorization(&random_id().unwrap())).unwrap();
+                let uuid = random_id().unwrap();
+                let (key, agreement) = (device_key(&uuid), Agreement::begin().unwrap());
+                let body = serde_json::to_vec(&authorization(&uuid, &key, &agreement)).unwrap();
                 let mut connection = connections[client].lock().await;
+                let by = By::Signature(&key);
                 let _: AuthorizationAnswer =
-                    post(&mut connection, AUTHORIZATIONS_PATH, &body).await;
+                    post(&mut connection, AUTHORIZATIONS_PATH, &body, by).await;
             }
         });
         server.tell_memory(name);
@@ -74,16 +79,20 @@ struct Device {
     segment_id: String,
     license_id: String,
     local_license: Signed,
+    report_key: ReportKey,
 }
 
 impl Device {
     async fn authorized(connection: &mut TcpStream) -> Self {
         let uuid = random_id().unwrap();
-        let body = serde_json::to_vec(&authorization(&uuid)).unwrap();
-        let answer: AuthorizationAnswer = post(connection, AUTHORIZATIONS_PATH, &body).await;
+        let (key, agreement) = (device_key(&uuid), Agreement::begin().unwrap());
+        let body = serde_json::to_vec(&authorization(&uuid, &key, &agreement)).unwrap();
+        let by = By::Signature(&key);
+        let answer: AuthorizationAnswer = post(connection, AUTHORIZATIONS_PATH, &body, by).await;
+        let report_key = agreement.of_device(&answer.key_share, &uuid).unwrap();
         let license: LocalLicense = serde_json::from_str(&answer.local_license.payload).unwrap();
         let (segment_id, license_id) = (random_id().unwrap(), license.license_id);
-        Self { uuid, segment_id, license_id, local_license: answer.local_license }
+        Self { uuid, segment_id, license_id, local_license: answer.local_license, report_key }
     }
 
     fn report(&self, slot: u32) -> Vec<u8> {
@@ -97,6 +106,7 @@ impl Device {
         let report = UsageReport {
             protocol: 1,
             device: facts(&self.uuid),
+            newest_license: Some(self.local_license.clone()),
             segments: vec![segment],
             ended: Vec::new(),
         };
@@ -112,7 +122,16 @@ pub(crate) fn facts(uuid: &str) -> DeviceFacts {
     }
 }
 
-pub(crate) fn authorization(uuid: &str) -> AuthorizationRequest {
+/// The key of the device with this UUID: derived, so that no measurement waits for chance.
+pub(crate) fn device_key(uuid: &str) -> SigningKey {
+    SigningKey::from_seed(&digest_hex(uuid.as_bytes())).unwrap()
+}
+
+pub(crate) fn authorization(
+    uuid: &str,
+    key: &SigningKey,
+    agreement: &Agreement,
+) -> AuthorizationRequest {
     AuthorizationRequest {
         protocol: 1,
         handshake_code: CODE.into(),
@@ -129,7 +148,10 @@ pub(crate) fn authorization(uuid: &str) -> AuthorizationRequest {
         product_edition: None,
         validation: ValidationFacts::default(),
         held_license: None,
-        scope: String::new(),
+        newest_license: None,
+        device_key: key.public().clone(),
+        key_share: agreement.share().clone(),
+        first_contact: uuid.to_owned(),
         needed: 0,
     }
 }

@@ -11,7 +11,7 @@ use seatmeter_protocol::signature::random_id;
 
 use crate::cluster::free_port;
 use crate::load::Bench;
-use crate::wire::{post, redis_command};
+use crate::wire::{By, post, redis_command};
 use crate::{DEVICES, Rates, now};
 
 impl Bench {
@@ -94,7 +94,7 @@ impl Bench {
                 let body = format!(r#"{{"key":"{key}","value":"Nw=="}}"#);
                 let mut connection = connections[client].lock().await;
                 let _: serde_json::Value =
-                    post(&mut connection, "/v3/kv/put", body.as_bytes()).await;
+                    post(&mut connection, "/v3/kv/put", body.as_bytes(), By::Nothing).await;
             }
         });
         let authorizations = self.measure("authorizations, etcd", move |client| {
@@ -102,14 +102,15 @@ impl Bench {
             async move {
                 let mut connection = connections[client].lock().await;
                 let lease: serde_json::Value =
-                    post(&mut connection, "/v3/lease/grant", br#"{"TTL":604800}"#).await;
+                    post(&mut connection, "/v3/lease/grant", br#"{"TTL":604800}"#, By::Nothing)
+                        .await;
                 let key = BASE64_STANDARD.encode(random_id().unwrap());
                 let body = format!(
                     r#"{{"key":"{key}","value":"MQ==","lease":"{}"}}"#,
                     lease["ID"].as_str().unwrap()
                 );
                 let _: serde_json::Value =
-                    post(&mut connection, "/v3/kv/put", body.as_bytes()).await;
+                    post(&mut connection, "/v3/kv/put", body.as_bytes(), By::Nothing).await;
             }
         });
         Some((reports, authorizations))

@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use seatmeter_protocol::message::*;
+use seatmeter_protocol::request_auth::{Agreement, ReportKey};
+use seatmeter_protocol::signature::digest_hex;
 use seatmeter_protocol::slot::slot_of;
 
 use crate::load::{Bench, Connections};
-use crate::ours::{Server, authorization, facts};
-use crate::wire::post;
+use crate::ours::{Server, authorization, device_key, facts};
+use crate::wire::{By, post};
 use crate::{now, say};
 
 /// Clients that send half a head and wait.
@@ -99,6 +101,12 @@ fn id_of(kind: u64, number: u64) -> String {
     format!("{:016x}{:016x}", mix(number ^ kind << 56), mix(mix(number) ^ kind))
 }
 
+/// The report key of a device that [`fill`] has made.
+fn report_key(uuid: &str) -> ReportKey {
+    let digest = digest_hex(uuid.as_bytes());
+    ReportKey::try_from(format!("{}{digest}", &digest[..16])).unwrap()
+}
+
 /// Devices, each with a license, a segment and some days of usage, as if they had been there.
 fn fill(database: &Path, devices: u64, days: u32) {
     let mut connection = rusqlite::Connection::open(database).unwrap();
@@ -125,8 +133,17 @@ fn fill(database: &Path, devices: u64, days: u32) {
             .unwrap();
         let mut seats =
             transaction.prepare("INSERT INTO device_seats VALUES (?1, ?2, 0, 1)").unwrap();
+        // Each has its key, and may ask for its first license once more.
+        let mut identity = transaction
+            .prepare(
+                "INSERT INTO device_identity VALUES (?1, ?2, 0, 0, 0, 1, '[[1,0,0]]', ?1, ?3, '', \
+                ?4, 0, 0, 0)",
+            )
+            .unwrap();
         for number in 0..devices {
             let (uuid, license_id) = (id_of(1, number), id_of(2, number));
+            let keys = (device_key(&uuid).public().to_string(), String::from(report_key(&uuid)));
+            identity.execute(rusqlite::params![uuid, keys.0, keys.1, now]).unwrap();
             device.execute(rusqlite::params![item, uuid, now]).unwrap();
             license.execute(rusqlite::params![item, license_id, uuid, now]).unwrap();
             segment
@@ -159,9 +176,13 @@ fn known_devices_ask(
         let (turn, connections) = (turn.clone(), connections.clone());
         Box::pin(async move {
             let number = random_number(turn.fetch_add(1, Ordering::Relaxed), devices);
-            let body = serde_json::to_vec(&authorization(&id_of(1, number))).unwrap();
+            let uuid = id_of(1, number);
+            let (key, agreement) = (device_key(&uuid), Agreement::begin().unwrap());
+            let body = serde_json::to_vec(&authorization(&uuid, &key, &agreement)).unwrap();
             let mut connection = connections[client].lock().await;
-            let _: AuthorizationAnswer = post(&mut connection, AUTHORIZATIONS_PATH, &body).await;
+            let by = By::Signature(&key);
+            let _: AuthorizationAnswer =
+                post(&mut connection, AUTHORIZATIONS_PATH, &body, by).await;
         })
     }
 }
@@ -191,12 +212,18 @@ fn known_devices(
                 local_license: None,
                 totals: vec![total(UsageKind::Scan, 2), total(UsageKind::Image, 0)],
             };
-            let device = facts(&id_of(1, number));
-            let report =
-                UsageReport { protocol: 1, device, segments: vec![segment], ended: Vec::new() };
+            let uuid = id_of(1, number);
+            let report = UsageReport {
+                protocol: 1,
+                device: facts(&uuid),
+                newest_license: None,
+                segments: vec![segment],
+                ended: Vec::new(),
+            };
+            let body = serde_json::to_vec(&report).unwrap();
             let mut connection = connections[client].lock().await;
-            let answer: UsageAnswer =
-                post(&mut connection, USAGE_PATH, &serde_json::to_vec(&report).unwrap()).await;
+            let by = By::Tag(&report_key(&uuid));
+            let answer: UsageAnswer = post(&mut connection, USAGE_PATH, &body, by).await;
             assert_eq!((answer.recorded.len(), answer.refused.len()), (1, 0));
         })
     }

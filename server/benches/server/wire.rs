@@ -1,20 +1,51 @@
 //! Requests, written out by hand: a client library would be measured, too.
 
-use seatmeter_protocol::message::NONCE_HEADER;
+use seatmeter_protocol::message::{
+    DEVICE_SIGNATURE_HEADER, NONCE_HEADER, REPORT_KEY_ID_HEADER, REPORT_TAG_HEADER,
+};
+use seatmeter_protocol::request_auth::{ReportKey, RequestFacts};
+use seatmeter_protocol::signature::SigningKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// The nonce of every request.
+const NONCE: &str = "0123456789abcdef0123456789abcdef";
+
+/// What a request is proved with.
+pub(crate) enum By<'a> {
+    Signature(&'a SigningKey),
+    Tag(&'a ReportKey),
+    /// Peers check nothing.
+    Nothing,
+}
+
+impl By<'_> {
+    fn headers(&self, path: &str, body: &[u8]) -> String {
+        let facts = RequestFacts::new(path, NONCE, body);
+        match self {
+            Self::Signature(key) => {
+                format!("{DEVICE_SIGNATURE_HEADER}: {}\r\n", facts.sign(key))
+            }
+            Self::Nothing => String::new(),
+            Self::Tag(key) => {
+                let (id, tag) = (key.id(), facts.tag(key));
+                format!("{REPORT_KEY_ID_HEADER}: {id}\r\n{REPORT_TAG_HEADER}: {tag}\r\n")
+            }
+        }
+    }
+}
 
 /// Posts JSON on a connection that is kept, and reads the answer.
 pub(crate) async fn post<T: serde::de::DeserializeOwned>(
     connection: &mut TcpStream,
     path: &str,
     body: &[u8],
+    by: By<'_>,
 ) -> T {
     let mut request = format!(
         "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{NONCE_HEADER}: \
-         {}\r\n\
-         content-length: {}\r\n\r\n",
-        "0123456789abcdef0123456789abcdef",
+         {NONCE}\r\n{}content-length: {}\r\n\r\n",
+        by.headers(path, body),
         body.len()
     )
     .into_bytes();

@@ -196,7 +196,8 @@ CREATE TABLE device_identity (
     prior_report_key TEXT NOT NULL,
     last_heard_at    BIGINT NOT NULL,
     rolled_back_at   BIGINT NOT NULL,
-    rollbacks        BIGINT NOT NULL
+    rollbacks        BIGINT NOT NULL,
+    several_ways     BIGINT NOT NULL
 );
 
 CREATE TABLE epoch (

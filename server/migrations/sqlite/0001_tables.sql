@@ -225,7 +225,8 @@ CREATE TABLE device_name (
 -- the data was put back. `branch` and `step` are the newest license that the device has shown,
 -- `granted_step` the last one granted on that branch, `branches` the highest number of a branch, and
 -- `forks` the branches that still matter, as JSON (policy/history.rs). The report keys are secret.
--- The last rollback of the device is 0 where it had none.
+-- The last rollback of the device is 0 where it had none. `several_ways` is 1 where programs of the
+-- device ask with different credentials.
 CREATE TABLE device_identity (
     device_uuid      TEXT NOT NULL PRIMARY KEY,
     public_key       TEXT NOT NULL,
@@ -239,7 +240,8 @@ CREATE TABLE device_identity (
     prior_report_key TEXT NOT NULL,
     last_heard_at    INTEGER NOT NULL,
     rolled_back_at   INTEGER NOT NULL,
-    rollbacks        INTEGER NOT NULL
+    rollbacks        INTEGER NOT NULL,
+    several_ways     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- The lives of the data, each with a random id: the one with the highest number is the current one.

@@ -82,6 +82,9 @@ enum Command {
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
     NewEpoch(epoch::Arguments),
+    /// List the epochs of the data, newest first: when it was restored, and when the server has
+    /// noticed that it was put back
+    Epochs(DataOption),
     /// Explain the domains of websites
     #[command(subcommand)]
     Domains(Domains),
@@ -204,6 +207,7 @@ pub fn main() -> ExitCode {
         Command::Restore(arguments) => backup::restore(&arguments, output),
         Command::NewEpoch(arguments) => epoch::run(&arguments, output),
         Command::Audit(data) => operator::audit(&data, output),
+        Command::Epochs(data) => operator::epochs(&data, output),
         Command::Domains(Domains::Explain(arguments)) => domains::explain(&arguments, output),
         Command::Plan(arguments) => plan::run(&arguments, output),
     };

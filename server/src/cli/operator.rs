@@ -296,6 +296,10 @@ pub(super) fn audit(data: &DataOption, output: &mut dyn Write) -> Result<(), Err
     list(data, View::Audit { before: None }, output)
 }
 
+pub(super) fn epochs(data: &DataOption, output: &mut dyn Write) -> Result<(), Error> {
+    list(data, View::Epochs, output)
+}
+
 pub(super) fn import(arguments: &ImportArguments, output: &mut dyn Write) -> Result<(), Error> {
     let IssuedFile { root_key, license_file } = read_issued(&arguments.file)?;
     let operator = Operator::open(&arguments.data)?;

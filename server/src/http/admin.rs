@@ -28,7 +28,8 @@ use super::{Web, loopback};
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operator::commands::{
-    AuditRow, Change, CodeItems, CodeRow, DeviceRow, ItemRow, OrganizationRow, TokenRow, View,
+    AuditRow, Change, CodeItems, CodeRow, DeviceRow, EpochRow, ItemRow, OrganizationRow, TokenRow,
+    View,
 };
 use crate::operator::{Access, IssuedFile};
 
@@ -146,6 +147,7 @@ fn routes() -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(release_device))
         .routes(routes!(rename_device))
         .routes(routes!(audit))
+        .routes(routes!(epochs))
         .routes(routes!(tokens, make_token))
         .routes(routes!(revoke_token));
     OpenApiRouter::with_openapi(Document::openapi()).nest(ADMIN_PATH, api)
@@ -396,6 +398,12 @@ async fn rename_device(
 #[utoipa::path(get, path = "/audit", params(AuditQuery), responses((status = 200, body = Vec<AuditRow>)))]
 async fn audit(State(web): Server, Chosen(query): Chosen<AuditQuery>) -> Response {
     list(&web.licensing, View::Audit { before: query.before }).await
+}
+
+/// List the epochs of the data, newest first
+#[utoipa::path(get, path = "/epochs", responses((status = 200, body = Vec<EpochRow>)))]
+async fn epochs(State(web): Server) -> Response {
+    list(&web.licensing, View::Epochs).await
 }
 
 /// List tokens

@@ -1,5 +1,5 @@
 //! Health checks. `GET /healthz` answers while the process runs; `GET /readyz` also checks that it
-//! can write to its database.
+//! can write to its database, and tells whether the server has noticed that its data was put back.
 //!
 //! Only a write shows that a write is possible. Its outcome stays valid for a moment, so that many
 //! requests do not cause as many writes.
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::Web;
 use super::answer::answer;
 use crate::error::Error;
+use crate::operator::commands::{EpochRow, Listing, View};
 use crate::store::Store;
 
 /// The time after which a store without an answer counts as not ready.
@@ -29,11 +30,11 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 /// Whether the store could write at the last check.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    seen: Mutex<Option<(Instant, Result<(), Error>)>>,
+    seen: Mutex<Option<(Instant, Result<Rollbacks, Error>)>>,
 }
 
 impl Readiness {
-    async fn of(&self, store: &dyn Store) -> Result<(), Error> {
+    async fn of(&self, store: &dyn Store, now: u64) -> Result<Rollbacks, Error> {
         let mut seen = self.seen.lock().await;
         if let Some((at, outcome)) = &*seen
             && at.elapsed() < GOOD_FOR
@@ -41,7 +42,7 @@ impl Readiness {
             return outcome.clone();
         }
         let outcome =
-            tokio::time::timeout(READY_TIME_MAX, store.ready()).await.unwrap_or_else(|_| {
+            tokio::time::timeout(READY_TIME_MAX, write(store, now)).await.unwrap_or_else(|_| {
                 Err(Error::Store(format!(
                     "no answer from the database within {} s",
                     READY_TIME_MAX.as_secs()
@@ -52,9 +53,24 @@ impl Readiness {
     }
 }
 
-#[derive(Serialize)]
+/// The rollbacks of the data that the server has noticed within a year, and what they mean.
+type Rollbacks = (usize, Option<&'static str>);
+
+async fn write(store: &dyn Store, now: u64) -> Result<Rollbacks, Error> {
+    store.ready().await?;
+    match store.look(View::Epochs, now).await? {
+        Listing::Epochs(rows) => Ok(EpochRow::rollbacks(&rows, now)),
+        _ => Err(Error::Internal("a list was answered otherwise".to_owned())),
+    }
+}
+
+#[derive(Default, Serialize)]
 struct Health {
     status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollbacks_noticed: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
 }
 
 /// The header with the ids of the server's keys, by which a standby recognizes whether the two
@@ -67,7 +83,7 @@ pub(super) fn router() -> Router<Arc<Web>> {
 
 async fn healthz(State(web): State<Arc<Web>>) -> Response {
     let ids: Vec<String> = web.licensing.keys.ids().collect();
-    let mut response = answer(Ok(Health { status: "up" }));
+    let mut response = answer(Ok(Health { status: "up", ..Health::default() }));
     if let Ok(ids) = ids.join(",").parse() {
         response.headers_mut().insert(KEY_IDS_HEADER, ids);
     }
@@ -77,8 +93,14 @@ async fn healthz(State(web): State<Arc<Web>>) -> Response {
 async fn readyz(State(web): State<Arc<Web>>) -> Response {
     // The check runs in a task of its own. Otherwise, a client that disconnects would cancel it,
     // and the next client would have to check again.
-    let asked = tokio::spawn(async move { web.readiness.of(&*web.licensing.store).await });
+    let asked = tokio::spawn(async move {
+        web.readiness.of(&*web.licensing.store, web.licensing.clock.unix_seconds()).await
+    });
     let outcome =
         asked.await.unwrap_or_else(|e| Err(Error::Internal(format!("the store panicked: {e}"))));
-    answer(outcome.map(|()| Health { status: "ready" }))
+    answer(outcome.map(|(noticed, warning)| Health {
+        status: "ready",
+        rollbacks_noticed: Some(noticed),
+        warning,
+    }))
 }

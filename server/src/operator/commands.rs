@@ -147,6 +147,8 @@ pub enum View {
     },
     /// The tokens of the admin API.
     Tokens,
+    /// The lives of the data, newest first.
+    Epochs,
 }
 
 /// A licensee.
@@ -208,6 +210,52 @@ pub struct DeviceRow {
     pub valid_until: u64,
     /// The time at which the device was last authorized, Unix seconds.
     pub last_seen_at: u64,
+    /// How often the device was restored to an earlier state and has come back.
+    pub rollbacks: u64,
+    /// The time at which it last was, Unix seconds; absent when it never was.
+    pub rolled_back_at: Option<u64>,
+}
+
+/// A life of the data: between two restores, or two rollbacks that were noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EpochRow {
+    /// The number of the epoch; the highest is the current one.
+    pub number: u64,
+    /// The id of the epoch.
+    pub epoch: String,
+    /// The time at which it began, Unix seconds.
+    pub begun_at: u64,
+    /// The reason why it began: `created`, `restored`, `operator` (new-epoch) or `rollback` (a
+    /// device has proved that the data was put back).
+    pub cause: String,
+}
+
+/// The cause of an epoch that the server has begun by itself.
+pub const ROLLBACK: &str = "rollback";
+
+/// The time, in seconds, within which a second rollback means that two servers use one key.
+pub const ROLLBACK_YEAR: u64 = 365 * 86_400;
+
+impl EpochRow {
+    /// Return how many rollbacks the server has noticed within a year, and what they mean.
+    #[must_use]
+    pub fn rollbacks(rows: &[Self], now: u64) -> (usize, Option<&'static str>) {
+        let since = now.saturating_sub(ROLLBACK_YEAR);
+        let is_one = |row: &&Self| row.cause == ROLLBACK && row.begun_at > since;
+        let noticed = rows.iter().filter(is_one).count();
+        let meaning = match noticed {
+            0 => None,
+            1 => Some(
+                "the data of this server was put back to an earlier state: seatmeterd epochs \
+                 says when; restore backups with seatmeterd restore, or run seatmeterd new-epoch",
+            ),
+            _ => Some(
+                "two servers use the key of this one, or its data was put back again and again: \
+                 seatmeterd epochs says when. Stop all servers with this key but one",
+            ),
+        };
+        (noticed, meaning)
+    }
 }
 
 /// A line of the audit log.
@@ -254,6 +302,8 @@ pub enum Listing {
     Audit(Vec<AuditRow>),
     /// The tokens.
     Tokens(Vec<TokenRow>),
+    /// The lives of the data.
+    Epochs(Vec<EpochRow>),
 }
 
 impl Listing {

@@ -134,7 +134,9 @@ fn unknown_paths_and_methods_and_content_types_are_problems() {
     assert_eq!(status(Request::new("DELETE", USAGE_PATH)), 405);
     let text = Request::post(USAGE_PATH, b"{}").header("content-type", "text/plain");
     assert_eq!(signed_problem(&server, text, b"{}").status, 415);
-    let body = serde_json::to_vec(&report(&id(), vec![])).unwrap();
+    let device = id();
+    server.authorize(&request(&device, 1)).unwrap();
+    let body = serde_json::to_vec(&report(&device, vec![])).unwrap();
     let with_charset = Request::post(USAGE_PATH, &body)
         .header("content-type", "Application/JSON; charset=utf-8")
         .header(NONCE_HEADER, &id());
@@ -160,9 +162,11 @@ fn texts_ids_segments_and_totals_are_bounded() {
         change(&mut asked);
         assert_eq!(server.refusal(&asked), (400, ErrorCode::LICENSE_SYNC_FAILED));
     }
+    let device = id();
+    server.authorize(&request(&device, 1)).unwrap();
     let status = |segments| {
         server
-            .post::<UsageAnswer>(USAGE_PATH, &report(&id(), segments))
+            .post::<UsageAnswer>(USAGE_PATH, &report(&device, segments))
             .map_or_else(|p| p.status, |_| 200)
     };
     let of_totals = |count: usize| vec![segment(&id(), "none", vec![scans(1, 2, 3); count])];

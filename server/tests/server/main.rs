@@ -17,4 +17,5 @@ mod rules_page;
 mod scenarios;
 mod store;
 mod support;
+mod trust;
 mod usage;

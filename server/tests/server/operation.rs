@@ -382,7 +382,13 @@ fn a_standby_serves_only_while_the_main_server_is_down() {
         &request(&id(), 1),
     );
     assert_eq!(problem.unwrap_err().code, ErrorCode::STANDBY_NOT_READY);
-    post::<UsageAnswer>(own.address, key(7).public(), USAGE_PATH, &report).unwrap();
+    let problem = post::<UsageAnswer>(own.address, key(7).public(), USAGE_PATH, &report);
+    let problem = problem.unwrap_err();
+    assert_eq!(
+        problem.code,
+        ErrorCode::DEVICE_NOT_MATCH,
+        "it would book, and knows no such device"
+    );
     // After a rotation a copy is still one.
     let copy = TestServer::with_keys(Keyring::new(key(7), vec![server_key()]), |web| Web {
         main_server: Some(Peer::new(&url).unwrap()),

@@ -12,7 +12,7 @@ use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
-use seatmeter_protocol::request_auth::{Agreement, KeyShare, RequestFacts};
+use seatmeter_protocol::request_auth::{Agreement, KeyShare, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{
     AnswerFacts, PublicKey, Signed, SigningKey, digest_hex, random_id,
 };
@@ -276,11 +276,6 @@ impl TestServer {
         Ok(answer.local_license.open(server_key().public()).unwrap())
     }
 
-    /// Show the newest license of this device of another server, too.
-    pub(crate) fn has_newest_of(&self, other: &Self) {
-        self.newest.lock().unwrap().clone_from(&other.newest.lock().unwrap());
-    }
-
     pub(crate) fn refusal(&self, request: &AuthorizationRequest) -> (u16, ErrorCode) {
         let problem = self.authorize(request).unwrap_err();
         (problem.status, problem.code)
@@ -407,6 +402,15 @@ impl Request {
         let nonce = id();
         let signature = self.facts(&nonce).sign(key);
         self.header(NONCE_HEADER, &nonce).header(DEVICE_SIGNATURE_HEADER, &signature)
+    }
+
+    /// With a fresh nonce, and its HMAC under this report key.
+    pub(crate) fn tagged_by(self, key: &ReportKey) -> Self {
+        let nonce = id();
+        let tag = self.facts(&nonce).tag(key);
+        self.header(NONCE_HEADER, &nonce)
+            .header(REPORT_KEY_ID_HEADER, &key.id())
+            .header(REPORT_TAG_HEADER, &tag)
     }
 
     /// With a proof of nobody's: the headers as they stand.

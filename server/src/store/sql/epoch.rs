@@ -13,12 +13,13 @@
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::license::{DAY_SECONDS, LocalLicense};
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::signature::digest_hex;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
 use super::{Sql, values};
 use crate::error::{Error, Refusal};
+use crate::operator::commands::{ROLLBACK, ROLLBACK_YEAR};
 use crate::policy::history;
 use crate::policy::{Candidate, Claim};
 use crate::utc;
@@ -30,9 +31,6 @@ const NOT_BEGUN: u64 = i64::MAX as u64;
 /// The time, in seconds, within which the server is careful only once by itself. Two servers with
 /// one key would otherwise never grant anything to a new device.
 const CAREFUL_AGAIN: u64 = 3_600;
-
-/// The time, in seconds, within which a second rollback is told as two servers with one key.
-const YEAR: u64 = 365 * DAY_SECONDS;
 
 /// The number of hexadecimal digits in an epoch.
 const EPOCH_DIGITS: usize = 32;
@@ -56,7 +54,7 @@ impl Cause {
             Self::Created => "created",
             Self::Restored => "restored",
             Self::Operator => "operator",
-            Self::Rollback => "rollback",
+            Self::Rollback => ROLLBACK,
         }
     }
 
@@ -207,8 +205,8 @@ impl Life {
 /// Return how many rollbacks the server has noticed within a year, and when the last one was.
 fn noticed(sql: &dyn Sql, now: u64) -> Result<(u64, Option<u64>), Error> {
     let row = sql.row(
-        "SELECT count(*), max(begun_at) FROM epoch WHERE cause = 'rollback' AND begun_at > ?1",
-        values![now.saturating_sub(YEAR)],
+        "SELECT count(*), max(begun_at) FROM epoch WHERE cause = ?1 AND begun_at > ?2",
+        values![ROLLBACK, now.saturating_sub(ROLLBACK_YEAR)],
     )?;
     let mut row = row.ok_or_else(|| Error::Store("a count has no row".to_owned()))?;
     Ok((row.take(0)?, row.take(1)?))

@@ -8,6 +8,7 @@
 use seatmeter_protocol::charge_way::ChargeWay;
 
 use super::batch::Batch;
+use super::identity;
 use super::segments::{Owner, Owners};
 use crate::store::Authorization;
 use crate::store::account::load::Accounts;
@@ -46,9 +47,10 @@ pub(super) fn leave(
     if held.item_id == item_id || held.handshake_code != handshake_code || !is_by_work {
         return;
     }
-    // All programs of the device that get the same item of a code share a license. One that has
-    // got a license since may still work under it.
-    if request.newest.is_some() {
+    // All programs of the device that get the same item of a code share a license. Those that ask
+    // with other credentials may still work under it.
+    let known = batch.identities.get(&held.device_uuid);
+    if known.is_some_and(|known| known.has_several_ways) || identity::is_another_way(request) {
         return;
     }
     let Some(account) = batch.accounts.get_mut(&held.item_id) else { return };

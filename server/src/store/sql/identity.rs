@@ -32,6 +32,9 @@ pub(super) struct Identity {
     /// The instant of the last rollback of the device, Unix seconds; 0 for none.
     pub(super) rolled_back_at: u64,
     rollbacks: u64,
+    /// Whether programs of the device ask with different credentials, so that each may work under a
+    /// license of its own.
+    pub(super) has_several_ways: bool,
 }
 
 impl Identity {
@@ -45,6 +48,7 @@ impl Identity {
             last_heard_at: 0,
             rolled_back_at: 0,
             rollbacks: 0,
+            has_several_ways: false,
         }
     }
 
@@ -69,6 +73,7 @@ impl Identity {
             last_heard_at: row.take(10)?,
             rolled_back_at: row.take(11)?,
             rollbacks: row.take(12)?,
+            has_several_ways: row.take(13)?,
         })
     }
 
@@ -189,7 +194,8 @@ impl Identities {
                 &keys[1],
                 value.last_heard_at,
                 value.rolled_back_at,
-                value.rollbacks
+                value.rollbacks,
+                value.has_several_ways
             ]);
         }
         IDENTITY.put(sql, &rows)
@@ -203,6 +209,11 @@ fn newest(request: &Authorization) -> Option<&LocalLicense> {
         (branch, step)
     };
     request.held.iter().chain(&request.newest).max_by_key(place)
+}
+
+/// Return whether a program asks with other credentials than the one that got the newest license.
+pub(super) fn is_another_way(request: &Authorization) -> bool {
+    request.newest.is_some()
 }
 
 /// Refuse a request that is signed by another key than the one that came with the UUID at first.
@@ -274,7 +285,9 @@ pub(super) fn note_grant(batch: &mut Batch<'_>, request: &Authorization, next: N
     identity.history = next.history;
     if newest(request).is_none() {
         identity.first_contact.clone_from(&request.first_contact);
+        identity.has_several_ways = false;
     }
+    identity.has_several_ways |= is_another_way(request);
     if let Some(key) = &request.report_key {
         identity.prior_report_key = identity.report_key.replace(key.clone());
     }

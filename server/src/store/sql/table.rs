@@ -199,6 +199,7 @@ pub(in crate::store) const IDENTITY: Table = Table {
         ("last_heard_at", Integer),
         ("rolled_back_at", Integer),
         ("rollbacks", Integer),
+        ("several_ways", Integer),
     ],
 };
 

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::operator::commands::{
-    AuditRow, CodeRow, DeviceRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, TokenRow, View,
+    AuditRow, CodeRow, DeviceRow, EpochRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, TokenRow,
+    View,
 };
 use crate::policy::select::access::Validation;
 use crate::store::sql::{Row, Sql, Value, values};
@@ -22,6 +23,7 @@ pub(in crate::store) fn look(sql: &dyn Sql, view: &View, now: u64) -> Result<Lis
         }
         View::Audit { before } => Listing::Audit(audit(sql, *before)?),
         View::Tokens => Listing::Tokens(tokens(sql)?),
+        View::Epochs => Listing::Epochs(epochs(sql)?),
     })
 }
 
@@ -143,13 +145,16 @@ fn devices(
     let running = "FROM local_license AS running
              WHERE running.item_id = device.item_id AND running.device_uuid = device.device_uuid
                AND running.valid_until > ?1";
+    let identity = "FROM device_identity WHERE device_identity.device_uuid = device.device_uuid";
     let query = format!(
         "SELECT device.item_id, device.device_uuid,
                 coalesce((SELECT name FROM device_name WHERE device_name.device_uuid = \
                 device.device_uuid),
                          device.friendly_name),
                 device.library_version, coalesce((SELECT max(running.seats) {running}), 0),
-                coalesce((SELECT max(running.valid_until) {running}), 0), device.last_seen_at
+                coalesce((SELECT max(running.valid_until) {running}), 0), device.last_seen_at,
+                coalesce((SELECT rollbacks {identity}), 0),
+                coalesce((SELECT rolled_back_at {identity}), 0)
            FROM device WHERE {is_wanted} ORDER BY device.item_id, device.device_uuid"
     );
     rows(sql, &query, values![now, place[0], place[1]], |mut row| {
@@ -161,6 +166,8 @@ fn devices(
             seats: row.take(4)?,
             valid_until: row.take(5)?,
             last_seen_at: row.take(6)?,
+            rollbacks: row.take(7)?,
+            rolled_back_at: Some(row.take(8)?).filter(|at| *at > 0),
         })
     })
 }
@@ -184,5 +191,17 @@ fn audit(sql: &dyn Sql, before: Option<u64>) -> Result<Vec<AuditRow>, Error> {
 fn tokens(sql: &dyn Sql) -> Result<Vec<TokenRow>, Error> {
     rows(sql, "SELECT name, made_at, revoked_at FROM admin_token ORDER BY name", &[], |mut row| {
         Ok(TokenRow { name: row.take(0)?, made_at: row.take(1)?, revoked_at: row.take(2)? })
+    })
+}
+
+fn epochs(sql: &dyn Sql) -> Result<Vec<EpochRow>, Error> {
+    let query = "SELECT number, epoch, begun_at, cause FROM epoch ORDER BY number DESC";
+    rows(sql, query, &[], |mut row| {
+        Ok(EpochRow {
+            number: row.take(0)?,
+            epoch: row.take(1)?,
+            begun_at: row.take(2)?,
+            cause: row.take(3)?,
+        })
     })
 }
