@@ -22,8 +22,8 @@ use seatmeter_e2e::postgres::Cluster;
 const FAILOVERS: &str = "SEATMETER_FAILOVERS";
 
 /// What the tests of a store are called, and those that are about SQLite.
-const TESTS: [&str; 5] =
-    ["authorizations::", "usage::", "operation::", "scenarios::every", "store::"];
+const TESTS: [&str; 6] =
+    ["authorizations::", "usage::", "operation::", "scenarios::every", "store::", "trust::"];
 const ABOUT_SQLITE: [&str; 2] = ["what_is_no_database_is_refused", "restore::"];
 
 macro_rules! or_skip {

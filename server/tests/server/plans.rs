@@ -19,8 +19,15 @@ use crate::support::{POSTGRES, execute};
 use seatmeter_e2e::postgres::Cluster;
 
 /// Tests that together run every statement of a store.
-const TESTS: [&str; 6] =
-    ["authorizations::", "usage::", "operation::", "scenarios::every", "store::", "cli::usage"];
+const TESTS: [&str; 7] = [
+    "authorizations::",
+    "usage::",
+    "operation::",
+    "scenarios::every",
+    "store::",
+    "cli::usage",
+    "trust::",
+];
 
 /// Of these, what runs every statement that is PostgreSQL's own: look-ups and insertions of many
 /// rows, and locks.

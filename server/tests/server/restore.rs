@@ -203,7 +203,7 @@ fn for_one_slot_a_restored_server_grants_only_what_devices_show_that_they_hold()
     assert_eq!(renewed.seats, 3);
     assert!(renewed.serial > held.serial);
     later.clock.set(START + 179);
-    assert_eq!(refusal(&with(3, None)).code, ErrorCode::STANDBY_NOT_READY);
+    assert_eq!(refusal(&request(&id(), 3)).code, ErrorCode::STANDBY_NOT_READY);
     later.clock.set(START + 180);
     assert_eq!(later.authorize(&request(&id(), 4)).unwrap().seats, 4);
 }

@@ -110,7 +110,8 @@ fn decide(
         candidates.extend(account.map(|account| account.candidate(uuid, holder, now)));
     }
     spend(&mut candidates, lost_until(batch, request, &next));
-    careful(&batch.life, &request.claim, request.held.as_ref(), &mut candidates)?;
+    let shown = request.held.iter().chain(&request.newest);
+    careful(&batch.life, &request.claim, shown, &mut candidates)?;
     let order = code.order;
     let grant = match policy::decide(&request.claim, &candidates, order) {
         Ok(grant) => grant,

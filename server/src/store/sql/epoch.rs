@@ -214,10 +214,10 @@ fn noticed(sql: &dyn Sql, now: u64) -> Result<(u64, Option<u64>), Error> {
 
 /// Restrict grants soon after a restore: a device is granted only what it shows that it holds.
 /// Other devices may hold what this server has forgotten, and need a slot to show it.
-pub(super) fn careful(
+pub(super) fn careful<'a>(
     life: &Life,
     claim: &Claim,
-    held: Option<&LocalLicense>,
+    mut shown: impl Iterator<Item = &'a LocalLicense>,
     candidates: &mut Vec<Candidate>,
 ) -> Result<(), Error> {
     let until = life.careful_until;
@@ -225,9 +225,10 @@ pub(super) fn careful(
         return Ok(());
     }
     let is_of = |candidate: &Candidate, held: &LocalLicense| candidate.item.item_id == held.item_id;
-    if let Some(held) = held.filter(|held| holds(held, claim))
-        && candidates.iter().any(|candidate| is_of(candidate, held))
-    {
+    let is_held = |held: &&LocalLicense| {
+        holds(held, claim) && candidates.iter().any(|candidate| is_of(candidate, held))
+    };
+    if let Some(held) = shown.find(is_held) {
         candidates.retain(|candidate| is_of(candidate, held));
         return Ok(());
     }
