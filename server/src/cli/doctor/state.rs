@@ -155,7 +155,13 @@ struct Identity {
     #[serde(default)]
     generation: u64,
     #[serde(default)]
-    former: Vec<String>,
+    former: Vec<Former>,
+}
+
+/// A UUID that the device had before.
+#[derive(Deserialize)]
+struct Former {
+    uuid: String,
 }
 
 /// Report the identity of the device. Return its former UUIDs.
@@ -173,7 +179,8 @@ fn identity(
             };
             findings.good("device", &format!("{}{copies}", found.uuid))?;
             device.key_seed = found.key;
-            (device.uuid, former) = (Some(found.uuid), found.former);
+            former = found.former.into_iter().map(|former| former.uuid).collect();
+            device.uuid = Some(found.uuid);
         }
         Err(Unread::Denied(finding, todo)) => {
             findings.say(Health::Warning, "device", &finding, &todo)?
