@@ -6,13 +6,18 @@
 //! These are hashed together with our own name, so that no other software can link the device by
 //! it.
 //!
-//! A copied state directory makes two installations with one UUID. The server distinguishes them by
-//! what they send (server/src/policy/clone.rs). The installation that contacts it second takes a
-//! fresh UUID: that is the next *generation* of the device. Earlier counts are still reported under
-//! the former UUID, and a former grant is valid until the next one arrives.
+//! A device is a key pair. Its secret half is in the same file, and signs the device's requests. The
+//! server binds the UUID to the key at the first contact. A second file has a copy of both, so that
+//! the loss of one file does not make another device.
+//!
+//! A copied state directory makes two installations with one UUID and key. The server distinguishes
+//! them by the history that they show (server/src/policy/history.rs). The installation that contacts
+//! it second takes a fresh UUID and key: that is the next *generation* of the device. Earlier counts
+//! are still reported under the former UUID, with its key, and a former grant is valid until the
+//! next one arrives.
 
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::signature::{digest_hex, random_id};
+use seatmeter_protocol::signature::{PublicKey, SigningKey, digest_hex, random_bytes, random_id};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -30,17 +35,39 @@ pub enum UuidMethod {
 /// The most former UUIDs that are remembered.
 const FORMER_MAX: usize = 16;
 
+/// The name of the file with the identity.
+const FILE: &str = "device";
+
+/// The name of the file with the copy of the identity.
+const COPY: &str = "device-copy";
+
 /// The identity of this device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
-    /// The client UUID, 32 hexadecimal digits.
-    pub uuid: String,
+    /// The UUID and the key that are in use.
+    #[serde(flatten)]
+    current: Identity,
     /// The number of times that the device has taken a fresh UUID.
     #[serde(default, skip_serializing_if = "is_zero")]
     generation: u32,
-    /// The former UUIDs, latest last.
+    /// The former UUIDs with their keys, latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    former: Vec<String>,
+    former: Vec<Identity>,
+}
+
+/// A client UUID with the key that a server binds to it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    /// 32 hexadecimal digits.
+    uuid: String,
+    /// The seed of the Ed25519 key, 64 hexadecimal digits.
+    key: String,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.uuid)
+    }
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -48,9 +75,53 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Device {
-    /// Return a device of the first generation.
-    pub fn with_uuid(uuid: impl Into<String>) -> Self {
-        Self { uuid: uuid.into(), generation: 0, former: Vec::new() }
+    /// Return a device of the first generation, with a new key.
+    ///
+    /// # Errors
+    /// Fails if the system gives no random numbers.
+    pub fn with_new_key(uuid: impl Into<String>) -> Result<Self> {
+        Ok(Self { current: Identity::new(uuid.into())?, generation: 0, former: Vec::new() })
+    }
+
+    /// Return a device with this UUID, whose key follows from it.
+    #[cfg(test)]
+    pub(crate) fn with_uuid(uuid: impl Into<String>) -> Self {
+        let uuid = uuid.into();
+        let key = digest_hex(uuid.as_bytes());
+        Self { current: Identity { uuid, key }, generation: 0, former: Vec::new() }
+    }
+
+    /// Return a device with this UUID and this former one.
+    #[cfg(test)]
+    pub(crate) fn with_former(uuid: &str, former: &str) -> Self {
+        Self { former: vec![Self::with_uuid(former).current], ..Self::with_uuid(uuid) }
+    }
+
+    /// Return the client UUID, 32 hexadecimal digits.
+    pub fn uuid(&self) -> &str {
+        &self.current.uuid
+    }
+
+    /// Return the key of the device.
+    ///
+    /// # Errors
+    /// Fails if the stored seed is not the digits of a key.
+    pub fn key(&self) -> Result<SigningKey> {
+        SigningKey::from_seed(&self.current.key).map_err(|e| {
+            Error::new(ErrorCode::LICENSE_BUFFER_FAILED, format!("the key of the device: {e}"))
+        })
+    }
+
+    /// Return the key of this UUID, which is the current or a former one.
+    pub fn key_of(&self, uuid: &str) -> Option<SigningKey> {
+        let all = std::iter::once(&self.current).chain(self.former.iter().rev());
+        let identity = all.into_iter().find(|identity| identity.uuid == uuid)?;
+        SigningKey::from_seed(&identity.key).ok()
+    }
+
+    /// Return whether this UUID with this key is the current one or a former one.
+    pub fn is_or_was_bound_to(&self, uuid: &str, key: &PublicKey) -> bool {
+        self.key_of(uuid).is_some_and(|own| own.public() == key)
     }
 
     /// Load the device of this state directory, or create it if there is none.
@@ -58,14 +129,23 @@ impl Device {
     /// # Errors
     /// Fails if the file cannot be read or written, or if the system gives no random numbers.
     pub fn load_or_create(state: &StateDirectory, method: UuidMethod) -> Result<Self> {
-        let file = state.file("device", Kind::Device);
+        let (file, copy) = (state.file(FILE, Kind::Device), state.file(COPY, Kind::Device));
         // Two rounds: another process may create the file between our reading and our own attempt.
         for _ in 0..2 {
             match file.load::<Self>()? {
-                Loaded::Content(device) => return Ok(device),
+                Loaded::Content(device) => {
+                    if !matches!(copy.path().try_exists(), Ok(true)) {
+                        device.store_copy(state);
+                    }
+                    return Ok(device);
+                }
                 Loaded::Absent | Loaded::SetAside { .. } => {
-                    let device = Self::with_uuid(new_uuid(method)?);
+                    let device = match copy.peek::<Self>() {
+                        Some(device) => device,
+                        None => Self::with_new_key(new_uuid(method)?)?,
+                    };
                     if file.store_new(&device)? {
+                        device.store_copy(state);
                         return Ok(device);
                     }
                 }
@@ -77,11 +157,16 @@ impl Device {
         ))
     }
 
+    /// Store the copy. If the disk does not take it, the next start tries again.
+    fn store_copy(&self, state: &StateDirectory) {
+        let _ = state.file(COPY, Kind::Device).store(self);
+    }
+
     /// Return the device as another process may have stored it meanwhile. A file that was deleted
     /// or damaged is written again: a device does not become another one while a program of it
     /// runs.
     pub fn reloaded(&self, state: &StateDirectory) -> Self {
-        let file = state.file("device", Kind::Device);
+        let file = state.file(FILE, Kind::Device);
         // Two rounds, as when the device was created.
         for _ in 0..2 {
             match file.load::<Self>() {
@@ -101,25 +186,26 @@ impl Device {
     /// was deleted, but before this process noticed, has created a new device. That device then
     /// becomes the next generation of this one, so that earlier grants stay valid.
     fn taken_up_by(&self, stored: Self, state: &StateDirectory) -> Self {
-        if stored.is_or_was(&self.uuid) || self.is_or_was(&stored.uuid) {
+        if stored.is_or_was(self.uuid()) || self.is_or_was(stored.uuid()) {
             return stored;
         }
-        let mut former =
-            [self.former.as_slice(), std::slice::from_ref(&self.uuid), &stored.former].concat();
+        let own = std::slice::from_ref(&self.current);
+        let mut former = [self.former.as_slice(), own, &stored.former].concat();
         former.drain(..former.len().saturating_sub(FORMER_MAX));
         let generation = self.generation.max(stored.generation).saturating_add(1);
-        let next = Self { uuid: stored.uuid, generation, former };
+        let next = Self { current: stored.current, generation, former };
         // If it cannot be stored, the next call finds the same state.
-        let _ = state.file("device", Kind::Device).store(&next);
+        let _ = state.file(FILE, Kind::Device).store(&next);
+        next.store_copy(state);
         next
     }
 
     /// Return whether the file exists.
     pub fn is_stored(state: &StateDirectory) -> bool {
-        !matches!(state.file("device", Kind::Device).path().try_exists(), Ok(false))
+        !matches!(state.file(FILE, Kind::Device).path().try_exists(), Ok(false))
     }
 
-    /// Store and return the next generation of this device, with a fresh random UUID. If another
+    /// Store and return the next generation of this device, with a fresh random UUID and key. If another
     /// process has stored one meanwhile, return that one.
     ///
     /// # Errors
@@ -127,24 +213,38 @@ impl Device {
     /// keeps its UUID.
     pub fn take_fresh_uuid(&self, state: &StateDirectory) -> Result<Self> {
         let mut former = self.former.clone();
-        former.push(self.uuid.clone());
+        former.push(self.current.clone());
         former.drain(..former.len().saturating_sub(FORMER_MAX));
-        let uuid = new_uuid(UuidMethod::Random)?;
-        let next = Self { uuid, generation: self.generation.saturating_add(1), former };
-        let file = state.file("device", Kind::Device);
+        let current = Identity::new(new_uuid(UuidMethod::Random)?)?;
+        let next = Self { current, generation: self.generation.saturating_add(1), former };
+        let file = state.file(FILE, Kind::Device);
         let seen = match file.load::<Self>()? {
             Loaded::Content(device) if device != *self => return Ok(device),
             Loaded::Content(device) => Some(device),
             Loaded::Absent | Loaded::SetAside { .. } => None,
         };
-        let is_next = file.store_over(seen.as_ref(), &next)?;
-        Ok(if is_next { next } else { self.reloaded(state) })
+        if !file.store_over(seen.as_ref(), &next)? {
+            return Ok(self.reloaded(state));
+        }
+        next.store_copy(state);
+        Ok(next)
     }
 
     /// Return whether a UUID is this device's current or a former one.
     pub fn is_or_was(&self, uuid: &str) -> bool {
-        self.uuid == uuid || self.former.iter().any(|former| former == uuid)
+        self.current.uuid == uuid || self.former.iter().any(|former| former.uuid == uuid)
     }
+}
+
+impl Identity {
+    fn new(uuid: String) -> Result<Self> {
+        let seed = random_bytes::<32>().ok_or_else(no_random_numbers)?;
+        Ok(Self { uuid, key: hex::encode(seed) })
+    }
+}
+
+fn no_random_numbers() -> Error {
+    Error::new(ErrorCode::BIND_DEVICE_FAILED, "the system gives no random numbers for a device id")
 }
 
 fn new_uuid(method: UuidMethod) -> Result<String> {
@@ -154,12 +254,7 @@ fn new_uuid(method: UuidMethod) -> Result<String> {
             return Ok(uuid);
         }
     }
-    random_id().ok_or_else(|| {
-        Error::new(
-            ErrorCode::BIND_DEVICE_FAILED,
-            "the system gives no random numbers for a device id",
-        )
-    })
+    random_id().ok_or_else(no_random_numbers)
 }
 
 /// The facts of a processor that stay the same from start to start, on the architectures that have
@@ -202,7 +297,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
         let first = Device::load_or_create(&state, UuidMethod::Random).unwrap();
-        assert_eq!(first.uuid.len(), 32);
+        assert_eq!(first.uuid().len(), 32);
         for method in [UuidMethod::Random, UuidMethod::Hardware] {
             assert_eq!(Device::load_or_create(&state, method).unwrap(), first);
         }
@@ -234,15 +329,15 @@ mod tests {
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
         let first = Device::load_or_create(&state, UuidMethod::Random).unwrap();
         let second = first.take_fresh_uuid(&state).unwrap();
-        assert_ne!(second.uuid, first.uuid);
-        assert!(second.is_or_was(&first.uuid) && !first.is_or_was(&second.uuid));
+        assert_ne!(second.uuid(), first.uuid());
+        assert!(second.is_or_was(first.uuid()) && !first.is_or_was(second.uuid()));
         assert_eq!(Device::load_or_create(&state, UuidMethod::Random).unwrap(), second);
         assert_eq!(first.reloaded(&state), second);
         let mut device = second;
         for _ in 0..2 * FORMER_MAX {
             device = device.take_fresh_uuid(&state).unwrap();
         }
-        assert!(!device.is_or_was(&first.uuid), "it is not remembered for ever");
+        assert!(!device.is_or_was(first.uuid()), "it is not remembered for ever");
     }
 
     #[test]
@@ -272,8 +367,8 @@ mod tests {
         std::fs::remove_file(state.path().join("device")).unwrap();
         let made = Device::load_or_create(&state, UuidMethod::Random).unwrap();
         let next = before.reloaded(&state);
-        assert_eq!(next.uuid, made.uuid);
-        assert!(next.is_or_was(&before.uuid));
+        assert_eq!(next.uuid(), made.uuid());
+        assert!(next.is_or_was(before.uuid()));
         assert_eq!(made.reloaded(&state), next, "the other one goes along");
         assert_eq!(before.reloaded(&state), next);
     }
@@ -283,7 +378,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let uuid = |name: &str| {
             let state = StateDirectory::open(folder.path().join(name)).unwrap();
-            Device::load_or_create(&state, UuidMethod::Random).unwrap().uuid
+            Device::load_or_create(&state, UuidMethod::Random).unwrap().uuid().to_owned()
         };
         assert_ne!(uuid("a"), uuid("b"));
     }
@@ -295,7 +390,12 @@ mod tests {
         let uuids: Vec<String> = std::thread::scope(|scope| {
             let racers: Vec<_> = (0..8)
                 .map(|_| {
-                    scope.spawn(|| Device::load_or_create(&state, UuidMethod::Random).unwrap().uuid)
+                    scope.spawn(|| {
+                        Device::load_or_create(&state, UuidMethod::Random)
+                            .unwrap()
+                            .uuid()
+                            .to_owned()
+                    })
                 })
                 .collect();
             racers.into_iter().map(|racer| racer.join().unwrap()).collect()

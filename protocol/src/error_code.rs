@@ -167,7 +167,7 @@ errors! {
     HANDSHAKE_CODE_INVALID = -20001, c"The handshake code has invalid characters or an invalid length. Copy it again from the operator of the license server.";
     LICENSE_BUFFER_FAILED = -20002, c"The state directory cannot be read or written. Check its path, permissions and free space.";
     LICENSE_SYNC_FAILED = -20003, c"The license server's answer cannot be used or trusted, or the license was not renewed in time. Check the server's URL and the network, then call InitLicenseFromDLS again." => AsksOther;
-    DEVICE_NOT_MATCH = -20004, c"The stored license belongs to another device. Let the program reach the license server once, to get one for this device.";
+    DEVICE_NOT_MATCH = -20004, c"The license belongs to another device, or another device has this one's UUID. Call InitLicenseFromDLS again while the license server can be reached: this device then gets a license or a UUID of its own." => TakesFreshUuid;
     BIND_DEVICE_FAILED = -20005, c"The license server could not register this device. Try again, and ask the operator of the server to check its log.";
     LICENSE_INTERFACE_CONFLICT = -20006, c"Two ways of licensing are used in one process. Use only InitLicenseFromDLS.";
     LICENSE_CLIENT_DLL_MISSING = -20007, c"A part of the licensing library is missing. Install it again.";

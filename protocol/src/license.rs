@@ -394,7 +394,11 @@ pub struct LocalLicense {
 /// branch 1: 1 ─▶ 2 ─▶ 3 ─▶ 4        an installation that shows 4 now is another one
 /// branch 2:      └──▶ 3 ─▶ 4        the device was restored to 2, and continues here
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+///
+/// Of two places in a history, the greater one is the newer.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Generation {
     /// The number of the branch; the first one is 1.
     pub branch: u32,

@@ -38,6 +38,10 @@ pub enum Kind {
     ServerNotice = 5,
     /// The latest time that was seen.
     Clock = 6,
+    /// What is known of a license server.
+    Server = 7,
+    /// The id of a first contact.
+    FirstContact = 8,
 }
 
 /// Put content into a frame.

@@ -104,7 +104,7 @@ impl Grant {
                     .into(),
             ));
         }
-        if !device.is_or_was(&local.device_uuid) {
+        if !device.is_or_was_bound_to(&local.device_uuid, &local.device_key) {
             return Err(ErrorCode::DEVICE_NOT_MATCH.into());
         }
         let unknown = file.unknown_items.iter().find(|item| item.item_id == local.item_id);
@@ -202,9 +202,14 @@ fn within(local: &LocalLicense, item: &LicenseItem) -> std::result::Result<(), S
 #[cfg(test)]
 pub(crate) mod test_support {
     use seatmeter_protocol::charge_way::ChargeWay;
-    use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, LocalLicense};
+    use seatmeter_protocol::license::{
+        DAY_SECONDS, Generation, LicenseFile, LicenseItem, LocalLicense,
+    };
     use seatmeter_protocol::message::AuthorizationAnswer;
+    use seatmeter_protocol::request_auth::Agreement;
     use seatmeter_protocol::signature::{Signed, SigningKey};
+
+    use crate::device::Device;
 
     pub(crate) const NOW: u64 = 1_800_000_000;
 
@@ -229,8 +234,8 @@ pub(crate) mod test_support {
             issued_at: NOW,
             valid_until: NOW + 7 * DAY_SECONDS,
             item_expires_at: NOW + 10 * DAY_SECONDS,
-            generation: String::new(),
-            parent: String::new(),
+            device_key: Device::with_uuid("d".repeat(32)).key().unwrap().public().clone(),
+            generation: Generation { branch: 1, step: 1 },
             epoch: String::new(),
             allowances: Vec::new(),
         }
@@ -252,6 +257,7 @@ pub(crate) mod test_support {
             root_key: key(1).public().clone(),
             license_file: Signed::seal(&file, &key(1)).unwrap(),
             local_license: Signed::seal(local, &key(2)).unwrap(),
+            key_share: Agreement::begin().unwrap().share().clone(),
             epoch: String::new(),
             meters: Vec::new(),
             any_program: false,

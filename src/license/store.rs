@@ -317,10 +317,15 @@ impl GrantStore {
     /// Fails if the answer cannot be believed, or if the vendor's key cannot be stored.
     pub fn verify(&self, answer: &AuthorizationAnswer, device: &Device) -> Result<Grant> {
         let known = self.known_root()?;
-        let grant = Grant::verify(answer, known.as_ref().unwrap_or(&answer.root_key), device)?;
+        let of_another = || {
+            let message = "the license server has granted to another device: check its URL";
+            Error::new(ErrorCode::LICENSE_SYNC_FAILED, message)
+        };
+        let grant = Grant::verify(answer, known.as_ref().unwrap_or(&answer.root_key), device)
+            .map_err(|e| if e.code == ErrorCode::DEVICE_NOT_MATCH { of_another() } else { e })?;
         // A new grant for a former UUID would be useless.
-        if grant.local.device_uuid != device.uuid {
-            return Err(ErrorCode::DEVICE_NOT_MATCH.into());
+        if grant.local.device_uuid != device.uuid() {
+            return Err(of_another());
         }
         if known.is_none() && !self.root_key.store_new(&answer.root_key)? {
             // Another process was first: its key is the known one.

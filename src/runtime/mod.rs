@@ -201,7 +201,7 @@ impl Runtime {
             return Ok(session.device_uuid());
         }
         let state = StateDirectory::open(self.state_path(&Environment::read())?)?;
-        Ok(Device::load_or_create(&state, UuidMethod::Random)?.uuid)
+        Ok(Device::load_or_create(&state, UuidMethod::Random)?.uuid().to_owned())
     }
 
     fn state_path(&self, environment: &Environment) -> Result<PathBuf> {

@@ -1,6 +1,7 @@
 //! Requests for a grant: which process sends them, and how the server's answer changes the device.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
@@ -58,17 +59,23 @@ impl Session {
             asked = self.ask(deadline)?;
         }
         match asked.outcome {
-            // A process with a server's key has verified that the answer came from this server.
             Err(e)
                 if e.code.action() == DeviceAction::TakesFreshUuid
                     && !asked.is_overtaken
-                    && self.server_key().is_some() =>
+                    && self.may_take_fresh_uuid() =>
             {
                 self.take_fresh_uuid(deadline)?;
                 self.ask(deadline)?.outcome
             }
             outcome => outcome,
         }
+    }
+
+    /// Return whether a refusal of the identity is believed. A process with a server's key has
+    /// verified that it came from this server. A device without any license has nothing to lose by
+    /// a fresh UUID.
+    fn may_take_fresh_uuid(&self) -> bool {
+        self.server_key().is_some() || GrantStore::all(&self.state).is_empty()
     }
 
     pub(super) fn ask(&self, deadline: Deadline) -> Result<RequestOutcome> {
@@ -81,6 +88,7 @@ impl Session {
         let (store, credentials) = (&self.store, &self.credentials);
         let needed = self.licensed().map_or(0, Licensed::needed);
         let license_request = LicenseRequest {
+            state: &self.state,
             device: &device,
             store,
             credentials,
@@ -89,6 +97,7 @@ impl Session {
         };
         let Answered { value: outcome, server, epoch } =
             authorize(&servers, parameters, &license_request, known_key.as_ref(), deadline);
+        self.is_diverged.store(false, Ordering::Relaxed);
         self.note_contact(server);
         if !epoch.is_empty() {
             *self.heard_epoch.lock() = epoch;
@@ -159,15 +168,17 @@ impl Session {
     /// requests a grant gets the same answer: the first one takes the fresh UUID, and the others
     /// follow.
     pub(super) fn take_fresh_uuid(&self, deadline: Deadline) -> Result<()> {
-        let copied = self.device().uuid;
+        let copied = self.device().uuid().to_owned();
         let _turn = self.turn(&self.state.device_turn(), DEVICE_TURN, deadline)?;
         let device = self.reload_device();
-        if device.uuid != copied {
+        if device.uuid() != copied {
             return Ok(());
         }
         say(
             Level::Warning,
-            format_args!("this installation is a copy of another one: it takes a UUID of its own"),
+            format_args!(
+                "another installation has the UUID of this one: it takes a UUID of its own"
+            ),
         );
         let fresh = device.take_fresh_uuid(&self.state)?;
         *self.device.lock() = fresh;

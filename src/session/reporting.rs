@@ -14,7 +14,7 @@ use seatmeter_protocol::signature::PublicKey;
 use super::Session;
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Result};
-use crate::license::GrantStore;
+use crate::license::{GrantStore, ServerRecord};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::locks::REPORT_TURN;
@@ -39,12 +39,15 @@ impl Session {
         let Some(key) = self.server_key() else { return Ok(Reported::default()) };
         let turn = self.turn(&self.report_turn(&key), REPORT_TURN, deadline)?;
         let servers = self.servers(parameters, Some(key.clone()));
+        let (device, record) = (self.device(), ServerRecord::of(&self.state, &key));
         let epoch = self.heard_epoch.lock().clone();
         let mut all = Reported::default();
         let mut outcome = Ok(());
         let mut elsewhere = None;
         for (folder, store) in self.usage_folders()? {
             let reported = report(&Reporting {
+                device: &device,
+                record: &record,
                 servers: &servers,
                 folder: &folder,
                 key: &key,
@@ -73,6 +76,9 @@ impl Session {
                     }
                 }
             }
+        }
+        if all.is_diverged {
+            self.is_diverged.store(true, Ordering::Relaxed);
         }
         self.hear();
         outcome?;
@@ -117,6 +123,8 @@ impl Session {
             return Ok(Reported::default());
         };
         let reported = report(&Reporting {
+            device: &self.device(),
+            record: &ServerRecord::of(&self.state, key),
             servers: &self.servers(self.known_parameters()?, Some(key.clone())),
             folder,
             key,
@@ -188,7 +196,8 @@ impl Session {
             (self.server_key().or(Some(licensed.server_key())), ended.is_empty())
         {
             let servers = self.servers(self.known_parameters()?, Some(key.clone()));
-            report_end(&servers, &self.device(), &key, ended, deadline)?;
+            let record = ServerRecord::of(&self.state, &key);
+            report_end(&servers, &self.device(), &record, &key, ended, deadline)?;
         }
         self.is_settled.store(true, Ordering::Release);
         Ok(reported)

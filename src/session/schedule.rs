@@ -109,6 +109,7 @@ impl Session {
         let now = self.dependencies.clock.unix_seconds();
         !is_asked
             || self.store.is_missing()
+            || self.is_diverged.load(Ordering::Relaxed)
             || licensed.wants_renewal()
             || licensed.grant().is_postdated
             || self.is_short_of_seats(licensed)

@@ -95,7 +95,7 @@ impl Session {
 
     /// Return the client UUID of this device, which stays the same while the session is open.
     pub fn device_uuid(&self) -> String {
-        self.reload_device().uuid
+        self.reload_device().uuid().to_owned()
     }
 
     /// Make everything durable that was counted on this device and that no server has yet. The

@@ -384,15 +384,16 @@ mod tests {
         #[derive(serde::Serialize)]
         struct Later {
             uuid: &'static str,
+            key: &'static str,
             of_the_future: u32,
         }
         let folder = tempfile::tempdir().unwrap();
         let file = file(folder.path());
-        file.store(&Later { uuid: "u", of_the_future: 1 }).unwrap();
+        file.store(&Later { uuid: "u", key: "k", of_the_future: 1 }).unwrap();
         let Loaded::Content(device) = file.load::<crate::device::Device>().unwrap() else {
             panic!()
         };
-        assert_eq!(device.uuid, "u");
+        assert_eq!(device.uuid(), "u");
     }
 
     #[test]

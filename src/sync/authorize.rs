@@ -7,19 +7,24 @@ use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, ValidationFacts,
 };
-use seatmeter_protocol::signature::{PublicKey, Signed};
+use seatmeter_protocol::request_auth::{Agreement, KeyShare};
+use seatmeter_protocol::signature::{PublicKey, Signed, SigningKey};
 use seatmeter_protocol::version::Version;
 
-use super::exchange::{Answer, Answered, Content, Servers};
+use super::exchange::{Answer, Answered, Content, Prover, Servers};
 use crate::built_in;
 use crate::clock::{Clock, Deadline};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::license::{self, Accepted, Credentials, Grant, GrantStore};
+use crate::license::{self, Accepted, Credentials, FirstContact, Grant, GrantStore, ServerRecord};
+use crate::log::{Level, say};
 use crate::parameters::Parameters;
+use crate::state::StateDirectory;
 
 /// The content of a request for a license.
 pub struct LicenseRequest<'a> {
+    /// The state directory of the device.
+    pub state: &'a StateDirectory,
     /// The device that sends the request.
     pub device: &'a Device,
     /// The store of the license.
@@ -47,17 +52,27 @@ pub fn authorize(
     let LicenseRequest { device, store, .. } = license_request;
     let prepared = store.load(device).and_then(|held| {
         let is_for_more = held.is_some_and(|held| is_for_more(&held, parameters));
-        Ok((is_for_more, message(parameters, license_request)?))
+        let (key, agreement) = (device.key()?, begin_agreement()?);
+        let share = agreement.share().clone();
+        let message = message(servers, parameters, license_request, (&key, share))?;
+        Ok((is_for_more, key, agreement, message))
     });
-    let (is_for_more, message) = match prepared {
+    let (is_for_more, key, agreement, message) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return Answered::not_asked(error),
     };
     let clock = servers.clock;
-    servers.ask(AUTHORIZATIONS_PATH, &message, deadline, |answer| {
+    let request = |url: &str| AuthorizationRequest {
+        newest_license: license_request.newest_at(url),
+        ..message.clone()
+    };
+    let mut agreement = Some(agreement);
+    let prover = Prover::Device(&key);
+    servers.ask_each(AUTHORIZATIONS_PATH, request, prover, deadline, |answer| {
         if answer.is_success() {
             let type_asked = parameters.deployment_type;
-            match accepted(answer, license_request, known_key, type_asked, clock) {
+            let agreement = agreement.take();
+            match accepted(answer, license_request, known_key, type_asked, agreement, clock) {
                 Ok((value, epoch)) => Content { value: Ok(value), epoch },
                 Err(error) => Content::without_epoch(Err(error)),
             }
@@ -73,12 +88,33 @@ fn is_for_more(held: &Grant, parameters: &Parameters) -> bool {
     held.local.seats > 0 && held.local.seats < parameters.seats
 }
 
-/// Return the message to the server.
+fn begin_agreement() -> Result<Agreement> {
+    Agreement::begin().ok_or_else(|| {
+        Error::new(ErrorCode::LICENSE_SYNC_FAILED, "the system gives no random numbers")
+    })
+}
+
+impl LicenseRequest<'_> {
+    /// Return the newest license of the server at this base URL, if it is not the one that is shown
+    /// anyway.
+    fn newest_at(&self, url: &str) -> Option<Signed> {
+        let newest = ServerRecord::newest_at(self.state, url, self.device.uuid());
+        newest.filter(|newest| Some(newest) != self.shown.as_ref())
+    }
+}
+
+/// Return the message to the servers. What is shown of each server's licenses is not in it yet.
 fn message(
+    servers: &Servers<'_>,
     parameters: &Parameters,
     license_request: &LicenseRequest<'_>,
+    (key, key_share): (&SigningKey, KeyShare),
 ) -> Result<AuthorizationRequest> {
     let settings = &parameters.settings;
+    let device_key = key.public().clone();
+    let is_unknown = license_request.shown.is_none()
+        && servers.urls.iter().all(|url| license_request.newest_at(url).is_none());
+    let first_contact = FirstContact::of(license_request.state);
     Ok(AuthorizationRequest {
         protocol: PROTOCOL_VERSION,
         handshake_code: parameters.handshake_code.clone(),
@@ -86,7 +122,7 @@ fn message(
         session_password: parameters.session_password.clone(),
         device: DeviceFacts {
             friendly_name: settings.friendly_name.clone(),
-            ..device_facts(license_request.device)
+            ..device_facts(license_request.device.uuid())
         },
         deployment_type: parameters.deployment_type,
         charge_way: parameters.charge_way,
@@ -102,8 +138,10 @@ fn message(
             process_name: parameters.program.clone(),
         },
         held_license: license_request.shown.clone(),
-        // Programs that share a grant continue with one history.
-        scope: parameters.grant_name(),
+        newest_license: None,
+        device_key,
+        key_share,
+        first_contact: if is_unknown { first_contact.id()? } else { String::new() },
         needed: license_request.needed,
     })
 }
@@ -114,9 +152,10 @@ fn accepted(
     license_request: &LicenseRequest<'_>,
     known_key: Option<&PublicKey>,
     type_asked: DeploymentType,
+    agreement: Option<Agreement>,
     clock: &dyn Clock,
 ) -> Result<(Accepted, String)> {
-    let &LicenseRequest { device, store, credentials, ref shown, .. } = license_request;
+    let &LicenseRequest { state, device, store, credentials, ref shown, .. } = license_request;
     let content: AuthorizationAnswer = answer.read()?;
     // The file names the server's key; `accept` then proves that the file is the vendor's.
     let file: LicenseFile =
@@ -128,11 +167,22 @@ fn accepted(
     if known_key != Some(&file.server_key) {
         store.verify(&content, device)?;
     }
+    let agreement = agreement.ok_or_else(|| answer.untrusted("it is a second one"))?;
+    let report_key = agreement
+        .of_device(&content.key_share, device.uuid())
+        .map_err(|e| answer.untrusted(&e.to_string()))?;
     // The time is set before the grant is stored: the grant is stamped by this time, and the disk
     // may refuse it.
     answer.tell_time(clock);
     let stamp = clock.stamp();
     let accepted = store.accept(&content, device, shown.as_ref(), credentials, &stamp)?;
+    // If the disk does not take it, the next request shows an older license, and the next report is
+    // signed.
+    let record = ServerRecord::of(state, &file.server_key);
+    if let Err(error) = record.note(answer.base(), &content.local_license, &report_key) {
+        say(Level::Warning, format_args!("{error}"));
+    }
+    FirstContact::of(state).end();
     Ok((accepted, content.epoch))
 }
 
@@ -173,9 +223,9 @@ fn product_version() -> Result<Option<Version>> {
     })
 }
 
-pub(super) fn device_facts(device: &Device) -> DeviceFacts {
+pub(super) fn device_facts(uuid: &str) -> DeviceFacts {
     DeviceFacts {
-        uuid: device.uuid.clone(),
+        uuid: uuid.to_owned(),
         friendly_name: String::new(),
         library_version: env!("CARGO_PKG_VERSION").to_owned(),
     }

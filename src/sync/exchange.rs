@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
 use seatmeter_protocol::message::{Problem, ProblemNumbers};
-use seatmeter_protocol::signature::{AnswerFacts, PublicKey, random_id};
+use seatmeter_protocol::request_auth::{Proof, ReportKey, RequestFacts};
+use seatmeter_protocol::signature::{AnswerFacts, PublicKey, SigningKey, random_id};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -58,12 +59,31 @@ impl<T> Answered<T> {
     }
 }
 
+/// The secret by which a request proves which device sends it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Prover<'a> {
+    /// The key of the device.
+    Device(&'a SigningKey),
+    /// The report key that device and server agreed on.
+    Report(&'a ReportKey),
+}
+
+impl Prover<'_> {
+    fn prove(self, facts: &RequestFacts) -> Proof {
+        match self {
+            Self::Device(key) => Proof::Signature(facts.sign(key)),
+            Self::Report(key) => Proof::Tag { key_id: key.id(), tag: facts.tag(key) },
+        }
+    }
+}
+
 /// An answer, with the values that its signature covers.
 #[derive(Debug)]
 pub(super) struct Answer {
     raw: RawAnswer,
     request_body: Vec<u8>,
     nonce: String,
+    base: String,
     url: String,
     /// The boot clock when the request was sent.
     asked_at_ms: u64,
@@ -77,22 +97,35 @@ impl Servers<'_> {
         &self,
         path: &str,
         request: &impl Serialize,
+        prover: Prover<'_>,
+        deadline: Deadline,
+        read: impl FnMut(&Answer) -> Content<T>,
+    ) -> Answered<T> {
+        self.ask_each(path, |_| request, prover, deadline, read)
+    }
+
+    /// Do as [`Self::ask`] does, with a request of its own for each base URL.
+    pub(super) fn ask_each<T, R: Serialize>(
+        &self,
+        path: &str,
+        request: impl Fn(&str) -> R,
+        prover: Prover<'_>,
         deadline: Deadline,
         mut read: impl FnMut(&Answer) -> Content<T>,
     ) -> Answered<T> {
-        let body = match serde_json::to_vec(request) {
-            Ok(body) => body,
-            Err(e) => {
-                let why = format!("a request has no JSON form: {e}");
-                return Answered::not_asked(Error::new(ErrorCode::UNKNOWN, why));
-            }
-        };
         let mut failures: Vec<Error> = Vec::new();
         let mut epoch = String::new();
         for (i, url) in self.urls.iter().enumerate() {
             let left = u32::try_from(self.urls.len() - i).unwrap_or(1);
             let share = deadline.remaining(self.clock) / left;
-            let content = match self.ask_one(&format!("{url}{path}"), &body, share) {
+            let body = match serde_json::to_vec(&request(url)) {
+                Ok(body) => body,
+                Err(e) => {
+                    let why = format!("a request has no JSON form: {e}");
+                    return Answered::not_asked(Error::new(ErrorCode::UNKNOWN, why));
+                }
+            };
+            let content = match self.ask_one(url, path, &body, prover, share) {
                 Ok(answer) => read(&answer),
                 Err(error) => Content::without_epoch(Err(error)),
             };
@@ -108,7 +141,15 @@ impl Servers<'_> {
         Answered { value: Err(joined(failures)), server: String::new(), epoch }
     }
 
-    fn ask_one(&self, url: &str, body: &[u8], timeout: Duration) -> Result<Answer> {
+    fn ask_one(
+        &self,
+        base: &str,
+        path: &str,
+        body: &[u8],
+        prover: Prover<'_>,
+        timeout: Duration,
+    ) -> Result<Answer> {
+        let url = &format!("{base}{path}");
         let nonce = random_id().ok_or_else(|| {
             Error::new(ErrorCode::LICENSE_SYNC_FAILED, "the system gives no random numbers")
         })?;
@@ -123,6 +164,7 @@ impl Servers<'_> {
             url: url.to_owned(),
             nonce: &nonce,
             key_id: key_id.as_deref(),
+            proof: prover.prove(&RequestFacts::new(path, &nonce, body)),
             body,
             timeout,
         };
@@ -144,6 +186,7 @@ impl Servers<'_> {
                 raw,
                 request_body: body.to_vec(),
                 nonce,
+                base: base.to_owned(),
                 url: url.to_owned(),
                 asked_at_ms,
             }),
@@ -187,6 +230,11 @@ fn joined(failures: Vec<Error>) -> Error {
 }
 
 impl Answer {
+    /// Return the base URL of the server that answered.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Return whether the server has granted the request.
     pub(super) fn is_success(&self) -> bool {
         self.raw.status == 200
@@ -276,7 +324,6 @@ mod tests {
     use super::super::scripted::{Scripted, Step};
     use super::*;
     use crate::clock::test_support::HandClock;
-    use seatmeter_protocol::signature::SigningKey;
 
     fn key(n: u8) -> SigningKey {
         SigningKey::from_seed(&hex::encode([n; 32])).unwrap()
@@ -297,8 +344,11 @@ mod tests {
             answer.verify(key(1).public())?;
             answer.read()
         };
-        let answered =
-            servers.ask("/x", &"question", deadline, |answer| Content::without_epoch(read(answer)));
+        let device_key = key(9);
+        let prover = Prover::Device(&device_key);
+        let answered = servers.ask("/x", &"question", prover, deadline, |answer| {
+            Content::without_epoch(read(answer))
+        });
         let asked = transport.asked.lock().len();
         let is_decided = match &answered.value {
             Ok(_) => true,

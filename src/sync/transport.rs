@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use seatmeter_protocol::request_auth::Proof;
+
 use crate::error::Stage;
 
 /// A request, ready to be sent.
@@ -13,6 +15,8 @@ pub struct RawRequest<'a> {
     pub nonce: &'a str,
     /// The value of the header with the id of the known key, if a key is known.
     pub key_id: Option<&'a str>,
+    /// The proof of which device sends the request.
+    pub proof: Proof,
     /// The body in JSON.
     pub body: &'a [u8],
     /// The bound for the whole exchange.

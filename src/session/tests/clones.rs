@@ -8,11 +8,11 @@ fn what_is_not_signed_revokes_nothing_and_clones_nobody() {
     let session = bench.licensed_session("CODE");
     for code in [ErrorCode::REVOKED, ErrorCode::DEVICE_CLONED] {
         bench.pass(6 * 3600);
-        let uuid = session.device().uuid;
+        let uuid = session.device().uuid().to_owned();
         bench.transport.then(Step::Unsigned(403, problem(code)));
         session.keep();
         session.licensed().unwrap().check().unwrap();
-        assert_eq!(session.device().uuid, uuid);
+        assert_eq!(session.device().uuid().to_owned(), uuid);
     }
 }
 
@@ -23,7 +23,7 @@ fn a_copied_installation_takes_a_fresh_uuid_while_it_runs_and_loses_nothing() {
     let licensed = session.licensed().unwrap();
     let seat = licensed.take_seat().unwrap();
     count(&session, 3);
-    let old = session.device().uuid;
+    let old = session.device().uuid().to_owned();
     let from = bench.asked();
     bench.pass(6 * 3600);
     bench.transport.then(Step::RecordAll);
@@ -31,7 +31,7 @@ fn a_copied_installation_takes_a_fresh_uuid_while_it_runs_and_loses_nothing() {
     // The server grants a device that is new to it fewer seats.
     bench.then_grants_from(item(), |local| local.seats = 2);
     session.keep();
-    let fresh = session.device().uuid;
+    let fresh = session.device().uuid().to_owned();
     assert_ne!(fresh, old);
     assert_eq!(bench.uuids_in("authorizations", from), [old.clone(), fresh.clone()]);
     assert_eq!(
@@ -56,7 +56,7 @@ fn a_copied_installation_takes_a_fresh_uuid_while_it_runs_and_loses_nothing() {
 
     // Another program of the device, which does not know this yet, asks under the new UUID as well.
     let other = bench.session("CODE");
-    assert_eq!(other.device().uuid, fresh);
+    assert_eq!(other.device().uuid().to_owned(), fresh);
     initialize(&other).unwrap();
 }
 
@@ -65,17 +65,17 @@ fn two_programs_that_hear_of_the_copy_take_one_fresh_uuid() {
     let bench = Bench::new(2);
     let sessions = ["CODE", "OTHER"].map(|code| bench.licensed_session(code));
     bench.pass(6 * 3600);
-    let old = sessions[0].device().uuid;
+    let old = sessions[0].device().uuid().to_owned();
     let other = &sessions[1];
     // The second one gets the answer while the first has its turn.
     bench.then_refuses(ErrorCode::DEVICE_CLONED);
     bench.then_grants();
     sessions[0].keep();
-    let fresh = sessions[0].device().uuid;
+    let fresh = sessions[0].device().uuid().to_owned();
     assert_ne!(fresh, old);
-    assert_eq!(other.device().uuid, old);
+    assert_eq!(other.device().uuid().to_owned(), old);
     other.take_fresh_uuid(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap();
-    assert_eq!(other.device().uuid, fresh);
+    assert_eq!(other.device().uuid().to_owned(), fresh);
     // The grants of both stay valid.
     for code in ["CODE", "OTHER"] {
         let next = bench.session(code);
@@ -96,7 +96,7 @@ fn a_copy_that_gets_no_license_of_its_own_works_on_with_what_it_has() {
     initialize(&next).unwrap();
     bench.then_grants();
     next.keep();
-    assert_eq!(next.licensed().unwrap().grant().local.device_uuid, next.device().uuid);
+    assert_eq!(next.licensed().unwrap().grant().local.device_uuid, next.device().uuid().to_owned());
 }
 
 #[test]

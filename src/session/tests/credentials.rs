@@ -286,14 +286,14 @@ fn a_lost_root_key_is_made_again_from_the_grant_and_a_copy_still_takes_a_fresh_u
         let path = bench.state.path().join("licenses").join(format!("{name}.root-key"));
         harm(&path);
         let session = bench.session("CODE");
-        let before = session.device().uuid;
+        let before = session.device().uuid().to_owned();
         initialize(&session).unwrap();
         assert!(path.is_file());
         harm(&path);
         bench.then_refuses(ErrorCode::DEVICE_CLONED);
         bench.then_grants();
         session.keep();
-        assert_ne!(session.device().uuid, before);
+        assert_ne!(session.device().uuid().to_owned(), before);
         session.licensed().unwrap().check().unwrap();
     }
 }

@@ -37,7 +37,7 @@ fn whatever_is_deleted_under_a_running_program_it_counts_reports_renews_and_is_i
         let parent = bench.state;
         bench.state = tempfile::Builder::new().tempdir_in(parent.path()).unwrap();
         let session = bench.licensed_session("CODE");
-        let uuid = session.device().uuid;
+        let uuid = session.device().uuid().to_owned();
         count(&session, 3);
         harm(&session);
         count(&session, 4);
@@ -58,7 +58,7 @@ fn whatever_is_deleted_under_a_running_program_it_counts_reports_renews_and_is_i
         assert_eq!(bench.transport.billed(), 8, "{why}");
         // Another program finds everything that it needs.
         let next = bench.session("CODE");
-        assert_eq!(next.device().uuid, uuid, "{why}");
+        assert_eq!(next.device().uuid().to_owned(), uuid, "{why}");
         next.initialize(Bench::parameters("CODE"), FIRST_CONTACT_BOUND)
             .unwrap_or_else(|e| panic!("{why}: {e}"));
         drop(parent);

@@ -10,7 +10,9 @@ mod stopped;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use seatmeter_protocol::charge_way::ChargeWay;
-use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::license::{
+    DAY_SECONDS, Generation, LicenseFile, LicenseItem, LocalLicense,
+};
 use seatmeter_protocol::message::{ItemStanding, Meter, MeterState, Metered, Problem, UsageKind};
 use seatmeter_protocol::signature::Signed;
 
@@ -126,6 +128,8 @@ impl Bench {
                 license_id: format!("{serial:032x}"),
                 serial,
                 device_uuid: request["device"]["uuid"].as_str().unwrap().to_owned(),
+                device_key: request["device_key"].as_str().unwrap().parse().unwrap(),
+                generation: Generation { branch: 1, step: serial + 1 },
                 issued_at: now,
                 valid_until: (now + 7 * DAY_SECONDS).min(item.grace_ends_at()),
                 item_expires_at: item.expires_at,

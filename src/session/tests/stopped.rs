@@ -67,11 +67,11 @@ fn a_stopped_process_keeps_nobody_from_reporting_and_renewing() {
 fn a_stopped_process_keeps_no_copy_from_taking_a_fresh_uuid() {
     let bench = Bench::new(2);
     let session = patient(&bench);
-    let before = session.device().uuid;
+    let before = session.device().uuid().to_owned();
     bench.then_refuses(ErrorCode::DEVICE_CLONED);
     bench.then_grants();
     sync_beside_a_stopped_one(&session);
-    assert_ne!(session.device().uuid, before);
+    assert_ne!(session.device().uuid().to_owned(), before);
 }
 
 /// Renew in another process of the device while the answer to a request of the first is on its way.
@@ -111,11 +111,11 @@ fn a_process_that_wakes_with_a_license_of_before_is_no_copy_and_ends_nothing() {
     for code in [ErrorCode::DEVICE_CLONED, ErrorCode::REVOKED, ErrorCode::SESSION_PASSWORD_WRONG] {
         let bench = leaked(2);
         let session = bench.licensed_session("CODE");
-        let uuid = session.device().uuid;
+        let uuid = session.device().uuid().to_owned();
         bench.pass(6 * 3600);
         renewed_meanwhile(bench, (403, Some(code)));
         session.keep();
-        assert_eq!(session.device().uuid, uuid, "{code:?}");
+        assert_eq!(session.device().uuid().to_owned(), uuid, "{code:?}");
         session.licensed().unwrap().check().unwrap();
         initialize(&bench.session("CODE")).unwrap();
     }

@@ -32,8 +32,10 @@ use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use seatmeter_protocol::message::{
-    BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
+    BODY_BYTES_MAX, DEVICE_SIGNATURE_HEADER, KEY_ID_HEADER, NONCE_HEADER, REPORT_KEY_ID_HEADER,
+    REPORT_TAG_HEADER, SIGNATURE_HEADER, TIME_HEADER,
 };
+use seatmeter_protocol::request_auth::Proof;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
@@ -168,6 +170,12 @@ impl HttpTransport {
         if let Some(key_id) = request.key_id {
             sent = sent.header(KEY_ID_HEADER, key_id);
         }
+        sent = match &request.proof {
+            Proof::Signature(signature) => sent.header(DEVICE_SIGNATURE_HEADER, signature),
+            Proof::Tag { key_id, tag } => {
+                sent.header(REPORT_KEY_ID_HEADER, key_id).header(REPORT_TAG_HEADER, tag)
+            }
+        };
         let response = sent
             .timeout(request.timeout)
             .body(request.body.to_vec())
@@ -426,6 +434,7 @@ mod tests {
         let request = RawRequest {
             url: "http://127.0.0.1:9".into(),
             nonce: "",
+            proof: Proof::Signature(String::new()),
             key_id: None,
             body: b"",
             timeout: CONNECT_TIMEOUT,

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
+use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{
     EndedLicense, ItemStanding, SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX,
     USAGE_PATH, UsageAnswer, UsageReport,
@@ -24,13 +25,13 @@ use seatmeter_protocol::message::{
 use seatmeter_protocol::signature::PublicKey;
 
 use super::authorize::device_facts;
-use super::exchange::{Answer, Content, Servers};
+use super::exchange::{Answer, Answered, Content, Prover, Servers};
 use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result, Stage};
 use crate::fault_injection::kill_points::kill_point;
 use crate::files::{is_draft, is_no_file, sweep, sync_folder};
-use crate::license::GrantStore;
+use crate::license::{GrantStore, ServerRecord};
 use crate::state::{FramedFile, Kind, Loaded};
 use crate::usage::{
     Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING,
@@ -58,6 +59,8 @@ pub struct Reported {
     pub server: String,
     /// The error that ended the round, or else the first error about some segments only.
     pub first_error: Option<Error>,
+    /// Whether another installation continues the history of this one.
+    pub is_diverged: bool,
 }
 
 /// What people should know of one segment.
@@ -76,6 +79,7 @@ impl Reported {
         self.removed += more.removed;
         self.refused += more.refused;
         self.again |= more.again;
+        self.is_diverged |= more.is_diverged;
         if !more.server.is_empty() {
             self.server.clone_from(&more.server);
         }
@@ -96,6 +100,10 @@ impl Reported {
 
 /// The inputs of a round of reporting.
 pub struct Reporting<'a> {
+    /// The device, whose keys prove the reports.
+    pub device: &'a Device,
+    /// The record of the server under whose grants the work was counted.
+    pub record: &'a ServerRecord,
     /// The servers that get the report.
     pub servers: &'a Servers<'a>,
     /// The folder of the segments.
@@ -154,19 +162,59 @@ pub fn report(with: &Reporting<'_>) -> Reported {
 pub fn report_end(
     servers: &Servers<'_>,
     device: &Device,
+    record: &ServerRecord,
     key: &PublicKey,
     ended: Vec<EndedLicense>,
     deadline: Deadline,
 ) -> Result<()> {
-    let device = device_facts(device);
-    let request = UsageReport { protocol: PROTOCOL_VERSION, device, segments: Vec::new(), ended };
+    let request = UsageReport {
+        protocol: PROTOCOL_VERSION,
+        device: device_facts(device.uuid()),
+        newest_license: record.newest(device.uuid()),
+        segments: Vec::new(),
+        ended,
+    };
     let read = |answer: &Answer| {
         if !answer.is_success() {
             return Err(answer.refusal(Some(key)));
         }
         answer.verify(key)
     };
-    servers.ask(USAGE_PATH, &request, deadline, |answer| Content::without_epoch(read(answer))).value
+    send(servers, device, record, &request, deadline, read).value
+}
+
+/// Send a report, proved by the report key. A server that does not know this key, because its data
+/// was put back or another process got a newer one meanwhile, refuses it: then the report is
+/// signed. So is a report of a device that has no report key.
+fn send<T>(
+    servers: &Servers<'_>,
+    device: &Device,
+    record: &ServerRecord,
+    report: &UsageReport,
+    deadline: Deadline,
+    read: impl Fn(&Answer) -> Result<T>,
+) -> Answered<T> {
+    let ask = |prover: Prover<'_>| {
+        servers.ask(USAGE_PATH, report, prover, deadline, |answer| {
+            Content::without_epoch(read(answer))
+        })
+    };
+    let uuid = &report.device.uuid;
+    if let Some(report_key) = record.report_key(uuid) {
+        let answered = ask(Prover::Report(&report_key));
+        let is_unknown = |error: &Error| error.code == ErrorCode::DEVICE_NOT_MATCH;
+        if !answered.value.as_ref().is_err_and(is_unknown) {
+            return answered;
+        }
+    }
+    let Some(key) = device.key_of(uuid) else {
+        let message = format!(
+            "the device has lost the key of its former UUID {uuid}: what was counted under it is \
+             kept, and cannot be reported"
+        );
+        return Answered::not_asked(Error::new(ErrorCode::DEVICE_NOT_MATCH, message));
+    };
+    ask(Prover::Device(&key))
 }
 
 /// Return the file with the epoch in which a server got everything that the folder has for it.
@@ -393,7 +441,7 @@ impl Round<'_> {
         let batch = std::mem::take(&mut self.batch);
         self.batched = 0;
         let Some(first) = batch.first() else { return Ok(()) };
-        let device = Device::with_uuid(&first.device_uuid);
+        let uuid = first.device_uuid.clone();
         // The files' names are made durable, too, once for all: the server should not know a file
         // that a power cut removes.
         sync_folder(&self.with.folder.join("any"))
@@ -406,9 +454,13 @@ impl Round<'_> {
         {
             first.local_license = self.with.store.and_then(GrantStore::held);
         }
-        let device = device_facts(&device);
-        let request =
-            UsageReport { protocol: PROTOCOL_VERSION, device, segments, ended: Vec::new() };
+        let request = UsageReport {
+            protocol: PROTOCOL_VERSION,
+            device: device_facts(&uuid),
+            newest_license: self.with.record.newest(&uuid),
+            segments,
+            ended: Vec::new(),
+        };
         kill_point("report: before the request");
         let with = self.with;
         let read = |answer: &Answer| {
@@ -419,14 +471,13 @@ impl Round<'_> {
             answer.tell_time(with.servers.clock);
             answer.read()
         };
-        let answered = with.servers.ask(USAGE_PATH, &request, with.deadline, |answer| {
-            Content::without_epoch(read(answer))
-        });
+        let answered = send(with.servers, with.device, with.record, &request, with.deadline, read);
         if !answered.server.is_empty() {
             self.reported.server = answered.server;
         }
         let answer: UsageAnswer = answered.value?;
         kill_point("report: answered");
+        self.reported.is_diverged |= answer.is_diverged;
         if !answer.epoch.is_empty() {
             // The epoch is stored before anything is taken as recorded: otherwise the epoch of
             // these records would be unknown. A lost note stays lost until everything was reported

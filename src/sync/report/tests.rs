@@ -55,6 +55,8 @@ impl Bench {
         let deadline = Deadline::after(clock, Duration::from_secs(10));
         self.durable.begin_round();
         let reported = report(&Reporting {
+            device: &Device::with_former(LICENSE, OTHER),
+            record: &ServerRecord::at(&self.folder.path().join("none")),
             servers: &servers,
             folder: self.folder.path(),
             key: self.key.public(),

@@ -1,0 +1,214 @@
+//! What the device knows of each license server, whichever program of the device has heard it.
+//!
+//! A device has one history with a server. Each license is a step of it, and the next request, by
+//! whatever program, must show the newest one: a device that shows an older one looks like another
+//! installation with the same key. The file of a server also has the report keys that were agreed
+//! on with it, by client UUID.
+//!
+//! The file is found by the key of the server, or by the address at which it answered: a program
+//! without a license knows no key yet. Licenses are never shown at an address at which their server
+//! has not answered before.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::request_auth::ReportKey;
+use seatmeter_protocol::signature::{PublicKey, Signed, random_id};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::log::{Level, say};
+use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
+
+/// The most addresses that are remembered of one server, and the most report keys.
+const REMEMBERED_MAX: usize = 16;
+
+/// The most attempts to replace a file that other processes change after it was read.
+const TRIES_MAX: u32 = 64;
+
+const ENDING: &str = "server";
+
+/// The record of one server.
+#[derive(Debug)]
+pub struct ServerRecord {
+    file: FramedFile,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Content {
+    /// The base URLs at which the server has answered, latest last.
+    urls: Vec<String>,
+    /// The newest license.
+    newest: Option<Signed>,
+    /// The newest report key of each client UUID of the device.
+    report_keys: BTreeMap<String, ReportKey>,
+}
+
+impl ServerRecord {
+    /// Return the record of the server with this key.
+    pub fn of(state: &StateDirectory, key: &PublicKey) -> Self {
+        Self::at(&state.licenses().join(format!("{}.{ENDING}", key.id())))
+    }
+
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { file: FramedFile::new(path.to_owned(), Kind::Server) }
+    }
+
+    /// Return the newest license under this UUID of the server that has answered at this base URL.
+    pub fn newest_at(state: &StateDirectory, url: &str, uuid: &str) -> Option<Signed> {
+        let files = std::fs::read_dir(state.licenses()).ok()?.flatten().map(|file| file.path());
+        let records = files.filter(|path| path.extension().is_some_and(|found| found == ENDING));
+        let contents = records.filter_map(|path| Self::at(&path).file.peek::<Content>());
+        let newest = contents
+            .filter(|content| content.urls.iter().any(|known| known == url))
+            .filter_map(|content| content.newest_of(uuid));
+        newest.max_by_key(|(_, local)| local.issued_at).map(|(newest, _)| newest)
+    }
+
+    /// Return the newest license under this UUID.
+    pub fn newest(&self, uuid: &str) -> Option<Signed> {
+        self.file.peek::<Content>()?.newest_of(uuid).map(|(newest, _)| newest)
+    }
+
+    /// Return the report key that was agreed on for this UUID.
+    pub fn report_key(&self, uuid: &str) -> Option<ReportKey> {
+        self.file.peek::<Content>()?.report_keys.remove(uuid)
+    }
+
+    /// Note a license that the server gave at this base URL, and the report key that was agreed on
+    /// with it. A later license that another process got meanwhile stays.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
+    pub fn note(&self, url: &str, license: &Signed, report_key: &ReportKey) -> Result<()> {
+        let Ok(local) = license.peek::<LocalLicense>() else { return Ok(()) };
+        for _ in 0..TRIES_MAX {
+            let seen = match self.file.load::<Content>()? {
+                Loaded::Content(seen) => Some(seen),
+                Loaded::Absent | Loaded::SetAside { .. } => None,
+            };
+            let mut content = seen.clone().unwrap_or_default();
+            content.urls.retain(|known| known != url);
+            content.urls.push(url.to_owned());
+            let surplus = content.urls.len().saturating_sub(REMEMBERED_MAX);
+            content.urls.drain(..surplus);
+            let known = content.newest_of(&local.device_uuid);
+            if known.is_none_or(|(_, known)| known.generation < local.generation) {
+                content.newest = Some(license.clone());
+                if content.report_keys.len() == REMEMBERED_MAX {
+                    content.report_keys.clear();
+                }
+                content.report_keys.insert(local.device_uuid.clone(), report_key.clone());
+            }
+            if self.file.store_over(seen.as_ref(), &content)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Content {
+    fn newest_of(&self, uuid: &str) -> Option<(Signed, LocalLicense)> {
+        let newest = self.newest.clone()?;
+        let local: LocalLicense = newest.peek().ok()?;
+        (local.device_uuid == uuid).then_some((newest, local))
+    }
+}
+
+/// The id of the device's first contact. A device repeats it until it has an answer, so that its
+/// server knows a lost answer from another installation with the same key.
+#[derive(Debug)]
+pub struct FirstContact {
+    file: FramedFile,
+}
+
+impl FirstContact {
+    /// Return the first contact of the device in this directory.
+    pub fn of(state: &StateDirectory) -> Self {
+        Self { file: state.file("first-contact", Kind::FirstContact) }
+    }
+
+    /// Return the id, a new one if there is none.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
+    pub fn id(&self) -> Result<String> {
+        let new = random_id().unwrap_or_default();
+        for _ in 0..2 {
+            if let Loaded::Content(id) = self.file.load::<String>()? {
+                return Ok(id);
+            }
+            if self.file.store_new(&new)? {
+                break;
+            }
+        }
+        Ok(new)
+    }
+
+    /// Forget the id, because the device has its answer.
+    pub fn end(&self) {
+        let path = self.file.path();
+        match std::fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                say(Level::Warning, format_args!("{} cannot be removed: {e}", path.display()));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::license::test_support::{key, local};
+    use seatmeter_protocol::license::Generation;
+    use seatmeter_protocol::request_auth::Agreement;
+
+    fn license(branch: u32, step: u32) -> Signed {
+        let local = LocalLicense { generation: Generation { branch, step }, ..local() };
+        Signed::seal(&local, &key(2)).unwrap()
+    }
+
+    fn report_key() -> ReportKey {
+        let (one, other) = (Agreement::begin().unwrap(), Agreement::begin().unwrap());
+        one.of_device(other.share(), "d").unwrap()
+    }
+
+    #[test]
+    fn the_newest_license_of_all_programs_is_shown_where_its_server_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(folder.path().to_owned()).unwrap();
+        let record = ServerRecord::of(&state, key(2).public());
+        let uuid = local().device_uuid;
+        let keys = [report_key(), report_key(), report_key()];
+        record.note("http://main", &license(1, 2), &keys[0]).unwrap();
+        record.note("http://other-name", &license(1, 3), &keys[1]).unwrap();
+        record.note("http://main", &license(1, 1), &keys[2]).unwrap();
+        assert_eq!(
+            record.newest(&uuid),
+            Some(license(1, 3)),
+            "an overtaken answer changes nothing"
+        );
+        assert!(record.report_key(&uuid) == Some(keys[1].clone()));
+        for url in ["http://main", "http://other-name"] {
+            assert_eq!(ServerRecord::newest_at(&state, url, &uuid), Some(license(1, 3)), "{url}");
+        }
+        assert_eq!(ServerRecord::newest_at(&state, "http://another-vendor", &uuid), None);
+        assert_eq!(record.newest("another"), None);
+        record.note("http://main", &license(2, 3), &keys[2]).unwrap();
+        assert_eq!(record.newest(&uuid), Some(license(2, 3)), "a later branch is newer");
+    }
+
+    #[test]
+    fn a_first_contact_keeps_its_id_until_it_is_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(folder.path().to_owned()).unwrap();
+        let first = FirstContact::of(&state).id().unwrap();
+        assert_eq!((first.len(), FirstContact::of(&state).id().unwrap()), (32, first.clone()));
+        FirstContact::of(&state).end();
+        FirstContact::of(&state).end();
+        assert_ne!(FirstContact::of(&state).id().unwrap(), first);
+    }
+}
