@@ -15,9 +15,11 @@ fn grant(device: &str, serial: u32, allowed: u64) -> Arc<Grant> {
     let charge_way = ChargeWay::BarcodeScan;
     let item = LicenseItem { strict: true, charge_way, quota: 10_000, ..item() };
     let (license_id, device_uuid) = (device.repeat(32), device.repeat(32));
+    let device = Device::with_uuid(&device_uuid);
     let allowances = vec![CountAllowance { module: 0, allowed, used: 0 }];
     let local = LocalLicense {
         license_id,
+        device_key: device.key().unwrap().public().clone(),
         device_uuid,
         serial,
         charge_way,
@@ -25,7 +27,6 @@ fn grant(device: &str, serial: u32, allowed: u64) -> Arc<Grant> {
         allowances,
         ..local()
     };
-    let device = Device::with_uuid(&local.device_uuid);
     Grant::verify(&answer(item, &local), key(1).public(), &device).unwrap().into()
 }
 

@@ -205,11 +205,10 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let clock: &'static HandClock = Box::leak(Box::new(HandClock::at(NOW)));
             let mut local = local();
-            (local.license_id, local.device_uuid) = ("1".repeat(32), "2".repeat(32));
+            local.license_id = "1".repeat(32);
             let answer = answer(item(), &local);
-            let grant =
-                Grant::verify(&answer, key(1).public(), &Device::with_uuid(&local.device_uuid))
-                    .unwrap();
+            let device = Device::with_uuid(&local.device_uuid);
+            let grant = Grant::verify(&answer, key(1).public(), &device).unwrap();
             let usage = folder.path().join("usage");
             std::fs::create_dir(&usage).unwrap();
             let licensed = Licensed::new(grant.into(), folder.path(), usage, clock, || {}).unwrap();

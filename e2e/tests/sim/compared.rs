@@ -9,14 +9,16 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
 use seatmeter_protocol::license::LocalLicense;
-use seatmeter_protocol::message::{UsageAnswer, UsageReport};
+use seatmeter_protocol::message::UsageAnswer;
 use seatmeter_server::error::{Error, Refusal};
 use seatmeter_server::operator::commands::{Actor, Change, Listing, View};
 use seatmeter_server::store::postgres::{PostgresStore, renew_epoch};
 use seatmeter_server::store::sqlite::InlineStore;
-use seatmeter_server::store::{Authorization, Decision, Organization, Reply, ShownLicense, Store};
+use seatmeter_server::store::{
+    Authorization, Decision, Organization, Reply, Report, ShownLicense, Store,
+};
 
-use crate::plain::{Granted, Plain};
+use crate::plain::{Granted, Plain, Reported};
 use crate::server::now;
 use seatmeter_e2e::postgres::Cluster;
 
@@ -71,9 +73,9 @@ impl Compared {
 
     fn compare(&self, sql: &Result<Decision, Error>, plain: &Result<Granted, Refusal>) {
         match (sql, plain) {
-            (Ok(Decision::Granted(sql)), Ok((grant, license_id, parent))) => {
-                let said = (&sql.grant, &sql.license_id, &sql.parent);
-                if said != (grant, license_id, parent) {
+            (Ok(Decision::Granted(sql)), Ok((grant, license_id, generation))) => {
+                let said = (&sql.grant, &sql.license_id, &sql.generation);
+                if said != (grant, license_id, generation) {
                     self.differ("a grant", &said, plain);
                 }
             }
@@ -102,7 +104,8 @@ impl Store for Compared {
         }
         match third {
             Some(Ok(Decision::Granted(granted))) => {
-                self.compare(&sql, &Ok((granted.grant, granted.license_id, granted.parent)));
+                let granted = (granted.grant, granted.license_id, granted.generation);
+                self.compare(&sql, &Ok(granted));
             }
             Some(Err(Error::Refused(refusal))) => self.compare(&sql, &Err(refusal)),
             Some(other) => self.differ("an authorization on PostgreSQL", &sql, &other),
@@ -115,18 +118,37 @@ impl Store for Compared {
         self.sql.check(request)
     }
 
-    fn record(&self, report: UsageReport, shown: Vec<ShownLicense>, at: u64) -> Reply<UsageAnswer> {
-        let ours = shown.iter().filter(|shown| (shown.is_ours)());
+    fn record(&self, report: Report) -> Reply<UsageAnswer> {
+        let ours = report.shown.iter().filter(|shown| (shown.is_ours)());
         let vouched: Vec<LocalLicense> = ours.map(|shown| shown.license.clone()).collect();
-        let plain = self.plain.lock().as_mut().map(|plain| plain.record(&report, &vouched, at));
+        let newest = report.newest.as_ref().map(|newest| newest.license.clone());
+        let is_newest_ours = report.newest.as_ref().is_some_and(|newest| (newest.is_ours)());
+        let again = |license: &LocalLicense, is_ours| ShownLicense {
+            license: license.clone(),
+            is_ours: Box::new(move || is_ours),
+        };
+        let content = report.report.clone();
         let third = self.on_postgres(|store| {
-            let ours = vouched.iter().map(|license| ShownLicense {
-                license: license.clone(),
-                is_ours: Box::new(|| true),
-            });
-            store.record(report.clone(), ours.collect(), at)
+            store.record(Report {
+                report: content.clone(),
+                proof: report.proof.clone(),
+                newest: newest.as_ref().map(|newest| again(newest, is_newest_ours)),
+                shown: vouched.iter().map(|license| again(license, true)).collect(),
+                now: report.now,
+            })
         });
-        let sql = now(self.sql.record(report, shown, at));
+        let at = report.now;
+        let sql = now(self.sql.record(report));
+        // Who has sent the report is checked by the others alone.
+        let reported = Reported {
+            report: &content,
+            newest: newest.as_ref(),
+            is_newest_ours,
+            vouched: &vouched,
+            now: at,
+        };
+        let plain =
+            self.plain.lock().as_mut().filter(|_| sql.is_ok()).map(|plain| plain.record(&reported));
         if let Ok(sql) = &sql {
             let ids = |answer: &UsageAnswer| -> Vec<String> {
                 answer.refused.iter().map(|refused| refused.segment_id.clone()).collect()

@@ -243,7 +243,7 @@ impl Machine {
     pub(crate) fn uuid(&self) -> String {
         let device = StateDirectory::open(self.folder.clone())
             .and_then(|state| Device::load_or_create(&state, UuidMethod::Random));
-        device.map(|device| device.uuid).unwrap_or_default()
+        device.map(|device| device.uuid().to_owned()).unwrap_or_default()
     }
 
     /// Kill all programs.

@@ -21,6 +21,7 @@ use seatmeter::sync::{RawAnswer, RawRequest, Transport, Unreachable};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{AUTHORIZATIONS_PATH, AuthorizationAnswer, Problem, USAGE_PATH};
+use seatmeter_protocol::request_auth::Proof;
 
 use crate::plan::{MACHINES, Stopped, Versions, Weather};
 use crate::random::Random;
@@ -90,6 +91,7 @@ struct Letter {
     path: &'static str,
     body: Vec<u8>,
     nonce: String,
+    proof: Proof,
     key_id: Option<String>,
 }
 
@@ -170,6 +172,7 @@ impl Net {
             path: letter.path,
             body: &letter.body,
             nonce: &letter.nonce,
+            proof: &letter.proof,
             key_id: letter.key_id.as_deref(),
             versions: self.versions,
             is_copied: is_late
@@ -363,6 +366,7 @@ impl Transport for Wire {
             body: request.body.to_vec(),
             nonce: request.nonce.to_owned(),
             key_id: request.key_id.map(str::to_owned),
+            proof: request.proof.clone(),
         };
         let answer = match stop {
             Some(Stop { stopped: Stopped::Asking, meanwhile }) => {

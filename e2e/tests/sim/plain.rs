@@ -6,15 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem, LocalLicense};
+use seatmeter_protocol::license::{DAY_SECONDS, Generation, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{
     EndedLicense, HOLDERS_MAX, Holder, ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer,
     UsageKind, UsageReport,
 };
+use seatmeter_protocol::signature::{PublicKey, digest_hex};
 use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
 use seatmeter_server::error::Refusal;
 use seatmeter_server::operator::commands::Change;
-use seatmeter_server::policy::clone::{self, Before, Shown};
+use seatmeter_server::policy::history::{
+    self, HEARD_PRECISION, History, Known, Life, Next, Place, Shown, Told,
+};
 use seatmeter_server::policy::holders::{Hold, Occupied};
 use seatmeter_server::policy::overuse::{OveruseRule, excess};
 use seatmeter_server::policy::running::runs_until;
@@ -23,6 +26,7 @@ use seatmeter_server::policy::select::access::Validation;
 use seatmeter_server::policy::select::admission::{Used, holder_name, meters, quotas};
 use seatmeter_server::policy::select::item_choice::NoItem;
 use seatmeter_server::policy::strict_allowance::Allowance;
+use seatmeter_server::policy::validity::next_serial;
 use seatmeter_server::policy::window::seat_until;
 use seatmeter_server::policy::{self, Admitted, Candidate, Claim, ItemState, Order};
 use seatmeter_server::store::Authorization;
@@ -40,6 +44,26 @@ struct License {
     holder: String,
 }
 
+/// What is known of a device.
+#[derive(Clone)]
+struct Identity {
+    key: PublicKey,
+    history: History,
+    first_contact: String,
+    heard_at: u64,
+    rolled_back_at: u64,
+}
+
+/// A report with the licenses that it shows, as far as they are the server's.
+pub(crate) struct Reported<'a> {
+    pub(crate) report: &'a UsageReport,
+    pub(crate) newest: Option<&'a LocalLicense>,
+    /// Whether the newest license is the server's.
+    pub(crate) is_newest_ours: bool,
+    pub(crate) vouched: &'a [LocalLicense],
+    pub(crate) now: u64,
+}
+
 /// The rows of one item under one code.
 #[derive(Clone, Default)]
 pub(crate) struct Plain {
@@ -54,8 +78,13 @@ pub(crate) struct Plain {
     licenses: BTreeMap<String, License>,
     /// The holds by holder: the device, and its hold.
     holders: BTreeMap<String, (String, Hold)>,
-    /// The last shown license by device and scope: generation, serial and epoch.
-    history: BTreeMap<(String, String), (String, u32, String)>,
+    identities: BTreeMap<String, Identity>,
+    /// The epochs of before, and those of licenses that the data did not know.
+    lives: BTreeSet<String>,
+    /// The instants at which devices have proved that the data was put back.
+    rollbacks: Vec<u64>,
+    /// Whether the epoch began by such a proof.
+    is_rollback: bool,
     /// The license of each segment.
     segments: BTreeMap<String, String>,
     usage: BTreeMap<(String, Counter), u64>,
@@ -66,8 +95,20 @@ pub(crate) struct Plain {
     allowances: BTreeMap<(String, u32), Allowance>,
 }
 
-/// The result of an authorization: the grant, the license id, the parent generation.
-pub(crate) type Granted = (Admitted, String, String);
+/// The result of an authorization: the grant, the license id, the place in the history.
+pub(crate) type Granted = (Admitted, String, Generation);
+
+impl Identity {
+    fn new(key: &PublicKey) -> Self {
+        Self {
+            key: key.clone(),
+            history: History::default(),
+            first_contact: String::new(),
+            heard_at: 0,
+            rolled_back_at: 0,
+        }
+    }
+}
 
 impl Plain {
     /// Make an empty store with this epoch.
@@ -113,18 +154,35 @@ impl Plain {
 
     fn decide(&mut self, request: &Authorization) -> Result<Granted, Refusal> {
         let (claim, uuid) = (&request.claim, &request.device.uuid);
+        if self.identities.get(uuid).is_some_and(|known| known.key != request.device_key) {
+            return Err(Refusal::new(ErrorCode::DEVICE_NOT_MATCH, "another key"));
+        }
         access::may_use(&request.validation, &self.validation)?;
         let holder = holder_name(claim, uuid);
-        let parent = self.follow_history(request, &holder)?;
         let now = claim.now;
+        let next = self.follow_history(request)?;
+        if let Some(held) = &request.held {
+            self.remember(held, Some(&holder));
+            self.take_name(held, &holder);
+        }
         self.holders.retain(|_, (_, hold)| hold.until > now || !self.is_listed);
         let mut candidates = self.candidates(uuid, &holder, now);
+        let lost_at = match next.told {
+            Told::DeviceRolledBack => now,
+            _ => self.identities.get(uuid).map_or(0, |known| known.rolled_back_at),
+        };
+        let lost = if lost_at == 0 { 0 } else { next_serial(0, lost_at) };
+        let used = candidates.iter_mut().flat_map(|candidate| &mut candidate.state.used);
+        used.filter(|used| used.own.serial < lost)
+            .for_each(|used| used.own.used = used.own.allowed);
         self.careful(claim, request.held.as_ref(), &mut candidates)?;
         let grant = policy::decide(claim, &candidates, Order::ByRule)
             .map_err(|no| self.explained(no, &holder))?;
         let item = candidates.swap_remove(grant.candidate).item;
         let license_id = self.remember_grant(request, &holder, &item, &grant);
-        Ok((grant, license_id, parent))
+        let generation = next.generation;
+        self.note_identity(request, next);
+        Ok((grant, license_id, generation))
     }
 
     fn candidates(&self, uuid: &str, holder: &str, now: u64) -> Vec<Candidate> {
@@ -172,8 +230,7 @@ impl Plain {
             let others = others.into_iter().take(HOLDERS_MAX);
             numbers.holders = others
                 .map(|(until, _, device, seats)| Holder {
-                    device_uuid: device.clone(),
-                    name: String::new(),
+                    name: device.chars().take(4).collect(),
                     seats,
                     until,
                 })
@@ -251,29 +308,108 @@ impl Plain {
             .collect()
     }
 
-    fn follow_history(&mut self, request: &Authorization, holder: &str) -> Result<String, Refusal> {
-        let Some(held) = &request.held else { return Ok(String::new()) };
-        self.remember(held, Some(holder));
-        self.take_name(held, holder);
-        if request.scope.is_empty() {
-            return Ok(String::new());
-        }
-        let key = (request.device.uuid.clone(), request.scope.clone());
-        let before = self.history.get(&key).map(|(generation, serial, life)| Before {
-            generation,
-            serial: *serial,
-            of_this_life: *life == self.epoch,
-        });
-        let shown = Shown {
-            generation: &held.generation,
-            parent: &held.parent,
-            serial: held.serial,
-            of_this_life: held.epoch == self.epoch,
+    /// Decide about the next license of the device, and notice that the data was put back.
+    fn follow_history(&mut self, request: &Authorization) -> Result<Next, Refusal> {
+        let (uuid, now) = (&request.device.uuid, request.claim.now);
+        let newest =
+            request.held.iter().chain(&request.newest).max_by_key(|license| license.generation);
+        let shown = newest.map(|license| self.shown(license, now));
+        let nothing = History::default();
+        let known = self.identities.get(uuid);
+        let known = Known {
+            history: known.map_or(&nothing, |known| &known.history),
+            heard_at: known.map_or(0, |known| known.heard_at),
+            runs: self
+                .licenses
+                .values()
+                .any(|license| license.device == *uuid && license.valid_until > now),
+            is_same_contact: known.is_some_and(|known| {
+                !known.first_contact.is_empty() && known.first_contact == request.first_contact
+            }),
         };
-        if clone::goes_on(shown, before)? {
-            self.history.insert(key, (held.generation.clone(), held.serial, held.epoch.clone()));
+        let next = history::next(known, shown, now)?;
+        if let (Told::ServerRolledBack, Some(proof)) = (next.told, newest) {
+            self.end_life(proof, now);
         }
-        Ok(held.generation.clone())
+        Ok(next)
+    }
+
+    fn shown(&self, license: &LocalLicense, now: u64) -> Shown {
+        let life = match &license.epoch {
+            epoch if *epoch == self.epoch => Life::Current,
+            epoch if self.lives.contains(epoch) => Life::Earlier,
+            _ => Life::Unknown,
+        };
+        Shown { generation: license.generation, life, runs: license.valid_until > now }
+    }
+
+    /// Begin another life, because this license is newer than the data.
+    fn end_life(&mut self, proof: &LocalLicense, now: u64) {
+        const HOUR: u64 = 3_600;
+        if self.shown(proof, now).life == Life::Unknown {
+            self.lives.insert(proof.epoch.clone());
+            if self.is_rollback && now < self.careful_until {
+                return;
+            }
+        }
+        let year_ago = now.saturating_sub(365 * DAY_SECONDS);
+        let latest = self.rollbacks.iter().copied().filter(|at| *at > year_ago).max();
+        let is_careful = latest.is_none_or(|latest| now >= latest + HOUR);
+        let generation = proof.generation;
+        let facts = format!("{}\n{}\n{now}\n{generation:?}", self.epoch, proof.license_id);
+        let mut epoch = digest_hex(facts.as_bytes());
+        epoch.truncate(32);
+        self.lives.insert(std::mem::replace(&mut self.epoch, epoch));
+        self.careful_until = if is_careful { now + SLOT_SECONDS } else { 0 };
+        self.is_rollback = true;
+        self.rollbacks.push(now);
+    }
+
+    fn note_identity(&mut self, request: &Authorization, next: Next) {
+        let now = request.claim.now;
+        let known = self.identities.entry(request.device.uuid.clone());
+        let known = known.or_insert_with(|| Identity::new(&request.device_key));
+        known.history = next.history;
+        if request.held.is_none() && request.newest.is_none() {
+            known.first_contact.clone_from(&request.first_contact);
+        }
+        match next.told {
+            Told::DeviceRolledBack => known.rolled_back_at = now,
+            _ => known.heard_at = known.heard_at.max(now),
+        }
+    }
+
+    /// Take what a report tells of its device. Return whether another one has left it behind.
+    fn hear(&mut self, reported: &Reported<'_>) -> bool {
+        let (uuid, now) = (&reported.report.device.uuid, reported.now);
+        let known = self.identities.get(uuid).cloned();
+        let forgotten = reported.vouched.iter().filter(|_| known.is_none());
+        let newest = reported.newest.into_iter().chain(forgotten);
+        let newest = newest.max_by_key(|license| license.generation);
+        let Some(mut known) = known.or_else(|| Some(Identity::new(&newest?.device_key))) else {
+            return false;
+        };
+        let place = newest.map(|license| known.history.place(license.generation));
+        match (place, newest) {
+            (Some(Place::Left), _) => return true,
+            (Some(Place::Granted), Some(newest)) => known.history.go_on(newest.generation),
+            (Some(Place::Newer), Some(newest))
+                if reported.is_newest_ours || !self.identities.contains_key(uuid) =>
+            {
+                known.history.adopt(newest.generation);
+                if history::newer(self.shown(newest, now)) == Told::ServerRolledBack {
+                    self.end_life(newest, now);
+                }
+            }
+            _ => {}
+        }
+        let is_to_be_noted = now >= known.heard_at + HEARD_PRECISION
+            || matches!(place, Some(Place::Granted | Place::Newer));
+        if is_to_be_noted && place != Some(Place::Earlier) {
+            known.heard_at = known.heard_at.max(now);
+        }
+        self.identities.insert(uuid.clone(), known);
+        false
     }
 
     /// Record a license that a restored server has forgotten and a device shows.
@@ -400,13 +536,11 @@ impl Plain {
     }
 
     /// Record a report.
-    pub(crate) fn record(
-        &mut self,
-        report: &UsageReport,
-        vouched: &[LocalLicense],
-        now: u64,
-    ) -> UsageAnswer {
-        let mut answer = UsageAnswer { epoch: self.epoch.clone(), ..UsageAnswer::default() };
+    pub(crate) fn record(&mut self, reported: &Reported<'_>) -> UsageAnswer {
+        let &Reported { report, vouched, now, .. } = reported;
+        let is_diverged = self.hear(reported);
+        let mut answer =
+            UsageAnswer { epoch: self.epoch.clone(), is_diverged, ..UsageAnswer::default() };
         vouched.iter().for_each(|license| self.remember(license, None));
         let uuid = &report.device.uuid;
         let (mut raised, mut holders, mut slots) =
@@ -528,7 +662,10 @@ impl Plain {
 
     /// Return the store after a restore: it has another epoch, and is careful for a slot.
     pub(crate) fn restored(&self, epoch: String, now: u64) -> Self {
-        Self { epoch, careful_until: now + SLOT_SECONDS, ..self.clone() }
+        let mut lives = self.lives.clone();
+        lives.insert(self.epoch.clone());
+        let careful_until = now + SLOT_SECONDS;
+        Self { epoch, lives, careful_until, is_rollback: false, ..self.clone() }
     }
 }
 

@@ -14,10 +14,11 @@ use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, Problem, UsageAnswer,
     UsageReport,
 };
+use seatmeter_protocol::request_auth::{Proof, RequestFacts};
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey};
 use seatmeter_server::error::Error;
 use seatmeter_server::keyring::Keyring;
-use seatmeter_server::licensing::Licensing;
+use seatmeter_server::licensing::{Licensing, RequestProof};
 use seatmeter_server::operator::commands::{Change, CodeItems};
 use seatmeter_server::policy::select::access::Validation;
 use seatmeter_server::store::sqlite::InlineStore;
@@ -43,16 +44,23 @@ pub(crate) struct Asked<'a> {
     /// The versions of both sides.
     pub(crate) versions: Versions,
     pub(crate) nonce: &'a str,
+    pub(crate) proof: &'a Proof,
     pub(crate) key_id: Option<&'a str>,
     /// Whether there are copies of the machine that asks.
     pub(crate) is_copied: bool,
 }
 
 /// The fields that requests did not have in the first version.
-const LATER_IN_REQUESTS: [&str; 3] = ["scope", "needed", "ended"];
+const LATER_IN_REQUESTS: [&str; 2] = ["needed", "ended"];
 const LATER_IN_ANSWERS: [&str; 5] = ["meters", "standings", "numbers", "allowances", "any_program"];
 
 impl Asked<'_> {
+    /// Return the proof of who sends the request: of the bytes that the device sent.
+    fn proof(&self) -> RequestProof {
+        let facts = RequestFacts::new(self.path, self.nonce, self.body);
+        RequestProof { facts, proof: Some(self.proof.clone()) }
+    }
+
     /// Return the request as a device of that version sends it.
     fn said(&self) -> Vec<u8> {
         as_said_by(self.versions.devices, self.body, &LATER_IN_REQUESTS)
@@ -341,7 +349,7 @@ impl Server {
         let request: AuthorizationRequest =
             serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
         if !self.is_judged() {
-            return self.authorize_unjudged(request);
+            return self.authorize_unjudged(asked, request);
         }
         let at = self.time.now();
         let before = self.model.clone();
@@ -358,7 +366,7 @@ impl Server {
         self.model.asks(&request.device.uuid, &request.validation.website_domain);
         let verdict =
             self.model.verdict(&books, &request.device.uuid, request.seats, at, asked.is_copied);
-        let outcome = now(self.licensing.authorize(request.clone()));
+        let outcome = now(self.licensing.authorize(request.clone(), &asked.proof()));
         match &outcome {
             Ok(answer) => {
                 let granted: LocalLicense =
@@ -378,9 +386,10 @@ impl Server {
 
     fn authorize_unjudged(
         &self,
+        asked: &Asked<'_>,
         request: AuthorizationRequest,
     ) -> Result<Result<AuthorizationAnswer, Error>, String> {
-        match now(self.licensing.authorize(request)) {
+        match now(self.licensing.authorize(request, &asked.proof())) {
             Err(error) if !matches!(error, Error::Refused(_)) => {
                 Err(format!("the server fails at an authorization: {error}"))
             }
@@ -401,7 +410,7 @@ impl Server {
             }
         }
         let before = Books::of(&self.store);
-        let outcome = now(self.licensing.record(report.clone()));
+        let outcome = now(self.licensing.record(report.clone(), asked.proof()));
         self.model.see_work(&report.device.uuid, &before, &Books::of(&self.store));
         match &outcome {
             Ok(answer) => {
