@@ -488,7 +488,7 @@ fn key(digit: &str) -> SigningKey {
 
 /// Return the epoch of the data.
 pub(crate) fn epoch_of(store: &InlineStore) -> String {
-    text(&rows(store, "SELECT epoch FROM epoch")[0][0])
+    text(&rows(store, "SELECT epoch FROM epoch ORDER BY number DESC LIMIT 1")[0][0])
 }
 
 /// Return the output of a future that never waits.
