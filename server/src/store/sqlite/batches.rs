@@ -6,10 +6,13 @@ use std::sync::mpsc;
 use proptest::prelude::*;
 use rusqlite::Connection;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
-use seatmeter_protocol::license::{CountAllowance, LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::license::{
+    CountAllowance, Generation, LicenseFile, LicenseItem, LocalLicense,
+};
 use seatmeter_protocol::message::{
     DeviceFacts, EndedLicense, SegmentReport, UsageKind, UsageReport, UsageTotal, ValidationFacts,
 };
+use seatmeter_protocol::request_auth::{Proof, RequestFacts};
 use seatmeter_protocol::signature::{Signed, SigningKey};
 use seatmeter_protocol::slot::slot_of;
 
@@ -18,8 +21,10 @@ use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Import};
 use crate::policy::Claim;
-use crate::store::sql::{self, Answer, Report, Request, Sql};
-use crate::store::{Authorization, Decision, Granted, Reply, ShownLicense, Store};
+use crate::store::sql::{self, Answer, Request, Sql};
+use crate::store::{
+    Authorization, Decision, Granted, Reply, Report, ReportProof, ShownLicense, Store,
+};
 
 const START: u64 = 1_800_000_000;
 const WAYS: [ChargeWay; 5] = [
@@ -39,6 +44,8 @@ fn database() -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
     migration::migrate(&mut connection).unwrap();
     connection.execute("UPDATE epoch SET epoch = 'one'", []).unwrap();
+    // The life of the licenses that the server has forgotten.
+    connection.execute("INSERT INTO foreign_epoch VALUES ('zero', 0)", []).unwrap();
     let by = Actor { name: "test".into(), now: START };
     sql::change(&connection, &Change::Import(Box::new(import())), &by).unwrap();
     connection
@@ -62,6 +69,7 @@ fn import() -> Import {
         server_key: key().public().clone(),
         issued_at: START,
         items,
+        unknown_items: Vec::new(),
     };
     Import {
         envelope: Signed::seal(&file, &key()).unwrap(),
@@ -124,7 +132,7 @@ impl Made {
                 let shown = shown.into_iter();
                 let shown =
                     shown.map(|license| ShownLicense { license, is_ours: Box::new(|| true) });
-                Request::Report(Report { report, shown: shown.collect(), now })
+                Request::Report(signed(report, shown.collect(), now))
             }
         }
     }
@@ -134,6 +142,7 @@ impl Made {
 #[derive(Default)]
 struct Devices {
     held: std::collections::BTreeMap<(u8, usize), LocalLicense>,
+    newest: std::collections::BTreeMap<u8, LocalLicense>,
     count: u32,
 }
 
@@ -157,8 +166,8 @@ impl Devices {
             issued_at: now - 10,
             valid_until: now + 300,
             item_expires_at: START + 400 * 86_400,
-            generation: self.fresh(),
-            parent: String::new(),
+            device_key: key().public().clone(),
+            generation: Generation { branch: 1_000 + self.count, step: 1 },
             epoch: "zero".into(),
             allowances: match WAYS[step.way] {
                 ChargeWay::BarcodeScan => {
@@ -198,6 +207,7 @@ impl Devices {
                 let report = UsageReport {
                     protocol: 1,
                     device: facts(step.device),
+                    newest_license: None,
                     segments: vec![segment],
                     ended: if ends { vec![ended] } else { Vec::new() },
                 };
@@ -228,7 +238,10 @@ impl Devices {
             proven_hash: None,
             validation: ValidationFacts::default(),
             held,
-            scope: "scope".into(),
+            newest: self.newest.get(&step.device).cloned(),
+            device_key: key().public().clone(),
+            first_contact: String::new(),
+            report_key: None,
             license_id: format!("license-{}", self.fresh()),
             keys: Keyring::new(key(), Vec::new()),
         }
@@ -244,13 +257,23 @@ impl Devices {
             seats: granted.grant.seats,
             issued_at: now,
             valid_until: granted.grant.valid_until,
-            parent: granted.parent.clone(),
+            generation: granted.generation,
             epoch: granted.epoch.clone(),
             allowances: Vec::new(),
             ..self.forgotten(step, now)
         };
+        self.newest.insert(step.device, license.clone());
         self.held.insert((step.device, step.way), license);
     }
+}
+
+/// Return a report that was signed by the key of the device.
+fn signed(report: UsageReport, shown: Vec<ShownLicense>, now: u64) -> Report {
+    let facts = RequestFacts::new("/v1/usage", "nonce", b"");
+    let signature = Proof::Signature(facts.sign(&key()));
+    let proof =
+        ReportProof { facts, proof: Some(signature), signed_by: Some(key().public().clone()) };
+    Report { report, proof, newest: None, shown, now }
 }
 
 fn facts(device: u8) -> DeviceFacts {
@@ -414,7 +437,7 @@ fn a_request_that_spoils_its_batch_fails_alone() {
     let Made::Report(report, _, now) = devices.make(&Step { what, ..step(1) }, START + 1) else {
         panic!()
     };
-    let recorded = store.record(report, Vec::new(), now);
+    let recorded = store.record(signed(report, Vec::new(), now));
     release.send(()).unwrap();
     wait(holding).unwrap();
     assert!(matches!(wait(damaged), Err(Error::Store(_))));
