@@ -207,6 +207,7 @@ CREATE TABLE epoch (
     cause         TEXT NOT NULL,
     careful_until BIGINT NOT NULL
 );
+CREATE INDEX epoch_by_cause ON epoch (cause, begun_at);
 
 CREATE TABLE foreign_epoch (
     epoch   TEXT NOT NULL PRIMARY KEY,

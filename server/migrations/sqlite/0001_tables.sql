@@ -254,6 +254,7 @@ CREATE TABLE epoch (
     cause         TEXT NOT NULL,
     careful_until INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX epoch_by_cause ON epoch (cause, begun_at);
 INSERT INTO epoch VALUES (1, lower(hex(randomblob(16))), unixepoch(), 'created', 0);
 
 -- The epochs of which devices have shown licenses by this server's key, though the data does not

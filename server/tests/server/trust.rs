@@ -421,6 +421,34 @@ fn the_first_device_that_proves_it_shows_that_the_data_was_put_back() {
 }
 
 #[test]
+fn one_snapshot_that_is_put_back_again_and_again_is_noticed_each_time() {
+    let server = instances();
+    let mut devices = [Installation::new(), Installation::new()];
+    let mut ask = |server: &TestServer| {
+        let epochs = devices.each_mut().map(|device| {
+            device.asked.held_license.clone_from(&device.newest);
+            device.ask(server).unwrap();
+            device.ask(server).unwrap().epoch
+        });
+        assert_eq!(epochs[0], epochs[1], "the second device begins no further epoch");
+        epochs[0].clone()
+    };
+    let mut seen = vec![ask(&server)];
+    let snapshot = Snapshot::of(&server);
+    ask(&server);
+    for round in 1..4_u64 {
+        snapshot.put_back(&server);
+        server.clock.set(START + round);
+        // From the second time on, the devices show an epoch of which the data does not know.
+        let epoch = ask(&server);
+        assert_eq!(rollbacks(&server), 1, "the data knows of this one alone");
+        assert!(!seen.contains(&epoch));
+        seen.push(epoch);
+    }
+    assert_eq!(server.number("SELECT count(*) FROM foreign_epoch"), 1);
+}
+
+#[test]
 fn a_check_or_a_forged_or_an_expired_license_proves_no_rollback() {
     let server = instances();
     let mut device = Installation::new();
