@@ -1,6 +1,7 @@
 //! Tests of copied installations, and of which answers about them are believed.
 
 use super::*;
+use seatmeter_protocol::message::AuthorizationRequest;
 
 #[test]
 fn what_is_not_signed_revokes_nothing_and_clones_nobody() {
@@ -100,11 +101,17 @@ fn a_copy_that_gets_no_license_of_its_own_works_on_with_what_it_has() {
 }
 
 #[test]
-fn programs_that_ask_for_one_thing_have_one_history() {
+fn programs_that_ask_for_different_things_have_one_history_with_a_server() {
     let bench = Bench::new(2);
     bench.licensed_session("CODE");
     bench.licensed_session("OTHER");
     let asked = bench.transport.asked.lock();
-    let scopes: Vec<_> = asked.iter().map(|(_, body)| body["scope"].as_str().unwrap()).collect();
-    assert_eq!(scopes, ["CODE", "OTHER"].map(|code| Bench::parameters(code).grant_name()));
+    let requests: Vec<AuthorizationRequest> = asked
+        .iter()
+        .map(|(_, body)| serde_json::from_value(body.clone()).unwrap())
+        .collect();
+    assert_eq!((requests[0].newest_license.is_some(), requests[0].first_contact.len()), (false, 32));
+    let shown: LocalLicense = requests[1].newest_license.as_ref().unwrap().peek().unwrap();
+    assert_eq!(shown.license_id, format!("{:032x}", 0));
+    assert_eq!((requests[1].held_license.is_some(), requests[1].first_contact.len()), (false, 0));
 }
