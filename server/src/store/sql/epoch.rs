@@ -11,6 +11,8 @@
 //! | after PostgreSQL was restored, or a standby was promoted | the operator: `seatmeterd new-epoch` |
 //! | when a device proves that the data was put back to an earlier state | the server itself |
 
+use std::collections::HashMap;
+
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
@@ -79,6 +81,8 @@ pub(super) struct Life {
     is_rollback: bool,
     /// The instant until which other devices may hold what was forgotten, Unix seconds.
     careful_until: u64,
+    /// The other lives of which this batch has asked.
+    others: HashMap<String, history::Life>,
 }
 
 /// Read the current life.
@@ -90,7 +94,8 @@ pub(super) fn life(sql: &dyn Sql) -> Result<Life, Error> {
     let mut row = row.ok_or_else(|| Error::Store("the epoch has gone".to_owned()))?;
     let (number, epoch) = (row.take(0)?, row.take(1)?);
     let is_rollback = row.take::<String>(2)? == Cause::Rollback.name();
-    Ok(Life { number, epoch, is_rollback, careful_until: row.take(3)? })
+    let careful_until = row.take(3)?;
+    Ok(Life { number, epoch, is_rollback, careful_until, others: HashMap::new() })
 }
 
 /// Begin another life, with this id.
@@ -150,13 +155,18 @@ pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
 
 impl Life {
     /// Return the life in which a license was granted.
-    pub(super) fn of(&self, sql: &dyn Sql, epoch: &str) -> Result<history::Life, Error> {
+    pub(super) fn of(&mut self, sql: &dyn Sql, epoch: &str) -> Result<history::Life, Error> {
         if epoch == self.epoch {
             return Ok(history::Life::Current);
         }
+        if let Some(known) = self.others.get(epoch) {
+            return Ok(*known);
+        }
         let is_known = sql.exists("SELECT 1 FROM epoch WHERE epoch = ?1", values![epoch])?
             || sql.exists("SELECT 1 FROM foreign_epoch WHERE epoch = ?1", values![epoch])?;
-        Ok(if is_known { history::Life::Earlier } else { history::Life::Unknown })
+        let life = if is_known { history::Life::Earlier } else { history::Life::Unknown };
+        self.others.insert(epoch.to_owned(), life);
+        Ok(life)
     }
 
     /// Begin another life, because a device shows a license of this server that is newer than the
@@ -172,6 +182,7 @@ impl Life {
                 "INSERT INTO foreign_epoch (epoch, seen_at) VALUES (?1, ?2)",
                 values![&proof.epoch, now],
             )?;
+            self.others.insert(proof.epoch.clone(), history::Life::Earlier);
             // Devices of one rollback may have licenses of several lives.
             if self.is_rollback && now < self.careful_until {
                 return Ok(());
@@ -197,7 +208,9 @@ impl Life {
         );
         tracing::error!(epoch, "the data of this server was put back: {detail}");
         note(sql, Cause::Rollback, "server", &epoch, &detail, now)?;
-        *self = Self { number, epoch, is_rollback: true, careful_until };
+        let mut others = std::mem::take(&mut self.others);
+        others.insert(std::mem::take(&mut self.epoch), history::Life::Earlier);
+        *self = Self { number, epoch, is_rollback: true, careful_until, others };
         Ok(())
     }
 }

@@ -239,12 +239,14 @@ pub(super) fn follow(
     let unknown = History::default();
     let known = batch.identities.get(uuid);
     let newest = newest(request);
-    let shown = newest.map(|license| shown(sql, &batch.life, license, now)).transpose()?;
+    let history = known.map_or(&unknown, |known| &known.history);
+    let shown = newest.map(|license| shown(sql, &mut batch.life, license, history, now));
+    let shown = shown.transpose()?;
     let is_same_contact = known.is_some_and(|known| {
         !known.first_contact.is_empty() && known.first_contact == request.first_contact
     });
     let known = Known {
-        history: known.map_or(&unknown, |known| &known.history),
+        history,
         heard_at: known.map_or(0, |known| known.last_heard_at),
         runs: newest.is_none() && runs(batch, uuid, now),
         is_same_contact,
@@ -256,12 +258,20 @@ pub(super) fn follow(
     Ok(next)
 }
 
-fn shown(sql: &dyn Sql, life: &Life, license: &LocalLicense, now: u64) -> Result<Shown, Error> {
-    Ok(Shown {
-        generation: license.generation,
-        life: life.of(sql, &license.epoch)?,
-        runs: license.valid_until > now,
-    })
+/// Return what a license shows. The life in which it was granted matters only to one that is newer
+/// than all that are known.
+fn shown(
+    sql: &dyn Sql,
+    life: &mut Life,
+    license: &LocalLicense,
+    history: &History,
+    now: u64,
+) -> Result<Shown, Error> {
+    let life = match history.place(license.generation) {
+        Place::Newer => life.of(sql, &license.epoch)?,
+        _ => history::Life::Current,
+    };
+    Ok(Shown { generation: license.generation, life, runs: license.valid_until > now })
 }
 
 /// Return whether a license of the device runs, with what this batch has done.
@@ -392,7 +402,8 @@ pub(super) fn hear(
             identity.history.go_on(newest.license.generation);
         }
         (Some(Place::Newer), Some(newest)) if (newest.is_ours)() => {
-            let shown = shown(sql, &batch.life, &newest.license, now)?;
+            let history = &identity.history;
+            let shown = shown(sql, &mut batch.life, &newest.license, history, now)?;
             identity.history.adopt(newest.license.generation);
             if history::newer(shown) == Told::ServerRolledBack {
                 batch.life.end_by(sql, &newest.license, now)?;
