@@ -240,7 +240,7 @@ impl Devices {
             held,
             newest: self.newest.get(&step.device).cloned(),
             device_key: key().public().clone(),
-            first_contact: String::new(),
+            first_contact: format!("contact of device {}", step.device),
             report_key: None,
             license_id: format!("license-{}", self.fresh()),
             keys: Keyring::new(key(), Vec::new()),
