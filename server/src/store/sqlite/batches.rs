@@ -43,7 +43,7 @@ fn key() -> SigningKey {
 fn database() -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
     migration::migrate(&mut connection).unwrap();
-    connection.execute("UPDATE epoch SET epoch = 'one'", []).unwrap();
+    connection.execute("UPDATE epoch SET epoch = 'one', begun_at = 0", []).unwrap();
     // The life of the licenses that the server has forgotten.
     connection.execute("INSERT INTO foreign_epoch VALUES ('zero', 0)", []).unwrap();
     let by = Actor { name: "test".into(), now: START };
