@@ -110,6 +110,19 @@ fn a_backup_is_private_replaces_nothing_and_is_restored_into_an_empty_directory_
 }
 
 #[test]
+fn an_operator_who_put_the_files_back_says_so_with_a_new_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    stdout(folder.path(), &["init", "--demo"]);
+    let epochs = || -> Vec<serde_json::Value> {
+        serde_json::from_str(&stdout(folder.path(), &["epochs"])).unwrap()
+    };
+    assert_eq!((epochs().len(), &epochs()[0]["cause"]), (1, &"created".into()));
+    assert!(stdout(folder.path(), &["new-epoch"]).contains("has begun"));
+    assert_eq!((epochs().len(), &epochs()[0]["cause"]), (2, &"operator".into()));
+    assert!(stdout(folder.path(), &["audit"]).contains("begin new epoch"));
+}
+
+#[test]
 fn a_restore_that_was_cut_off_is_no_beginning_and_is_done_again() {
     let folder = tempfile::tempdir().unwrap();
     let (data, file) = (folder.path().join("data"), folder.path().join("backup"));
