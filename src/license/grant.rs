@@ -13,7 +13,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::item_check::DOCUMENT_VERSION;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense, UnknownItem};
 use seatmeter_protocol::message::AuthorizationAnswer;
-use seatmeter_protocol::signature::PublicKey;
+use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::built_in;
 use crate::clock::Stamp;
@@ -42,6 +42,8 @@ pub fn compiled_root_key() -> Result<Option<PublicKey>> {
 pub struct Grant {
     /// The rights of the device.
     pub local: LocalLicense,
+    /// The same, as the server has signed it.
+    pub signed: Signed,
     /// The item of the grant.
     pub item: LicenseItem,
     /// The key of the server that gave the grant, as the vendor's license file names it.
@@ -126,6 +128,7 @@ impl Grant {
         within(&local, &item).map_err(untrusted)?;
         Ok(Self {
             local,
+            signed: answer.local_license.clone(),
             item,
             server_key: file.server_key,
             number: 0,
@@ -270,7 +273,6 @@ mod tests {
     use super::test_support::{NOW, answer, item, key, local};
     use super::*;
     use seatmeter_protocol::license::DAY_SECONDS;
-    use seatmeter_protocol::signature::Signed;
 
     fn verify(answer: &AuthorizationAnswer) -> Result<Grant> {
         Grant::verify(answer, key(1).public(), &Device::with_uuid("d".repeat(32)))

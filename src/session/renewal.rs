@@ -93,6 +93,7 @@ impl Session {
             store,
             credentials,
             shown: self.store.held(),
+            in_memory: self.licensed().map(|licensed| licensed.grant().signed.clone()),
             needed,
         };
         let Answered { value: outcome, server, epoch } =

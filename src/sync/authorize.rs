@@ -33,6 +33,8 @@ pub struct LicenseRequest<'a> {
     pub credentials: &'a Credentials,
     /// The license that is shown to the server.
     pub shown: Option<Signed>,
+    /// The license in the memory of this program. It is shown if the record of the server is lost.
+    pub in_memory: Option<Signed>,
     /// The amount that a strict item must allow at least.
     pub needed: u64,
 }
@@ -98,7 +100,8 @@ impl LicenseRequest<'_> {
     /// Return the newest license of the server at this base URL, if it is not the one that is shown
     /// anyway.
     fn newest_at(&self, url: &str) -> Option<Signed> {
-        let newest = ServerRecord::newest_at(self.state, url, self.device.uuid());
+        let newest = ServerRecord::newest_at(self.state, url, self.device.uuid())
+            .or_else(|| self.in_memory.clone());
         newest.filter(|newest| Some(newest) != self.shown.as_ref())
     }
 }

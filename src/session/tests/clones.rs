@@ -106,11 +106,12 @@ fn programs_that_ask_for_different_things_have_one_history_with_a_server() {
     bench.licensed_session("CODE");
     bench.licensed_session("OTHER");
     let asked = bench.transport.asked.lock();
-    let requests: Vec<AuthorizationRequest> = asked
-        .iter()
-        .map(|(_, body)| serde_json::from_value(body.clone()).unwrap())
-        .collect();
-    assert_eq!((requests[0].newest_license.is_some(), requests[0].first_contact.len()), (false, 32));
+    let requests: Vec<AuthorizationRequest> =
+        asked.iter().map(|(_, body)| serde_json::from_value(body.clone()).unwrap()).collect();
+    assert_eq!(
+        (requests[0].newest_license.is_some(), requests[0].first_contact.len()),
+        (false, 32)
+    );
     let shown: LocalLicense = requests[1].newest_license.as_ref().unwrap().peek().unwrap();
     assert_eq!(shown.license_id, format!("{:032x}", 0));
     assert_eq!((requests[1].held_license.is_some(), requests[1].first_contact.len()), (false, 0));
