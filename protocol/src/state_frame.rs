@@ -42,6 +42,8 @@ pub enum Kind {
     Server = 7,
     /// The id of a first contact.
     FirstContact = 8,
+    /// The newest issues of license files.
+    Issues = 9,
 }
 
 /// Put content into a frame.

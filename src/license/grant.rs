@@ -8,33 +8,40 @@
 //! A licensee who runs a server can sign anything with the server's own key. So the local license
 //! is checked against the item that the vendor signed: it may narrow the item, but never widen it.
 
-use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::item_check::DOCUMENT_VERSION;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense, UnknownItem};
 use seatmeter_protocol::message::AuthorizationAnswer;
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
+use super::bounds;
 use crate::built_in;
 use crate::clock::Stamp;
 use crate::device::Device;
 use crate::error::{Error, Result};
 
-/// Return the vendor's key if this library was built with one (`SEATMETER_ROOT_KEY`).
+/// Return the vendor's keys with which this library was built (`SEATMETER_ROOT_KEY`, several
+/// separated by commas); none if it was built without.
 ///
 /// # Errors
 /// Fails if it was built with something that is not a key.
-pub fn compiled_root_key() -> Result<Option<PublicKey>> {
+pub fn built_in_root_keys() -> Result<Vec<PublicKey>> {
     built_in::keep();
-    match built_in::ROOT_KEY {
-        None | Some("") => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|e| {
-            Error::new(
-                ErrorCode::LICENSE_SYNC_FAILED,
-                format!("this library was built with a SEATMETER_ROOT_KEY that is no key: {e}"),
-            )
-        }),
-    }
+    root_keys(built_in::ROOT_KEY.unwrap_or_default())
+}
+
+fn root_keys(text: &str) -> Result<Vec<PublicKey>> {
+    let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+    texts
+        .map(|text| {
+            text.parse().map_err(|e| {
+                Error::new(
+                    ErrorCode::LICENSE_SYNC_FAILED,
+                    format!("this library was built with a SEATMETER_ROOT_KEY that is no key: {e}"),
+                )
+            })
+        })
+        .collect()
 }
 
 /// A grant whose signatures are right.
@@ -125,7 +132,7 @@ impl Grant {
                     local.item_id
                 ))
             })?;
-        within(&local, &item).map_err(untrusted)?;
+        bounds::within(&local, &item).map_err(untrusted)?;
         Ok(Self {
             local,
             signed: answer.local_license.clone(),
@@ -160,46 +167,6 @@ impl Grant {
             Validity::Good
         }
     }
-}
-
-/// Check that the granted license is valid for the requested deployment type. This verifies no
-/// signature: [`Grant::verify`] does.
-///
-/// # Errors
-/// Returns the reason in a sentence. The license then serves no program that requests this type,
-/// whatever the reason why its server granted it.
-pub fn serves(
-    local: &LocalLicense,
-    file: &LicenseFile,
-    asked: DeploymentType,
-) -> std::result::Result<(), String> {
-    match file.items.iter().find(|item| item.item_id == local.item_id) {
-        Some(item) if !item.serves(asked) => Err(format!(
-            "deploymentType {} was asked for, and the license server granted item \"{}\", which \
-             the vendor issued for \
-             other deployment types",
-            asked.number(),
-            item.item_id
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Check that a local license stays within its item.
-fn within(local: &LocalLicense, item: &LicenseItem) -> std::result::Result<(), String> {
-    if local.charge_way != item.charge_way {
-        return Err("the license has another charge way than its item".into());
-    }
-    if u64::from(local.seats) > item.quota {
-        return Err(format!(
-            "the license grants {} seats, its item has {}",
-            local.seats, item.quota
-        ));
-    }
-    if local.valid_until > item.grace_ends_at() {
-        return Err("the license is valid for longer than its item".into());
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -359,6 +326,15 @@ mod tests {
         assert_eq!(dated.validity(NOW + 2 * DAY_SECONDS - 1), Validity::Good);
         assert_eq!(dated.validity(NOW + 2 * DAY_SECONDS), Validity::Stale);
         assert_eq!(dated.local.serial, grant.local.serial);
+    }
+
+    #[test]
+    fn a_library_may_have_several_root_keys() {
+        let keys = [key(1), key(4)].map(|key| key.public().clone());
+        let text = format!(" {} , {},", keys[0], keys[1]);
+        assert_eq!(root_keys(&text).unwrap(), keys);
+        assert_eq!(root_keys("").unwrap(), []);
+        assert!(root_keys("abc").is_err());
     }
 
     #[test]

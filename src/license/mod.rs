@@ -1,13 +1,16 @@
 //! The local license: the rights of this device, proved by signatures and kept on disk.
 
+mod bounds;
 mod grant;
+mod issues;
 mod presented;
 mod server_notice;
 mod server_record;
 mod store;
 mod users;
 
-pub use grant::{Grant, Validity, compiled_root_key, serves};
+pub use bounds::{Wanted, serves};
+pub use grant::{Grant, Validity, built_in_root_keys};
 pub use presented::{Basis, Credentials};
 pub use server_notice::ServerNotice;
 pub use server_record::{FirstContact, ServerRecord};

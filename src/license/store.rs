@@ -14,7 +14,8 @@ use seatmeter_protocol::message::{AuthorizationAnswer, Meter, ProblemNumbers};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 use serde::{Deserialize, Serialize};
 
-use super::grant::{Grant, compiled_root_key};
+use super::grant::{Grant, built_in_root_keys};
+use super::issues::Issues;
 use super::presented::{Basis, Credentials, Presented};
 use super::server_notice::ServerNotice;
 use crate::clock::Stamp;
@@ -40,6 +41,7 @@ pub struct GrantStore {
     notice: FramedFile,
     /// The last grant that was given back: counts under it may still have to be reported.
     given_back: FramedFile,
+    issues: Issues,
 }
 
 /// The content of a grant's file.
@@ -87,6 +89,7 @@ impl GrantStore {
             root_key: file("root-key", Kind::RootKey),
             notice: file("notice", Kind::ServerNotice),
             given_back: file("given-back", Kind::Grant),
+            issues: Issues::of(&state.licenses()),
         }
     }
 
@@ -114,7 +117,13 @@ impl GrantStore {
         let Loaded::Content(Stored { answer, number, stamp, .. }) = self.grant.load()? else {
             return Ok(None);
         };
-        let Some(root) = self.known_root()? else { return Ok(None) };
+        let Some(root) = self.known_root(&answer)? else { return Ok(None) };
+        if let Ok(file) = answer.license_file.peek::<LicenseFile>()
+            && self.issues.has_replaced_key(&root, &file)
+        {
+            self.grant.set_aside()?;
+            return Ok(None);
+        }
         match Grant::verify(&answer, &root, device) {
             Ok(grant) => Ok(Some(Arc::new(Grant { number, stamp, ..grant }))),
             Err(_) => {
@@ -149,7 +158,7 @@ impl GrantStore {
     /// valid any more. This changes nothing, because a library of another vendor may call it.
     pub fn server_key(&self, device: &Device) -> Option<PublicKey> {
         let answer: AuthorizationAnswer = self.grant.peek().or_else(|| self.given_back.peek())?;
-        let root = compiled_root_key()
+        let root = built_in_root(&answer)
             .ok()?
             .or_else(|| self.root_key.peek())
             .or_else(|| own_root(&answer))?;
@@ -316,7 +325,7 @@ impl GrantStore {
     /// # Errors
     /// Fails if the answer cannot be believed, or if the vendor's key cannot be stored.
     pub fn verify(&self, answer: &AuthorizationAnswer, device: &Device) -> Result<Grant> {
-        let known = self.known_root()?;
+        let known = self.known_root(answer)?;
         let of_another = || {
             let message = "the license server has granted to another device: check its URL";
             Error::new(ErrorCode::LICENSE_SYNC_FAILED, message)
@@ -327,15 +336,23 @@ impl GrantStore {
         if grant.local.device_uuid != device.uuid() {
             return Err(of_another());
         }
+        let root = known.clone().unwrap_or_else(|| answer.root_key.clone());
+        let file: LicenseFile =
+            answer.license_file.open(&root).map_err(|e| untrusted(e.to_string()))?;
+        self.issues.check(&root, &file).map_err(untrusted)?;
         if known.is_none() && !self.root_key.store_new(&answer.root_key)? {
             // Another process was first: its key is the known one.
-            let root = self.known_root()?.ok_or_else(|| {
+            let root = self.known_root(answer)?.ok_or_else(|| {
                 Error::new(
                     ErrorCode::LICENSE_BUFFER_FAILED,
                     format!("{} disappeared while it was read", self.root_key.path().display()),
                 )
             })?;
             Grant::verify(answer, &root, device)?;
+        }
+        // If the disk does not take it, the next answer is noted.
+        if let Err(error) = self.issues.note(&root, &file) {
+            say(Level::Warning, format_args!("{error}"));
         }
         Ok(grant)
     }
@@ -349,8 +366,9 @@ impl GrantStore {
         before.max(known).saturating_add(1).min(GRANT_NUMBER_MAX)
     }
 
-    fn known_root(&self) -> Result<Option<PublicKey>> {
-        if let Some(key) = compiled_root_key()? {
+    /// Return the vendor's key by which this answer is checked, if one is known.
+    fn known_root(&self, answer: &AuthorizationAnswer) -> Result<Option<PublicKey>> {
+        if let Some(key) = built_in_root(answer)? {
             return Ok(Some(key));
         }
         if let Loaded::Content(key) = self.root_key.load()? {
@@ -362,6 +380,18 @@ impl GrantStore {
         let Some(root) = granted.as_ref().and_then(own_root) else { return Ok(None) };
         if self.root_key.store_new(&root)? { Ok(Some(root)) } else { Ok(self.root_key.peek()) }
     }
+}
+
+fn untrusted(what: String) -> Error {
+    Error::new(ErrorCode::LICENSE_SYNC_FAILED, what)
+}
+
+/// Return the built-in key that has signed the answer's license file; the first one if none has, and
+/// `None` if the library was built without.
+fn built_in_root(answer: &AuthorizationAnswer) -> Result<Option<PublicKey>> {
+    let keys = built_in_root_keys()?;
+    let signer = keys.iter().find(|key| key.id() == answer.license_file.key_id);
+    Ok(signer.or(keys.first()).cloned())
 }
 
 /// Return the vendor's key that an answer names, if its signatures hold under that key.

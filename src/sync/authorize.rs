@@ -1,7 +1,6 @@
 //! The request for a local license.
 
 use seatmeter_protocol::PROTOCOL_VERSION;
-use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
@@ -16,7 +15,7 @@ use crate::built_in;
 use crate::clock::{Clock, Deadline};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::license::{self, Accepted, Credentials, FirstContact, Grant, GrantStore, ServerRecord};
+use crate::license::{self, Accepted, Credentials, FirstContact, Grant, GrantStore, ServerRecord, Wanted};
 use crate::log::{Level, say};
 use crate::parameters::Parameters;
 use crate::state::StateDirectory;
@@ -72,9 +71,8 @@ pub fn authorize(
     let prover = Prover::Device(&key);
     servers.ask_each(AUTHORIZATIONS_PATH, request, prover, deadline, |answer| {
         if answer.is_success() {
-            let type_asked = parameters.deployment_type;
             let agreement = agreement.take();
-            match accepted(answer, license_request, known_key, type_asked, agreement, clock) {
+            match accepted(answer, license_request, parameters, known_key, agreement, clock) {
                 Ok((value, epoch)) => Content { value: Ok(value), epoch },
                 Err(error) => Content::without_epoch(Err(error)),
             }
@@ -153,8 +151,8 @@ fn message(
 fn accepted(
     answer: &Answer,
     license_request: &LicenseRequest<'_>,
+    parameters: &Parameters,
     known_key: Option<&PublicKey>,
-    type_asked: DeploymentType,
     agreement: Option<Agreement>,
     clock: &dyn Clock,
 ) -> Result<(Accepted, String)> {
@@ -166,7 +164,17 @@ fn accepted(
     answer.verify(&file.server_key)?;
     let local: LocalLicense =
         content.local_license.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
-    license::serves(&local, &file, type_asked).map_err(|why| answer.untrusted(&why))?;
+    let version = product_version()?;
+    let wanted = Wanted {
+        deployment_type: parameters.deployment_type,
+        products: parameters.products,
+        modules: &parameters.modules,
+        version: version.as_ref(),
+        edition: built_in::PRODUCT_EDITION,
+        website: &parameters.settings.website_domain,
+    };
+    license::serves(&local, &file, &wanted).map_err(|why| answer.untrusted(&why))?;
+    answer.is_not_before(file.issued_at)?;
     if known_key != Some(&file.server_key) {
         store.verify(&content, device)?;
     }

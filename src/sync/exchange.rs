@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
+use seatmeter_protocol::license::DAY_SECONDS;
 use seatmeter_protocol::message::{Problem, ProblemNumbers};
 use seatmeter_protocol::request_auth::{Proof, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, SigningKey, random_id};
@@ -261,6 +262,19 @@ impl Answer {
         }
         .verify(&self.raw.body, signature, key)
         .map_err(|e| self.untrusted(&e.to_string()))
+    }
+
+    /// Check that the server's time is not before this instant, at which the vendor has issued its
+    /// license file. A vendor's clock may be ahead by a day.
+    pub(super) fn is_not_before(&self, issued_at: u64) -> Result<()> {
+        let time = self.raw.server_time.unwrap_or(0);
+        if time.saturating_add(DAY_SECONDS) >= issued_at {
+            return Ok(());
+        }
+        Err(self.untrusted(&format!(
+            "its time, {time}, is before the vendor has issued the license file ({issued_at}): \
+             the server's clock has to be set right"
+        )))
     }
 
     /// Read the body of a successful answer.
