@@ -152,7 +152,7 @@
 #define SM_ERR_LICENSE_BUFFER_FAILED (-20002)
 /** The license server's answer cannot be used or trusted, or the license was not renewed in time. Check the server's URL and the network, then call InitLicenseFromDLS again. */
 #define SM_ERR_LICENSE_SYNC_FAILED (-20003)
-/** The stored license belongs to another device. Let the program reach the license server once, to get one for this device. */
+/** The license belongs to another device, or another device has this one's UUID. Call InitLicenseFromDLS again while the license server can be reached: this device then gets a license or a UUID of its own. */
 #define SM_ERR_DEVICE_NOT_MATCH (-20004)
 /** The license server could not register this device. Try again, and ask the operator of the server to check its log. */
 #define SM_ERR_BIND_DEVICE_FAILED (-20005)

@@ -6,15 +6,15 @@
 //! These are hashed together with our own name, so that no other software can link the device by
 //! it.
 //!
-//! A device is a key pair. Its secret half is in the same file, and signs the device's requests. The
-//! server binds the UUID to the key at the first contact. A second file has a copy of both, so that
-//! the loss of one file does not make another device.
+//! A device is a key pair. Its secret half is in the same file, and signs the device's requests.
+//! The server binds the UUID to the key at the first contact. A second file has a copy of both, so
+//! that the loss of one file does not make another device.
 //!
 //! A copied state directory makes two installations with one UUID and key. The server distinguishes
-//! them by the history that they show (server/src/policy/history.rs). The installation that contacts
-//! it second takes a fresh UUID and key: that is the next *generation* of the device. Earlier counts
-//! are still reported under the former UUID, with its key, and a former grant is valid until the
-//! next one arrives.
+//! them by the history that they show (server/src/policy/history.rs). The installation that
+//! contacts it second takes a fresh UUID and key: that is the next *generation* of the device.
+//! Earlier counts are still reported under the former UUID, with its key, and a former grant is
+//! valid until the next one arrives.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::signature::{PublicKey, SigningKey, digest_hex, random_bytes, random_id};
@@ -205,8 +205,8 @@ impl Device {
         !matches!(state.file(FILE, Kind::Device).path().try_exists(), Ok(false))
     }
 
-    /// Store and return the next generation of this device, with a fresh random UUID and key. If another
-    /// process has stored one meanwhile, return that one.
+    /// Store and return the next generation of this device, with a fresh random UUID and key. If
+    /// another process has stored one meanwhile, return that one.
     ///
     /// # Errors
     /// Fails if it cannot be stored, or if the system gives no random numbers. The device then

@@ -283,7 +283,11 @@ fn make_help_names_every_target() {
     let targets: Vec<_> =
         makefile.lines().filter_map(|line| line.strip_prefix(".PHONY: ")).collect();
     assert!(targets.len() > 20, "{targets:?}");
-    let help = Command::new("make").arg("help").current_dir(root()).output().unwrap();
+    let help = Command::new("make")
+        .args(["--no-print-directory", "help"])
+        .current_dir(root())
+        .output()
+        .unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let named: Vec<_> = help.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(named, targets);

@@ -45,7 +45,11 @@ impl Issues {
     ///
     /// # Errors
     /// Returns the reason in a sentence.
-    pub(super) fn check(&self, root: &PublicKey, file: &LicenseFile) -> Result<(), String> {
+    pub(super) fn check(
+        &self,
+        root: &PublicKey,
+        file: &LicenseFile,
+    ) -> std::result::Result<(), String> {
         match self.known(root, file) {
             Some(known) if known.issued_at > file.issued_at => Err(format!(
                 "the license server has an old issue of the vendor's license file \"{}\": ask its \

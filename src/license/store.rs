@@ -386,8 +386,8 @@ fn untrusted(what: String) -> Error {
     Error::new(ErrorCode::LICENSE_SYNC_FAILED, what)
 }
 
-/// Return the built-in key that has signed the answer's license file; the first one if none has, and
-/// `None` if the library was built without.
+/// Return the built-in key that has signed the answer's license file; the first one if none has,
+/// and `None` if the library was built without.
 fn built_in_root(answer: &AuthorizationAnswer) -> Result<Option<PublicKey>> {
     let keys = built_in_root_keys()?;
     let signer = keys.iter().find(|key| key.id() == answer.license_file.key_id);

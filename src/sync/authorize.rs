@@ -15,7 +15,9 @@ use crate::built_in;
 use crate::clock::{Clock, Deadline};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::license::{self, Accepted, Credentials, FirstContact, Grant, GrantStore, ServerRecord, Wanted};
+use crate::license::{
+    self, Accepted, Credentials, FirstContact, Grant, GrantStore, ServerRecord, Wanted,
+};
 use crate::log::{Level, say};
 use crate::parameters::Parameters;
 use crate::state::StateDirectory;
@@ -71,8 +73,7 @@ pub fn authorize(
     let prover = Prover::Device(&key);
     servers.ask_each(AUTHORIZATIONS_PATH, request, prover, deadline, |answer| {
         if answer.is_success() {
-            let agreement = agreement.take();
-            match accepted(answer, license_request, parameters, known_key, agreement, clock) {
+            match accepted(answer, license_request, parameters, known_key, &mut agreement, clock) {
                 Ok((value, epoch)) => Content { value: Ok(value), epoch },
                 Err(error) => Content::without_epoch(Err(error)),
             }
@@ -153,7 +154,7 @@ fn accepted(
     license_request: &LicenseRequest<'_>,
     parameters: &Parameters,
     known_key: Option<&PublicKey>,
-    agreement: Option<Agreement>,
+    agreement: &mut Option<Agreement>,
     clock: &dyn Clock,
 ) -> Result<(Accepted, String)> {
     let &LicenseRequest { state, device, store, credentials, ref shown, .. } = license_request;
@@ -178,7 +179,8 @@ fn accepted(
     if known_key != Some(&file.server_key) {
         store.verify(&content, device)?;
     }
-    let agreement = agreement.ok_or_else(|| answer.untrusted("it is a second one"))?;
+    // Only a server that has proved itself uses it up.
+    let agreement = agreement.take().ok_or_else(|| answer.untrusted("it is a second one"))?;
     let report_key = agreement
         .of_device(&content.key_share, device.uuid())
         .map_err(|e| answer.untrusted(&e.to_string()))?;

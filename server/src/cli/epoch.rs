@@ -12,11 +12,10 @@ use crate::random::fresh_id;
 
 /// Begin a new epoch, after the data was put back to an earlier state
 ///
-/// Use it after PostgreSQL was restored from a backup, after the promotion of a standby that was not
-/// synchronous, and after the files of an embedded database were put back. "seatmeterd restore" does
-/// it by itself. Devices then send all
-/// totals again that they remember. For the first 180 s in which the server accepts requests, it
-/// grants only what devices show that they hold.
+/// Use it after PostgreSQL was restored from a backup, after the promotion of a standby that was
+/// not synchronous, and after the files of an embedded database were put back. "seatmeterd restore"
+/// does it by itself. Devices then send all totals again that they remember. For the first 180 s in
+/// which the server accepts requests, it grants only what devices show that they hold.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]

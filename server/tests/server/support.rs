@@ -290,8 +290,8 @@ impl TestServer {
     }
 }
 
-/// Posts with a fresh nonce, signed by the key of the device in the body, checks the signature against this key, and reads the answer or the
-/// problem.
+/// Post with a fresh nonce, signed by the key of the device in the body. Check the signature of the
+/// answer against this key, and return the answer or the refusal.
 pub(crate) fn post<T: DeserializeOwned>(
     address: SocketAddr,
     key: &PublicKey,
