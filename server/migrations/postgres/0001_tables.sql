@@ -203,8 +203,17 @@ CREATE TABLE audit (
     actor    TEXT NOT NULL,
     action   TEXT NOT NULL,
     subject  TEXT NOT NULL,
-    detail   TEXT NOT NULL
+    detail   TEXT NOT NULL,
+    hash     TEXT NOT NULL
 );
+
+CREATE TABLE audit_head (
+    only_row BIGINT NOT NULL PRIMARY KEY,
+    audit_id BIGINT NOT NULL,
+    hash     TEXT NOT NULL
+);
+INSERT INTO audit_head
+VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
 
 CREATE TABLE admin_token (
     name       TEXT NOT NULL PRIMARY KEY,

@@ -239,15 +239,27 @@ CREATE TABLE epoch (
 ) STRICT;
 INSERT INTO epoch VALUES (1, lower(hex(randomblob(16))), 0);
 
--- Who changed what; a line is written in the same transaction as the change.
+-- Who changed what; a line is written in the same transaction as the change. `hash` covers the line
+-- and the hash of the line before (src/audit_chain.rs). Nothing is ever deleted here.
 CREATE TABLE audit (
     audit_id INTEGER NOT NULL PRIMARY KEY,
     at       INTEGER NOT NULL,
     actor    TEXT NOT NULL,
     action   TEXT NOT NULL,
     subject  TEXT NOT NULL,
-    detail   TEXT NOT NULL
+    detail   TEXT NOT NULL,
+    hash     TEXT NOT NULL
 ) STRICT;
+
+-- Number and hash of the last line. Whoever adds a line locks this row, so that several servers add
+-- their lines one after another.
+CREATE TABLE audit_head (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    audit_id INTEGER NOT NULL,
+    hash     TEXT NOT NULL
+) STRICT;
+INSERT INTO audit_head
+VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
 
 -- The tokens of the admin API: the public part of each, a space, and the argon2 hash of the whole.
 CREATE TABLE admin_token (

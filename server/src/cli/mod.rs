@@ -4,6 +4,7 @@
 //! invalid command line. The result of a command goes to standard output, everything else to
 //! standard error.
 
+mod audit;
 mod backup;
 mod doctor;
 mod domains;
@@ -77,8 +78,7 @@ enum Command {
     /// Tokens of the admin API
     #[command(subcommand)]
     Token(operator::Token),
-    /// Show the audit log, newest lines first
-    Audit(DataOption),
+    Audit(audit::Arguments),
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
     NewEpoch(epoch::Arguments),
@@ -203,7 +203,7 @@ pub fn main() -> ExitCode {
         Command::Backup(arguments) => backup::backup(&arguments, output),
         Command::Restore(arguments) => backup::restore(&arguments, output),
         Command::NewEpoch(arguments) => epoch::run(&arguments, output),
-        Command::Audit(data) => operator::audit(&data, output),
+        Command::Audit(arguments) => audit::run(&arguments, output),
         Command::Domains(Domains::Explain(arguments)) => domains::explain(&arguments, output),
         Command::Plan(arguments) => plan::run(&arguments, output),
     };

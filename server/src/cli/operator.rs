@@ -15,7 +15,7 @@ use super::{DataOption, output_error};
 use crate::clock::SystemClock;
 use crate::error::Error;
 use crate::licensing::Licensing;
-use crate::operator::commands::{Change, CodeItems, View};
+use crate::operator::commands::{Change, CodeItems, Listing, View};
 use crate::operator::{Access, IssuedFile};
 use crate::policy::select::access::Validation;
 
@@ -292,10 +292,6 @@ pub(super) fn token(command: &Token, output: &mut dyn Write) -> Result<(), Error
     }
 }
 
-pub(super) fn audit(data: &DataOption, output: &mut dyn Write) -> Result<(), Error> {
-    list(data, View::Audit { before: None }, output)
-}
-
 pub(super) fn import(arguments: &ImportArguments, output: &mut dyn Write) -> Result<(), Error> {
     let IssuedFile { root_key, license_file } = read_issued(&arguments.file)?;
     let operator = Operator::open(&arguments.data)?;
@@ -315,8 +311,13 @@ fn carry_out(data: &DataOption, wanted: Change, output: &mut dyn Write) -> Resul
     done(output)
 }
 
-/// Write a whole list, however many parts it has.
+/// Write a whole list.
 fn list(data: &DataOption, view: View, output: &mut dyn Write) -> Result<(), Error> {
+    write_json(&read_all(data, view)?, output)
+}
+
+/// Return a whole list, however many parts it has.
+pub(super) fn read_all(data: &DataOption, view: View) -> Result<Listing, Error> {
     let operator = Operator::open(data)?;
     let look = |view: &View| operator.wait(operator.licensing.look(view.clone()));
     let mut listing = look(&view)?;
@@ -326,7 +327,7 @@ fn list(data: &DataOption, view: View, output: &mut dyn Write) -> Result<(), Err
         rest = part.rest(&view);
         listing.append(part);
     }
-    write_json(&listing, output)
+    Ok(listing)
 }
 
 fn done(output: &mut dyn Write) -> Result<(), Error> {

@@ -225,6 +225,8 @@ pub struct AuditRow {
     pub subject: String,
     /// The details of the change.
     pub detail: String,
+    /// The hash over the line before and this line; see [`crate::audit_chain`].
+    pub hash: String,
 }
 
 /// A token of the admin API.

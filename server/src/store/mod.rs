@@ -6,6 +6,7 @@
 //! requests answers [`Error::Busy`].
 
 mod account;
+mod audit_reader;
 mod day_totals;
 mod group;
 mod location;
@@ -29,6 +30,7 @@ use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::policy::{Admitted, Claim};
 
+pub use audit_reader::AuditReader;
 pub use location::{Location, Opened};
 pub use sql::{Field, Keys};
 pub use usage_reader::UsageReader;

@@ -6,6 +6,7 @@
 #[path = "../cluster/mod.rs"]
 mod cluster;
 
+mod audit;
 mod authorizations;
 mod cli;
 mod crash;

@@ -19,16 +19,24 @@ use crate::cluster::Cluster;
 use crate::support::{POSTGRES, execute};
 
 /// Tests that together run every statement of a store.
-const TESTS: [&str; 6] =
-    ["authorizations::", "usage::", "operation::", "scenarios::every", "store::", "cli::usage"];
+const TESTS: [&str; 7] = [
+    "audit::",
+    "authorizations::",
+    "usage::",
+    "operation::",
+    "scenarios::every",
+    "store::",
+    "cli::usage",
+];
 
 /// Of these, what runs every statement that is PostgreSQL's own: look-ups and insertions of many
 /// rows, and locks.
 const TESTS_ON_POSTGRES: [&str; 3] = ["usage::", "scenarios::every", "store::"];
 
 /// Tables that have one row or a few for an item, for a person's decision, or in all.
-const SMALL: [&str; 11] = [
+const SMALL: [&str; 12] = [
     "admin_token",
+    "audit_head",
     "compacted",
     "epoch",
     "handshake_code",
@@ -42,7 +50,7 @@ const SMALL: [&str; 11] = [
 ];
 
 /// Statements that may read more than they are about, by how they begin, and why.
-const EXCEPTIONS: [(&str, &str); 11] = [
+const EXCEPTIONS: [(&str, &str); 12] = [
     (
         "SELECT segment.handshake_code, segment.item_id, segment.device_uuid,",
         "an export reads everything",
@@ -59,6 +67,7 @@ const EXCEPTIONS: [(&str, &str); 11] = [
         "SELECT module, CAST(sum(used) AS BIGINT) FROM allowance",
         "once, when an item becomes strict",
     ),
+    ("SELECT audit.audit_id, at, actor,", "a check of the audit log reads all of it"),
     ("SELECT DISTINCT server_key_id FROM license_file", "once, when a server starts"),
     (
         "SELECT file_id, organization_id, revoked_at, definition",

@@ -103,7 +103,10 @@ impl GroupStore for PostgresStore {
 pub fn renew_epoch(url: &str, epoch: &str, now: u64) -> Result<(), Error> {
     let connection = Address::from_str(url)?.connect()?;
     migration::require_current(&connection)?;
-    sql::renew_epoch(&connection, epoch, now)
+    connection.batch("BEGIN")?;
+    let outcome = sql::renew_epoch(&connection, epoch, now);
+    connection.batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    outcome
 }
 
 /// Open a connection for reading only. It may read years of usage, at the pace of the consumer, so

@@ -9,8 +9,9 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
-use super::{Sql, values};
+use super::{Sql, audit, values};
 use crate::error::{Error, Refusal};
+use crate::operator::commands::Actor;
 use crate::policy::{Candidate, Claim};
 use crate::utc;
 
@@ -33,19 +34,13 @@ pub(super) fn life(sql: &dyn Sql) -> Result<Life, Error> {
     Ok(Life { epoch: row.take(0)?, careful_until: row.take(1)? })
 }
 
-/// Begin another life, with this id, after a restore.
+/// Begin another life, with this id, after a restore. It must be a transaction.
 pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<(), Error> {
     sql.execute(
         "UPDATE epoch SET epoch = ?1, careful_until = ?2 WHERE only_row = 1",
         values![epoch, NOT_BEGUN],
     )?;
-    sql.execute(
-        "INSERT INTO audit (audit_id, at, actor, action, subject, detail)
-         VALUES ((SELECT coalesce(max(audit_id), 0) + 1 FROM audit), ?1, 'cli', 'restore from \
-         backup', ?2, '')",
-        values![now, epoch],
-    )?;
-    Ok(())
+    audit::add(sql, &Actor { name: "cli".to_owned(), now }, "restore from backup", epoch, "")
 }
 
 /// Record that a server accepts requests, so that devices which hold something forgotten can show

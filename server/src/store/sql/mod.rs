@@ -5,6 +5,7 @@
 //! integers, texts and bytes, with 0 and 1 for no and yes. Thus all stores decide alike, because
 //! they run the same code.
 
+pub(super) mod audit;
 mod authorization;
 mod batch;
 pub(super) mod by_day;

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::operator::commands::{Actor, Change, CodeItems};
 use crate::policy::select::access::Validation;
 use crate::store::account::{load, save};
-use crate::store::sql::{Sql, import, values};
+use crate::store::sql::{Sql, audit, import, values};
 
 /// The line of a change in the audit log.
 struct Line {
@@ -16,12 +16,7 @@ struct Line {
 
 pub(in crate::store) fn change(sql: &dyn Sql, change: &Change, by: &Actor) -> Result<(), Error> {
     let line = carry_out(sql, change, by.now)?;
-    sql.execute(
-        "INSERT INTO audit (audit_id, at, actor, action, subject, detail)
-         VALUES ((SELECT coalesce(max(audit_id), 0) + 1 FROM audit), ?1, ?2, ?3, ?4, ?5)",
-        values![by.now, &by.name, line.action, &line.subject, &line.detail],
-    )?;
-    Ok(())
+    audit::add(sql, by, line.action, &line.subject, &line.detail)
 }
 
 fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {

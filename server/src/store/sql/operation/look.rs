@@ -10,7 +10,7 @@ use crate::operator::commands::{
     AuditRow, CodeRow, DeviceRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, TokenRow, View,
 };
 use crate::policy::select::access::Validation;
-use crate::store::sql::{Row, Sql, Value, values};
+use crate::store::sql::{Row, Sql, Value, audit as audit_log, values};
 
 pub(in crate::store) fn look(sql: &dyn Sql, view: &View, now: u64) -> Result<Listing, Error> {
     Ok(match view {
@@ -166,19 +166,10 @@ fn devices(
 }
 
 fn audit(sql: &dyn Sql, before: Option<u64>) -> Result<Vec<AuditRow>, Error> {
-    let query = "SELECT audit_id, at, actor, action, subject, detail FROM audit WHERE audit_id < \
-        ?1 ORDER BY audit_id DESC";
+    let query = "SELECT audit_id, at, actor, action, subject, detail, hash FROM audit WHERE \
+        audit_id < ?1 ORDER BY audit_id DESC";
     let before = before.unwrap_or(u64::MAX).min(i64::MAX as u64);
-    rows(sql, query, values![before], |mut row| {
-        Ok(AuditRow {
-            audit_id: row.take(0)?,
-            at: row.take(1)?,
-            actor: row.take(2)?,
-            action: row.take(3)?,
-            subject: row.take(4)?,
-            detail: row.take(5)?,
-        })
-    })
+    rows(sql, query, values![before], |mut row| audit_log::line(&mut row))
 }
 
 fn tokens(sql: &dyn Sql) -> Result<Vec<TokenRow>, Error> {
