@@ -24,6 +24,7 @@ pub mod password;
 pub mod planner;
 pub mod policy;
 pub mod random;
+pub mod server_time;
 pub mod sharing;
 pub mod store;
 pub mod utc;

@@ -8,7 +8,8 @@
 CREATE TABLE organization (
     organization_id        TEXT NOT NULL PRIMARY KEY,
     name                   TEXT NOT NULL,
-    default_handshake_code TEXT
+    default_handshake_code TEXT,
+    root_key               TEXT NOT NULL
 );
 
 CREATE TABLE license_file (
@@ -21,12 +22,10 @@ CREATE TABLE license_file (
     imported_at     BIGINT NOT NULL,
     server_key_id   TEXT NOT NULL
 );
-CREATE INDEX license_file_of_organization ON license_file (organization_id);
 
 CREATE TABLE license_item (
     item_id    TEXT NOT NULL PRIMARY KEY,
     file_id    TEXT NOT NULL,
-    definition TEXT NOT NULL,
     revoked_at BIGINT
 );
 
@@ -194,8 +193,16 @@ CREATE TABLE device_history (
 CREATE TABLE epoch (
     only_row      BIGINT NOT NULL PRIMARY KEY,
     epoch         TEXT NOT NULL,
-    careful_until BIGINT NOT NULL
+    careful_until BIGINT NOT NULL,
+    begun         BIGINT NOT NULL
 );
+
+CREATE TABLE server_time (
+    only_row  BIGINT NOT NULL PRIMARY KEY,
+    newest_at BIGINT NOT NULL,
+    accepted  BIGINT NOT NULL
+);
+INSERT INTO server_time VALUES (1, 0, 0);
 
 CREATE TABLE audit (
     audit_id BIGINT NOT NULL PRIMARY KEY,

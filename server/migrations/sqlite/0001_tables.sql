@@ -6,10 +6,13 @@
 -- each has 480 slots. Each statement finds its rows by a key or an index, however many rows an item
 -- has (server/tests/server/plans.rs).
 
+-- `root_key` is the root key that signed the organization's first file: only files that it has signed
+-- are accepted.
 CREATE TABLE organization (
     organization_id        TEXT NOT NULL PRIMARY KEY,
     name                   TEXT NOT NULL,
-    default_handshake_code TEXT
+    default_handshake_code TEXT,
+    root_key               TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- The file as the vendor signed it, byte for byte, because devices check the signature themselves.
@@ -24,14 +27,11 @@ CREATE TABLE license_file (
     imported_at     INTEGER NOT NULL,
     server_key_id   TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
--- An organization's first file determines which root key it trusts.
-CREATE INDEX license_file_of_organization ON license_file (organization_id);
 
--- `definition` is the item as the license file has it, as JSON.
+-- What an item permits stands only in the signed file, and is read from there each time.
 CREATE TABLE license_item (
     item_id    TEXT NOT NULL PRIMARY KEY,
     file_id    TEXT NOT NULL REFERENCES license_file,
-    definition TEXT NOT NULL,
     revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
@@ -231,13 +231,24 @@ CREATE TABLE device_history (
 ) STRICT, WITHOUT ROWID;
 
 -- The current life of the data: a random id, another one after each restore from a backup. Until
--- `careful_until`, a restored server grants only what devices show that they hold.
+-- `careful_until`, a restored server grants only what devices show that they hold. `begun` counts the
+-- lives that began after the first one.
 CREATE TABLE epoch (
     only_row      INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
     epoch         TEXT NOT NULL,
-    careful_until INTEGER NOT NULL
+    careful_until INTEGER NOT NULL,
+    begun         INTEGER NOT NULL
 ) STRICT;
-INSERT INTO epoch VALUES (1, lower(hex(randomblob(16))), 0);
+INSERT INTO epoch VALUES (1, lower(hex(randomblob(16))), 0, 0);
+
+-- The highest time of any server of this database, and how often an operator has accepted a clock
+-- that was behind it (src/server_time.rs).
+CREATE TABLE server_time (
+    only_row  INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    newest_at INTEGER NOT NULL,
+    accepted  INTEGER NOT NULL
+) STRICT;
+INSERT INTO server_time VALUES (1, 0, 0);
 
 -- Who changed what; a line is written in the same transaction as the change. `hash` covers the line
 -- and the hash of the line before (src/audit_chain.rs). Nothing is ever deleted here.

@@ -10,9 +10,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::random::fresh_id;
 
-/// Begin a new epoch, after PostgreSQL was restored from a backup
+/// Begin a new epoch, after the database was put back by other means than "seatmeterd restore"
 ///
-/// Also use it after the promotion of a standby that was not synchronous. Devices then send all
+/// Use it after a snapshot or copy of the database was put back, and after the promotion of a standby that was not synchronous. Devices then send all
 /// totals again that they remember. For the first 180 s in which the server accepts requests, it
 /// grants only what devices show that they hold.
 #[derive(Args, Debug)]
@@ -22,6 +22,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
+    arguments.data.require_initialized()?;
     let epoch = fresh_id()?;
     arguments.data.location().renew_epoch(&epoch, SystemClock.unix_seconds())?;
     writeln!(output, "epoch {epoch} has begun").map_err(output_error)

@@ -6,6 +6,7 @@
 
 mod audit;
 mod backup;
+mod clock;
 mod doctor;
 mod domains;
 mod draft;
@@ -31,9 +32,11 @@ use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::page_module::page_module_name;
 use seatmeter_protocol::symbology::symbology_name;
 
+use crate::clock::SystemClock;
 use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::keyring::Keyring;
+use crate::server_time::ServerClock;
 use crate::store::{Location, Store};
 
 /// The self-hosted license server of seatmeter.
@@ -82,6 +85,9 @@ enum Command {
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
     NewEpoch(epoch::Arguments),
+    /// The server's time, which never goes back by itself
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     /// Explain the domains of websites
     #[command(subcommand)]
     Domains(Domains),
@@ -149,7 +155,7 @@ impl DataOption {
     }
 
     /// Open the store and read the keys.
-    fn open(&self) -> Result<(Arc<dyn Store>, Keyring), Error> {
+    fn open(&self) -> Result<(Arc<dyn Store>, Keyring, Arc<ServerClock>), Error> {
         let (dir, opened) = (self.dir(), self.location().open()?);
         dir.finish_rotation(opened.keys.in_use.as_deref())?;
         let keys = dir.keyring()?;
@@ -161,7 +167,8 @@ impl DataOption {
                 dir.path().display()
             )));
         }
-        Ok((opened.store, keys))
+        let clock = ServerClock::new(Arc::new(SystemClock), opened.time);
+        Ok((opened.store, keys, Arc::new(clock)))
     }
 }
 
@@ -203,6 +210,7 @@ pub fn main() -> ExitCode {
         Command::Backup(arguments) => backup::backup(&arguments, output),
         Command::Restore(arguments) => backup::restore(&arguments, output),
         Command::NewEpoch(arguments) => epoch::run(&arguments, output),
+        Command::Clock(command) => clock::run(&command, output),
         Command::Audit(arguments) => audit::run(&arguments, output),
         Command::Domains(Domains::Explain(arguments)) => domains::explain(&arguments, output),
         Command::Plan(arguments) => plan::run(&arguments, output),

@@ -3,7 +3,6 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use seatmeter_protocol::license::LicenseFile;
@@ -12,7 +11,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{DataOption, output_error};
-use crate::clock::SystemClock;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operator::commands::{Change, CodeItems, Listing, View};
@@ -32,11 +30,11 @@ pub(super) struct Operator {
 impl Operator {
     pub(super) fn open(data: &DataOption) -> Result<Self, Error> {
         data.require_initialized()?;
-        let (store, keys) = data.open()?;
+        let (store, keys, clock) = data.open()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| Error::Setup(format!("the system gives no runtime: {e}")))?;
-        Ok(Self { licensing: Licensing { store, keys, clock: Arc::new(SystemClock) }, runtime })
+        Ok(Self { licensing: Licensing { store, keys, clock }, runtime })
     }
 
     pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -45,7 +43,7 @@ impl Operator {
 }
 
 /// Return the author of the commands, for the audit log.
-fn actor() -> String {
+pub(super) fn actor() -> String {
     match nix::unistd::User::from_uid(nix::unistd::Uid::current()) {
         Ok(Some(user)) => format!("cli: {}", user.name),
         _ => format!("cli: uid {}", nix::unistd::Uid::current()),

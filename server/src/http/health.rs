@@ -1,5 +1,6 @@
 //! Health checks. `GET /healthz` answers while the process runs; `GET /readyz` also checks that it
-//! can write to its database.
+//! can write to its database, and that its clock is not behind the server's time. It names license
+//! files that cannot be trusted.
 //!
 //! Only a write shows that a write is possible. Its outcome stays valid for a moment, so that many
 //! requests do not cause as many writes.
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 use super::Web;
 use super::answer::answer;
 use crate::error::Error;
+use crate::server_time;
 use crate::store::Store;
 
 /// The time after which a store without an answer counts as not ready.
@@ -29,11 +31,11 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 /// Whether the store could write at the last check.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    seen: Mutex<Option<(Instant, Result<(), Error>)>>,
+    seen: Mutex<Option<(Instant, Result<Vec<String>, Error>)>>,
 }
 
 impl Readiness {
-    async fn of(&self, store: &dyn Store) -> Result<(), Error> {
+    async fn of(&self, store: &dyn Store) -> Result<Vec<String>, Error> {
         let mut seen = self.seen.lock().await;
         if let Some((at, outcome)) = &*seen
             && at.elapsed() < GOOD_FOR
@@ -55,6 +57,10 @@ impl Readiness {
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
+    /// A sentence for each license file that cannot be trusted. The server serves everything else,
+    /// and another server of the same database would not do better.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    license_files_not_ready: Vec<String>,
 }
 
 /// The header with the ids of the server's keys, by which a standby recognizes whether the two
@@ -67,7 +73,7 @@ pub(super) fn router() -> Router<Arc<Web>> {
 
 async fn healthz(State(web): State<Arc<Web>>) -> Response {
     let ids: Vec<String> = web.licensing.keys.ids().collect();
-    let mut response = answer(Ok(Health { status: "up" }));
+    let mut response = answer(Ok(Health { status: "up", license_files_not_ready: Vec::new() }));
     if let Ok(ids) = ids.join(",").parse() {
         response.headers_mut().insert(KEY_IDS_HEADER, ids);
     }
@@ -77,8 +83,12 @@ async fn healthz(State(web): State<Arc<Web>>) -> Response {
 async fn readyz(State(web): State<Arc<Web>>) -> Response {
     // The check runs in a task of its own. Otherwise, a client that disconnects would cancel it,
     // and the next client would have to check again.
-    let asked = tokio::spawn(async move { web.readiness.of(&*web.licensing.store).await });
+    let asked = tokio::spawn(async move {
+        let license_files_not_ready = web.readiness.of(&*web.licensing.store).await?;
+        server_time::require_right(&*web.licensing.clock)?;
+        Ok(Health { status: "ready", license_files_not_ready })
+    });
     let outcome =
         asked.await.unwrap_or_else(|e| Err(Error::Internal(format!("the store panicked: {e}"))));
-    answer(outcome.map(|()| Health { status: "ready" }))
+    answer(outcome)
 }

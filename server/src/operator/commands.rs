@@ -89,6 +89,8 @@ pub enum Change {
         /// The id of the key.
         key_id: String,
     },
+    /// Take the clock of the author's machine as right, although the recorded time is ahead of it.
+    AcceptClock,
     /// Make a token for the admin API.
     MakeToken {
         /// The name of the token.
@@ -163,15 +165,20 @@ pub struct OrganizationRow {
 /// A license item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ItemRow {
+    /// The id of the item.
+    pub item_id: String,
     /// The id of the license file that contains the item.
     pub file_id: String,
     /// The organization that has bought the item.
     pub organization_id: String,
     /// The time of the revocation, Unix seconds.
     pub revoked_at: Option<u64>,
-    /// The item as the vendor wrote it.
-    #[schema(value_type = Object)]
-    pub item: LicenseItem,
+    /// The reason why nothing is granted from the item: the license file in the database is not as
+    /// the vendor signed it.
+    pub not_ready: Option<String>,
+    /// The item as the vendor signed it; absent when the item is not ready.
+    #[schema(value_type = Option<Object>)]
+    pub item: Option<LicenseItem>,
 }
 
 /// A handshake code.

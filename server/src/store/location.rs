@@ -5,9 +5,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::postgres::{self, PostgresStore};
-use super::sqlite::SqliteStore;
+use super::sqlite::{self, SqliteStore};
 use super::{Keys, Store, UsageReader};
 use crate::error::Error;
+use crate::server_time::RecordedTime;
 
 /// The location of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// The server keys that the store names.
     pub keys: Keys,
+    /// The time that the store has recorded.
+    pub time: RecordedTime,
 }
 
 impl Location {
@@ -35,11 +38,11 @@ impl Location {
         Ok(match self {
             Self::File(path) => {
                 let store = SqliteStore::open(path)?;
-                Opened { keys: store.keys().clone(), store: Arc::new(store) }
+                Opened { keys: store.keys().clone(), time: store.time(), store: Arc::new(store) }
             }
             Self::Url(url) => {
                 let store = PostgresStore::open(url)?;
-                Opened { keys: store.keys().clone(), store: Arc::new(store) }
+                Opened { keys: store.keys().clone(), time: store.time(), store: Arc::new(store) }
             }
         })
     }
@@ -58,15 +61,10 @@ impl Location {
     /// Begin another life of the data.
     ///
     /// # Errors
-    /// Fails when the store cannot be reached, or is an embedded database, which gets a new life
-    /// when it is restored.
+    /// Fails when the store cannot be reached.
     pub fn renew_epoch(&self, epoch: &str, now: u64) -> Result<(), Error> {
         match self {
-            Self::File(_) => Err(Error::Setup(
-                "an embedded database gets a new epoch when it is restored. Use \"seatmeterd \
-                 restore\"."
-                    .to_owned(),
-            )),
+            Self::File(path) => sqlite::renew_epoch(path, epoch, now),
             Self::Url(url) => postgres::renew_epoch(url, epoch, now),
         }
     }

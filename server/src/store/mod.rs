@@ -29,6 +29,7 @@ use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::policy::{Admitted, Claim};
+use crate::server_time::RecordedTime;
 
 pub use audit_reader::AuditReader;
 pub use location::{Location, Opened};
@@ -71,8 +72,15 @@ pub trait Store: Send + Sync + 'static {
     /// server calls this from time to time.
     fn tidy(&self, now: u64) -> Reply<bool>;
 
-    /// Answer once the store has written something and made it durable.
-    fn ready(&self) -> Reply<()>;
+    /// Raise the recorded time of the server, and return what is recorded. A store that records no
+    /// time returns the given one.
+    fn note_time(&self, time: RecordedTime) -> Reply<RecordedTime> {
+        Box::pin(std::future::ready(Ok(time)))
+    }
+
+    /// Answer once the store has written something and made it durable. Return a sentence for each
+    /// license file that cannot be trusted.
+    fn ready(&self) -> Reply<Vec<String>>;
 }
 
 /// A local license that came with a report. Only a store that has forgotten this license needs it,

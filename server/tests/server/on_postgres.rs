@@ -22,10 +22,22 @@ use crate::support::*;
 const FAILOVERS: &str = "SEATMETER_FAILOVERS";
 
 /// What the tests of a store are called, and those that are about SQLite.
-const TESTS: [&str; 6] =
-    ["audit::", "authorizations::", "usage::", "operation::", "scenarios::every", "store::"];
-const ABOUT_SQLITE: [&str; 3] =
-    ["what_is_no_database_is_refused", "restore::", "audit::the_head_in_a_backup"];
+const TESTS: [&str; 8] = [
+    "audit::",
+    "authorizations::",
+    "edited::",
+    "operation::",
+    "scenarios::every",
+    "store::",
+    "time::",
+    "usage::",
+];
+const ABOUT_SQLITE: [&str; 4] = [
+    "what_is_no_database_is_refused",
+    "restore::",
+    "audit::the_head_in_a_backup",
+    "time::commands",
+];
 
 macro_rules! or_skip {
     ($cluster:expr) => {

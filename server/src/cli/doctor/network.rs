@@ -148,7 +148,13 @@ fn ask(
         findings.good("TLS", "the server's certificate is trusted")?;
     }
     let key_id = device.server_keys.first().map(PublicKey::id);
-    match exchange(stream.as_mut(), &way.host, AUTHORIZATIONS_PATH, QUESTION, key_id.as_deref()) {
+    match exchange(
+        stream.as_mut(),
+        &way.host,
+        ("POST", AUTHORIZATIONS_PATH),
+        QUESTION,
+        key_id.as_deref(),
+    ) {
         Ok(answer) => Ok(judge(&answer, &way, device, findings)?.map(|()| way)),
         Err(why) => {
             let todo = "check whether the server is overloaded, and the proxies and firewalls \
@@ -191,7 +197,12 @@ impl Way {
         body: &str,
         key_id: Option<&str>,
     ) -> Result<Answer, String> {
-        exchange(self.open()?.as_mut(), &self.host, path, body, key_id)
+        exchange(self.open()?.as_mut(), &self.host, ("POST", path), body, key_id)
+    }
+
+    /// Get what is at this path, over a connection of its own.
+    pub(super) fn get(&self, path: &str) -> Result<Answer, String> {
+        exchange(self.open()?.as_mut(), &self.host, ("GET", path), "", None)
     }
 }
 
@@ -327,7 +338,7 @@ const QUESTION: &str = "{}";
 fn exchange(
     stream: &mut dyn Connection,
     host: &str,
-    path: &str,
+    (method, path): (&str, &str),
     body: &str,
     key_id: Option<&str>,
 ) -> Result<Answer, String> {
@@ -335,7 +346,7 @@ fn exchange(
     // A server with a replaced key answers with the old key when the request names that.
     let known = key_id.map_or_else(String::new, |id| format!("{KEY_ID_HEADER}: {id}\r\n"));
     let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: {host}\r\n{NONCE_HEADER}: {nonce}\r\n{known}\
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{NONCE_HEADER}: {nonce}\r\n{known}\
          content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );

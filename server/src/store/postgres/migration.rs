@@ -52,8 +52,8 @@ fn run_missing(connection: &PgConnection) -> Result<(), Error> {
         values![SCRIPTS.len() as u64],
     )?;
     sql.execute(
-        "INSERT INTO epoch (only_row, epoch, careful_until) VALUES (1, ?1, 0) ON CONFLICT \
-         (only_row) DO NOTHING",
+        "INSERT INTO epoch (only_row, epoch, careful_until, begun) VALUES (1, ?1, 0, 0) ON \
+         CONFLICT (only_row) DO NOTHING",
         values![&fresh_id()?],
     )?;
     Ok(())

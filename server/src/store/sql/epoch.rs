@@ -9,7 +9,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
-use super::{Sql, audit, values};
+use super::{Sql, audit, time, values};
 use crate::error::{Error, Refusal};
 use crate::operator::commands::Actor;
 use crate::policy::{Candidate, Claim};
@@ -37,19 +37,21 @@ pub(super) fn life(sql: &dyn Sql) -> Result<Life, Error> {
 /// Begin another life, with this id, after a restore. It must be a transaction.
 pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<(), Error> {
     sql.execute(
-        "UPDATE epoch SET epoch = ?1, careful_until = ?2 WHERE only_row = 1",
+        "UPDATE epoch SET epoch = ?1, careful_until = ?2, begun = begun + 1 WHERE only_row = 1",
         values![epoch, NOT_BEGUN],
     )?;
+    let now = now.max(time::recorded(sql)?.newest_at);
     audit::add(sql, &Actor { name: "cli".to_owned(), now }, "restore from backup", epoch, "")
 }
 
 /// Record that a server accepts requests, so that devices which hold something forgotten can show
 /// it from now on. If several servers share a database, the first one starts that time, and the
-/// others find it started.
+/// others find it started. An end that is further ahead than one slot is brought near, whoever wrote
+/// it: a clock that was ahead, or somebody who edited the database.
 pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
     sql.execute(
-        "UPDATE epoch SET careful_until = ?1 WHERE only_row = 1 AND careful_until = ?2",
-        values![now.saturating_add(SLOT_SECONDS), NOT_BEGUN],
+        "UPDATE epoch SET careful_until = ?1 WHERE only_row = 1 AND careful_until > ?1",
+        values![now.saturating_add(SLOT_SECONDS)],
     )?;
     Ok(())
 }
@@ -74,7 +76,9 @@ pub(super) fn careful(
         return Ok(());
     }
     let how_long = match until {
-        NOT_BEGUN => format!("for the first {SLOT_SECONDS} s"),
+        until if until > claim.now.saturating_add(SLOT_SECONDS) => {
+            format!("for the first {SLOT_SECONDS} s")
+        }
         until => format!("until {}", utc::text(until)),
     };
     Err(Refusal::new(

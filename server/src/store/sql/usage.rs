@@ -79,13 +79,15 @@ fn book_segment<'a>(
         ));
     }
     let Batch { owners, accounts, segments, .. } = batch;
-    let known = owners.get(&segment.license_id).and_then(|owner| {
-        let account = accounts.get(&owner.item_id)?;
-        Some((owner, account.license(&owner.device_uuid, &segment.license_id)?))
-    });
-    let Some((owner, license)) = known else {
-        return Err(format!("there is no local license {:?} on this server", segment.license_id));
+    let unknown = || format!("there is no local license {:?} on this server", segment.license_id);
+    let owner = owners.get(&segment.license_id).ok_or_else(unknown)?;
+    let Some(account) = accounts.get(&owner.item_id) else {
+        return Err(format!(
+            "item {:?} is not ready on this server: its license file cannot be trusted",
+            owner.item_id
+        ));
     };
+    let license = account.license(&owner.device_uuid, &segment.license_id).ok_or_else(unknown)?;
     if owner.device_uuid != device_uuid {
         return Err(format!("local license {:?} belongs to another device", segment.license_id));
     }

@@ -21,10 +21,11 @@ mod migration;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use self::engine::SqliteEngine;
 use crate::error::Error;
+use crate::server_time::RecordedTime;
 use crate::sharing;
 use crate::store::group::{GroupStore, Writers};
 use crate::store::sql::{self, Keys};
@@ -52,6 +53,7 @@ const STATEMENTS_KEPT: usize = 128;
 pub struct SqliteStore {
     writers: Writers,
     keys: Keys,
+    time: RecordedTime,
 }
 
 impl SqliteStore {
@@ -86,14 +88,21 @@ impl SqliteStore {
             })
             .map_err(|e| unusable(path, &e))?;
         migration::migrate(&mut connection)?;
-        let keys = sql::keys(&connection)?;
-        Ok(Self { writers: Writers::start([SqliteEngine::new(connection)], group_max)?, keys })
+        let (keys, time) = (sql::keys(&connection)?, sql::time::recorded(&connection)?);
+        let writers = Writers::start([SqliteEngine::new(connection)], group_max)?;
+        Ok(Self { writers, keys, time })
     }
 
     /// Return the server keys that the database named when it was opened.
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// Return the time that the database had recorded when it was opened.
+    #[must_use]
+    pub fn time(&self) -> RecordedTime {
+        self.time
     }
 }
 
@@ -108,6 +117,19 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     connection.busy_timeout(LOCK_WAIT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(connection)
+}
+
+/// Begin another life of the data, also beside a running server.
+///
+/// # Errors
+/// Fails when the file cannot be opened or written, or its tables are of another version.
+pub fn renew_epoch(path: &Path, epoch: &str, now: u64) -> Result<(), Error> {
+    let mut connection =
+        connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| unusable(path, &e))?;
+    migration::require_current(&connection)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    sql::renew_epoch(&*transaction, epoch, now)?;
+    Ok(transaction.commit()?)
 }
 
 /// Open a connection that cannot write, to tables that this program reads.

@@ -5,7 +5,8 @@ use crate::error::Error;
 use crate::operator::commands::{Actor, Change, CodeItems};
 use crate::policy::select::access::Validation;
 use crate::store::account::{load, save};
-use crate::store::sql::{Sql, audit, import, values};
+use crate::store::sql::{Sql, audit, import, time, values};
+use crate::utc;
 
 /// The line of a change in the audit log.
 struct Line {
@@ -78,6 +79,10 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
                 values![key_id],
             )?;
             line("rotate key", key_id, String::new())
+        }
+        Change::AcceptClock => {
+            let detail = time::accept(sql, now)?;
+            line("accept clock", &utc::text(now), detail)
         }
         Change::MakeToken { name, token_hash } => {
             make_token(sql, name, token_hash, now)?;
