@@ -27,4 +27,5 @@ pub mod random;
 pub mod server_time;
 pub mod sharing;
 pub mod store;
+pub mod usage_bill;
 pub mod utc;

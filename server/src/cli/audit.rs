@@ -1,7 +1,7 @@
 //! The command `seatmeterd audit`: the lines of the audit log, and whether its chain is whole.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -9,6 +9,7 @@ use super::{DataOption, operator, output_error};
 use crate::error::Error;
 use crate::operator::commands::{AuditRow, Listing, View};
 use crate::store::AuditReader;
+use crate::usage_bill::{SignedExport, UsageExport};
 use crate::utc;
 
 /// Show the audit log, newest lines first; or check its chain
@@ -43,11 +44,14 @@ enum Audit {
 #[group(id = "noted", multiple = false)]
 pub(super) struct VerifyArguments {
     /// The hash of a line that must be in the log
-    #[arg(long, value_name = "HASH", group = "noted", value_parser = hash)]
+    #[arg(long, value_name = "HASH", value_parser = hash)]
     head: Option<String>,
     /// A backup: the log must have the last line of its log
-    #[arg(long, value_name = "FILE", group = "noted")]
+    #[arg(long, value_name = "FILE")]
     backup: Option<PathBuf>,
+    /// A signed export: the log must have the last line that it names
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
     #[command(flatten)]
     data: DataOption,
 }
@@ -90,9 +94,10 @@ fn show(line: &AuditRow, output: &mut dyn Write) -> std::io::Result<()> {
 
 fn verify(arguments: &VerifyArguments, output: &mut dyn Write) -> Result<(), Error> {
     arguments.data.require_initialized()?;
-    let wanted = match &arguments.backup {
-        Some(backup) => Some(AuditReader::of_file(backup)?.head()?.hash),
-        None => arguments.head.clone(),
+    let wanted = match (&arguments.backup, &arguments.export) {
+        (Some(backup), _) => Some(AuditReader::of_file(backup)?.head()?.hash),
+        (None, Some(export)) => Some(head_of_export(export)?),
+        (None, None) => arguments.head.clone(),
     };
     let has_wanted = wanted.is_some();
     let head = AuditReader::open(&arguments.data.location())?.verify(wanted)?;
@@ -106,4 +111,12 @@ fn verify(arguments: &VerifyArguments, output: &mut dyn Write) -> Result<(), Err
         }
     };
     writeln!(output, "{next}").map_err(output_error)
+}
+
+/// Return the head in an export. Its signature is not checked: a wrong head is found by the log.
+fn head_of_export(path: &Path) -> Result<String, Error> {
+    let signed: SignedExport = operator::read_json(path)?;
+    let export: UsageExport = serde_json::from_str(&signed.usage_export)
+        .map_err(|e| Error::Setup(format!("{} is not an export: {e}.", path.display())))?;
+    Ok(export.audit_head.hash)
 }

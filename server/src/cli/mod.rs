@@ -16,6 +16,7 @@ mod key;
 mod operator;
 mod plan;
 mod serve;
+mod signed_export;
 mod usage_export;
 mod usage_show;
 mod vendor;
@@ -57,7 +58,7 @@ enum Command {
     #[command(subcommand)]
     Usage(Usage),
     Doctor(doctor::Arguments),
-    /// For vendors: the root key
+    /// For vendors: the root key, and checks of what servers have exported
     #[command(subcommand)]
     Vendor(vendor::Vendor),
     /// For vendors: make and sign license files. For operators: import them

@@ -358,6 +358,11 @@ pub(super) fn read_issued(path: &Path) -> Result<IssuedFile, Error> {
     understand(path, &read_text(path)?, is_draft)
 }
 
+/// Read a file of JSON.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    understand(path, &read_text(path)?, ("", ""))
+}
+
 /// Parse a text as the JSON that is expected there. Drafts and signed files are easily confused: a
 /// text with this field is the other kind.
 fn understand<T: DeserializeOwned>(

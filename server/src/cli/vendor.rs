@@ -2,7 +2,7 @@
 //! no data directory.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
@@ -13,7 +13,7 @@ use seatmeter_protocol::license::{
 use seatmeter_protocol::signature::{PublicKey, SignatureError, Signed};
 
 use super::operator::{ImportArguments, read_draft, read_issued, write_json};
-use super::output_error;
+use super::{output_error, signed_export};
 use crate::clock::{Clock, SystemClock};
 use crate::data_dir;
 use crate::error::Error;
@@ -29,6 +29,7 @@ pub(super) enum Vendor {
         #[arg(long, value_name = "FILE", default_value = "vendor.key")]
         key: PathBuf,
     },
+    VerifyExport(signed_export::VerifyArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,7 +109,13 @@ fn quota_of<'q>(quotas: &'q mut PageQuotas, module: &str) -> Option<&'q mut u64>
 }
 
 pub(super) fn vendor(command: &Vendor, output: &mut dyn Write) -> Result<(), Error> {
-    let Vendor::Keygen { key: path } = command;
+    match command {
+        Vendor::Keygen { key } => keygen(key, output),
+        Vendor::VerifyExport(arguments) => signed_export::verify(arguments, output),
+    }
+}
+
+fn keygen(path: &Path, output: &mut dyn Write) -> Result<(), Error> {
     let (key, new) = data_dir::read_or_make_key(path)?;
     let how = if new { "made  " } else { "exists" };
     writeln!(

@@ -33,7 +33,7 @@ use crate::server_time::RecordedTime;
 
 pub use audit_reader::AuditReader;
 pub use location::{Location, Opened};
-pub use sql::{Field, Keys};
+pub use sql::{BillFrame, Field, Keys};
 pub use usage_reader::UsageReader;
 
 /// The store's answer, which comes once the transaction is durable.

@@ -11,6 +11,7 @@ mod authorizations;
 mod cli;
 mod crash;
 mod edited;
+mod export;
 mod http_limits;
 mod on_postgres;
 mod operation;

@@ -22,21 +22,23 @@ use crate::support::*;
 const FAILOVERS: &str = "SEATMETER_FAILOVERS";
 
 /// What the tests of a store are called, and those that are about SQLite.
-const TESTS: [&str; 8] = [
+const TESTS: [&str; 9] = [
     "audit::",
     "authorizations::",
     "edited::",
+    "export::",
     "operation::",
     "scenarios::every",
     "store::",
     "time::",
     "usage::",
 ];
-const ABOUT_SQLITE: [&str; 4] = [
+const ABOUT_SQLITE: [&str; 5] = [
     "what_is_no_database_is_refused",
     "restore::",
     "audit::the_head_in_a_backup",
     "time::commands",
+    "export::commands",
 ];
 
 macro_rules! or_skip {

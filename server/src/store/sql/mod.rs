@@ -8,6 +8,7 @@
 pub(super) mod audit;
 mod authorization;
 mod batch;
+mod bill;
 pub(super) mod by_day;
 mod codes;
 mod epoch;
@@ -30,6 +31,8 @@ use crate::error::Error;
 use crate::store::ShownLicense;
 
 pub(super) use batch::{Answer, Request, run};
+pub use bill::BillFrame;
+pub(super) use bill::frame as bill_frame;
 pub(super) use epoch::{renew as renew_epoch, serving};
 pub(super) use import::organization;
 pub use operation::Keys;
