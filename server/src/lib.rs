@@ -13,6 +13,7 @@ pub mod audit_chain;
 pub mod backup;
 pub mod cli;
 pub mod clock;
+pub mod correction;
 pub mod data_dir;
 pub mod error;
 pub mod http;

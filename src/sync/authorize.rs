@@ -4,7 +4,8 @@ use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
-    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, ValidationFacts,
+    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, NEEDED_MAX,
+    ValidationFacts,
 };
 use seatmeter_protocol::signature::{PublicKey, Signed};
 use seatmeter_protocol::version::Version;
@@ -76,7 +77,8 @@ pub fn authorize(
         held_license: shown.clone(),
         // Programs that share a grant continue with one history.
         scope: parameters.grant_name(),
-        needed,
+        // A device that needs more at once gets this much, and asks again.
+        needed: needed.min(NEEDED_MAX),
     };
     servers.ask(AUTHORIZATIONS_PATH, &request, deadline, |answer| {
         if !answer.is_success() {

@@ -120,6 +120,20 @@ CREATE TABLE item_used (
     PRIMARY KEY (item_id, kind, module)
 );
 
+CREATE TABLE correction (
+    correction_id TEXT NOT NULL PRIMARY KEY,
+    item_id       TEXT NOT NULL,
+    module        BIGINT NOT NULL,
+    used_before   BIGINT NOT NULL,
+    used          BIGINT NOT NULL,
+    issued_at     BIGINT NOT NULL,
+    applied_at    BIGINT NOT NULL,
+    payload       TEXT NOT NULL,
+    key_id        TEXT NOT NULL,
+    signature     TEXT NOT NULL
+);
+CREATE INDEX correction_of_item ON correction (item_id, module, issued_at);
+
 CREATE TABLE seat_holder (
     item_id     TEXT NOT NULL,
     holder      TEXT NOT NULL,

@@ -149,6 +149,21 @@ CREATE TABLE item_used (
     PRIMARY KEY (item_id, kind, module)
 ) STRICT, WITHOUT ROWID;
 
+-- The vendor's corrections of what is used, each as the vendor signed it.
+CREATE TABLE correction (
+    correction_id TEXT NOT NULL PRIMARY KEY,
+    item_id       TEXT NOT NULL,
+    module        INTEGER NOT NULL,
+    used_before   INTEGER NOT NULL,
+    used          INTEGER NOT NULL,
+    issued_at     INTEGER NOT NULL,
+    applied_at    INTEGER NOT NULL,
+    payload       TEXT NOT NULL,
+    key_id        TEXT NOT NULL,
+    signature     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX correction_of_item ON correction (item_id, module, issued_at);
+
 -- Who holds seats of an item until when; `item_held` is the sum, so that a decision need not add
 -- them up.
 CREATE TABLE seat_holder (

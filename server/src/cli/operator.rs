@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{DataOption, output_error};
+use crate::correction::IssuedCorrection;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operator::commands::{Change, CodeItems, Listing, View};
@@ -186,7 +187,7 @@ pub(super) enum Token {
     },
 }
 
-/// Import a license file that the vendor has signed
+/// Import a license file, or a correction, that the vendor has signed
 #[derive(Args, Debug)]
 pub(super) struct ImportArguments {
     /// The file; "-" for standard input
@@ -291,7 +292,20 @@ pub(super) fn token(command: &Token, output: &mut dyn Write) -> Result<(), Error
 }
 
 pub(super) fn import(arguments: &ImportArguments, output: &mut dyn Write) -> Result<(), Error> {
-    let IssuedFile { root_key, license_file } = read_issued(&arguments.file)?;
+    let text = read_text(&arguments.file)?;
+    if let Ok(issued) = serde_json::from_str::<IssuedCorrection>(&text) {
+        if arguments.handshake_code.is_some() {
+            return Err(Error::Setup(format!(
+                "{} is a correction, which has no items for a handshake code: leave out \
+                 --handshake-code.",
+                arguments.file.display()
+            )));
+        }
+        let operator = Operator::open(&arguments.data)?;
+        operator.wait(operator.licensing.correct(issued, &actor()))?;
+        return done(output);
+    }
+    let IssuedFile { root_key, license_file } = understand_issued(&arguments.file, &text)?;
     let operator = Operator::open(&arguments.data)?;
     let code = arguments.handshake_code.clone();
     operator.wait(operator.licensing.import(license_file, root_key, code, &actor()))?;
@@ -354,8 +368,12 @@ pub(super) fn read_draft(path: &Path) -> Result<LicenseFile, Error> {
 
 /// Read a license file that the vendor has signed.
 pub(super) fn read_issued(path: &Path) -> Result<IssuedFile, Error> {
+    understand_issued(path, &read_text(path)?)
+}
+
+fn understand_issued(path: &Path, text: &str) -> Result<IssuedFile, Error> {
     let is_draft = ("items", " It is a draft: \"seatmeterd license-file sign\" signs it.");
-    understand(path, &read_text(path)?, is_draft)
+    understand(path, text, is_draft)
 }
 
 /// Read a file of JSON.

@@ -106,7 +106,13 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         Rate::per_second(arguments.rate_per_code),
     );
     let open_to_loopback = arguments.admin_loopback;
-    let web = Arc::new(Web { limits, open_to_loopback, main_server, ..Web::new(licensing) });
+    let web = Arc::new(Web {
+        limits,
+        open_to_loopback,
+        main_server,
+        server_clock: Some(clock.clone()),
+        ..Web::new(licensing)
+    });
 
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()

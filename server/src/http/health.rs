@@ -35,7 +35,8 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    async fn of(&self, store: &dyn Store) -> Result<Vec<String>, Error> {
+    async fn of(&self, web: &Web) -> Result<Vec<String>, Error> {
+        let store = &*web.licensing.store;
         let mut seen = self.seen.lock().await;
         if let Some((at, outcome)) = &*seen
             && at.elapsed() < GOOD_FOR
@@ -43,7 +44,7 @@ impl Readiness {
             return outcome.clone();
         }
         let outcome =
-            tokio::time::timeout(READY_TIME_MAX, store.ready()).await.unwrap_or_else(|_| {
+            tokio::time::timeout(READY_TIME_MAX, check(store, web)).await.unwrap_or_else(|_| {
                 Err(Error::Store(format!(
                     "no answer from the database within {} s",
                     READY_TIME_MAX.as_secs()
@@ -52,6 +53,15 @@ impl Readiness {
         *seen = Some((Instant::now(), outcome.clone()));
         outcome
     }
+}
+
+/// Let the store write, and compare the server's time with it: an operator who has accepted the
+/// clock sees that the server is ready.
+async fn check(store: &dyn Store, web: &Web) -> Result<Vec<String>, Error> {
+    if let Some(clock) = &web.server_clock {
+        server_time::exchange(store, clock).await?;
+    }
+    store.ready().await
 }
 
 #[derive(Serialize)]
@@ -84,7 +94,7 @@ async fn readyz(State(web): State<Arc<Web>>) -> Response {
     // The check runs in a task of its own. Otherwise, a client that disconnects would cancel it,
     // and the next client would have to check again.
     let asked = tokio::spawn(async move {
-        let license_files_not_ready = web.readiness.of(&*web.licensing.store).await?;
+        let license_files_not_ready = web.readiness.of(&web).await?;
         server_time::require_right(&*web.licensing.clock)?;
         Ok(Health { status: "ready", license_files_not_ready })
     });

@@ -32,6 +32,7 @@ use tokio::net::TcpListener;
 
 use crate::error::Error;
 use crate::licensing::Licensing;
+use crate::server_time::ServerClock;
 use health::Readiness;
 use limit::{Rate, RateLimits};
 use listen::ConnectionLimits;
@@ -61,6 +62,8 @@ pub struct Web {
     pub main_server: Option<Peer>,
     /// Whether the store could write at the last check.
     pub readiness: Readiness,
+    /// The server's time, to be compared with the database at each check.
+    pub server_clock: Option<Arc<ServerClock>>,
 }
 
 impl Web {
@@ -77,6 +80,7 @@ impl Web {
             open_to_loopback: false,
             main_server: None,
             readiness: Readiness::default(),
+            server_clock: None,
         }
     }
 

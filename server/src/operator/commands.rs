@@ -8,6 +8,7 @@ use seatmeter_protocol::signature::{PublicKey, Signed};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::correction::Correction;
 use crate::error::Error;
 use crate::policy::select::access::Validation;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
@@ -30,11 +31,24 @@ pub struct Import {
     pub now: u64,
 }
 
+/// A vendor's correction with a checked signature.
+#[derive(Clone, Debug)]
+pub struct Correct {
+    /// The content of the correction.
+    pub correction: Correction,
+    /// The correction as it was signed.
+    pub envelope: Signed,
+    /// The key that has signed the correction.
+    pub root_key: PublicKey,
+}
+
 /// A change by an operator.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Import a license file with a checked signature.
     Import(Box<Import>),
+    /// Set what is used of an item, as the vendor says.
+    Correct(Box<Correct>),
     /// Make a handshake code without items.
     MakeCode {
         /// The code.

@@ -9,6 +9,7 @@ mod cluster;
 mod audit;
 mod authorizations;
 mod cli;
+mod correction;
 mod crash;
 mod edited;
 mod export;

@@ -22,9 +22,10 @@ use crate::support::*;
 const FAILOVERS: &str = "SEATMETER_FAILOVERS";
 
 /// What the tests of a store are called, and those that are about SQLite.
-const TESTS: [&str; 9] = [
+const TESTS: [&str; 10] = [
     "audit::",
     "authorizations::",
+    "correction::",
     "edited::",
     "export::",
     "operation::",
@@ -33,12 +34,13 @@ const TESTS: [&str; 9] = [
     "time::",
     "usage::",
 ];
-const ABOUT_SQLITE: [&str; 5] = [
+const ABOUT_SQLITE: [&str; 6] = [
     "what_is_no_database_is_refused",
     "restore::",
     "audit::the_head_in_a_backup",
     "time::commands",
     "export::commands",
+    "correction::commands",
 ];
 
 macro_rules! or_skip {

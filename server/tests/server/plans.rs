@@ -19,8 +19,9 @@ use crate::cluster::Cluster;
 use crate::support::{POSTGRES, execute};
 
 /// Tests that together run every statement of a store.
-const TESTS: [&str; 10] = [
+const TESTS: [&str; 11] = [
     "audit::",
+    "correction::",
     "edited::",
     "export::",
     "time::",

@@ -11,6 +11,7 @@ mod batch;
 mod bill;
 pub(super) mod by_day;
 mod codes;
+mod correction;
 mod epoch;
 pub(super) mod files;
 mod held;

@@ -23,21 +23,16 @@ pub(in crate::store) fn note(sql: &dyn Sql, time: RecordedTime) -> Result<Record
     recorded(sql)
 }
 
-/// Take the machine's clock as right, although the recorded time is ahead of it. Return the detail
-/// for the audit log.
+/// Take the machine's clock as right, although the recorded time may be ahead of it. Return the
+/// detail for the audit log. A running server may be ahead of what is recorded, and follows, too.
 pub(in crate::store) fn accept(sql: &dyn Sql, now: u64) -> Result<String, Error> {
     let RecordedTime { newest_at, .. } = recorded(sql)?;
-    if newest_at <= now {
-        return Err(Error::conflict(format!(
-            "the database has recorded {}, which is not after the clock of this machine, {}: there \
-             is nothing to accept",
-            utc::text(newest_at),
-            utc::text(now)
-        )));
-    }
     sql.execute(
         "UPDATE server_time SET newest_at = ?1, accepted = accepted + 1 WHERE only_row = 1",
         values![now],
     )?;
-    Ok(format!("{} had been recorded, {} s later", utc::text(newest_at), newest_at - now))
+    Ok(match newest_at.checked_sub(now) {
+        Some(later) => format!("{} had been recorded, {later} s later", utc::text(newest_at)),
+        None => format!("{} had been recorded, which is not later", utc::text(newest_at)),
+    })
 }

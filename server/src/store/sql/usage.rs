@@ -16,6 +16,7 @@ use seatmeter_protocol::message::{
 
 use super::Report;
 use super::batch::Batch;
+use crate::policy::report_bounds;
 use crate::policy::select::admission::meters;
 use crate::store::account::Account;
 use crate::store::account::metered_kind;
@@ -68,17 +69,10 @@ fn book_segment<'a>(
     now: u64,
     raised: &mut BTreeMap<String, Raised>,
 ) -> Result<(), String> {
-    if let Some(counter) =
-        segment.totals.iter().find(|counter| i64::try_from(counter.total).is_err())
-    {
-        return Err(format!(
-            "the total {} in slot {} is more than can be recorded ({})",
-            counter.total,
-            counter.slot,
-            i64::MAX
-        ));
-    }
     let Batch { owners, accounts, segments, .. } = batch;
+    report_bounds::check(&segment.totals, |slot, reported| {
+        segments.counters_of_slot(&segment.segment_id, slot, reported)
+    })?;
     let unknown = || format!("there is no local license {:?} on this server", segment.license_id);
     let owner = owners.get(&segment.license_id).ok_or_else(unknown)?;
     let Some(account) = accounts.get(&owner.item_id) else {

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::operator::commands::{Actor, Change, CodeItems};
 use crate::policy::select::access::Validation;
 use crate::store::account::{load, save};
-use crate::store::sql::{Sql, audit, import, time, values};
+use crate::store::sql::{Sql, audit, correction, import, time, values};
 use crate::utc;
 
 /// The line of a change in the audit log.
@@ -30,6 +30,10 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
         Change::Import(file) => {
             let detail = import::import(sql, file)?;
             line("import license file", &file.file.file_id, detail)
+        }
+        Change::Correct(correct) => {
+            let detail = correction::apply(sql, correct, now)?;
+            line("correct item", &correct.correction.item_id, detail)
         }
         Change::MakeCode { handshake_code, organization_id } => {
             make_code(sql, handshake_code, organization_id, now)?;
