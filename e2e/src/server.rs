@@ -107,8 +107,8 @@ impl Server {
         server
     }
 
-    /// Set the clock of a server that was started with one, so many seconds ahead of the true time. If
-    /// that sets it back, accept it as an operator does, and wait until the server follows.
+    /// Set the clock of a server that was started with one, so many seconds ahead of the true time.
+    /// If that sets it back, accept it as an operator does, and wait until the server follows.
     ///
     /// # Panics
     /// Panics when the server was started without a clock.

@@ -1,10 +1,10 @@
 //! The audit log as a chain of hashes, so that a later change to it can be noticed.
 //!
-//! The hash of a line is the SHA-256 of one text. It begins with `seatmeter/1 audit line` and a line
-//! feed. Then come seven fields in this order: the hash of the line before, and the line's number,
-//! time, actor, action, subject and detail. Each field is written as its length in bytes in decimal,
-//! a colon, its bytes, and a line feed. No two lines have the same text, whatever characters their
-//! fields have. The line before the first one has the hash [`NO_HASH`].
+//! The hash of a line is the SHA-256 of one text. It begins with `seatmeter/1 audit line` and a
+//! line feed. Then come seven fields in this order: the hash of the line before, and the line's
+//! number, time, actor, action, subject and detail. Each field is written as its length in bytes in
+//! decimal, a colon, its bytes, and a line feed. No two lines have the same text, whatever
+//! characters their fields have. The line before the first one has the hash [`NO_HASH`].
 //!
 //! | what was done to the log | what shows it |
 //! | --- | --- |
@@ -76,8 +76,8 @@ impl ChainCheck {
         let hash = hash(&self.last.hash, line);
         if hash != line.hash {
             return Err(format!(
-                "line {} ({} by {}) has hash {}, but its content and the line before it have {hash}. \
-                 It was changed, inserted, or put in the place of another line",
+                "line {} ({} by {}) has hash {}, but its content and the line before it have \
+                 {hash}. It was changed, inserted, or put in the place of another line",
                 line.audit_id, line.action, line.actor, line.hash
             ));
         }

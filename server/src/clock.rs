@@ -1,5 +1,5 @@
-//! The time of day as a trait, so that a test can stop the clock. [`crate::server_time`] has the time
-//! that a server decides by.
+//! The time of day as a trait, so that a test can stop the clock. [`crate::server_time`] has the
+//! time that a server decides by.
 
 /// A source of the current time.
 pub trait Clock: Send + Sync + 'static {

@@ -11,8 +11,8 @@
 //! | up to one slot behind it | the recorded time | yes |
 //! | further behind | the recorded time | no, until the clock is right or `clock accept` was run |
 //!
-//! A clock that was ahead and was set right looks the same. The operator then accepts the clock. The
-//! number of acceptances stands beside the recorded time, so that running servers notice.
+//! A clock that was ahead and was set right looks the same. The operator then accepts the clock.
+//! The number of acceptances stands beside the recorded time, so that running servers notice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,8 +6,8 @@
 -- each has 480 slots. Each statement finds its rows by a key or an index, however many rows an item
 -- has (server/tests/server/plans.rs).
 
--- `root_key` is the root key that signed the organization's first file: only files that it has signed
--- are accepted.
+-- `root_key` is the root key that signed the organization's first file: only files that it has
+-- signed are accepted.
 CREATE TABLE organization (
     organization_id        TEXT NOT NULL PRIMARY KEY,
     name                   TEXT NOT NULL,
@@ -246,8 +246,8 @@ CREATE TABLE device_history (
 ) STRICT, WITHOUT ROWID;
 
 -- The current life of the data: a random id, another one after each restore from a backup. Until
--- `careful_until`, a restored server grants only what devices show that they hold. `begun` counts the
--- lives that began after the first one.
+-- `careful_until`, a restored server grants only what devices show that they hold. `begun` counts
+-- the lives that began after the first one.
 CREATE TABLE epoch (
     only_row      INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
     epoch         TEXT NOT NULL,

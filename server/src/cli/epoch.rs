@@ -12,9 +12,10 @@ use crate::random::fresh_id;
 
 /// Begin a new epoch, after the database was put back by other means than "seatmeterd restore"
 ///
-/// Use it after a snapshot or copy of the database was put back, and after the promotion of a standby that was not synchronous. Devices then send all
-/// totals again that they remember. For the first 180 s in which the server accepts requests, it
-/// grants only what devices show that they hold.
+/// Use it after a snapshot or copy of the database was put back, and after the promotion of a
+/// standby that was not synchronous. Devices then send all totals again that they remember. For the
+/// first 180 s in which the server accepts requests, it grants only what devices show that they
+/// hold.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -1,8 +1,8 @@
 //! The bounds of what a device can count in one slot.
 //!
 //! A device that belongs to somebody else can report any number. A number that no device can reach
-//! would spoil the sums of an item for good, so its segment is refused and named. The other segments
-//! of the report are booked.
+//! would spoil the sums of an item permanently, so its segment is refused and named. The other
+//! segments of the report are booked.
 
 use seatmeter_protocol::message::UsageTotal;
 

@@ -1,4 +1,5 @@
-//! License files in a database that its operator has edited: only what the vendor has signed counts.
+//! License files in a database that its operator has edited: only what the vendor has signed
+//! counts.
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
@@ -165,7 +166,10 @@ fn what_a_file_permits_stands_nowhere_else_in_the_database() {
         seatmeter_server::store::Location::File(path) => {
             let database = rusqlite::Connection::open(path).unwrap();
             let mut tables = database
-                .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'license_file'")
+                .prepare(
+                    "SELECT name FROM sqlite_schema
+                      WHERE type = 'table' AND name <> 'license_file'",
+                )
                 .unwrap();
             let names: Vec<String> =
                 tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();

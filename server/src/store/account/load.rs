@@ -26,8 +26,8 @@ use crate::store::sql::{Row, Sql, Value, files, values};
 /// The accounts of a batch, by the ids of their items.
 pub(in crate::store) type Accounts = BTreeMap<String, Account>;
 
-/// Load these items with their sums, for requests that came in these instants. An item whose license
-/// file cannot be trusted has no account.
+/// Load these items with their sums, for requests that came in these instants. An item whose
+/// license file cannot be trusted has no account.
 pub(in crate::store) fn accounts<'a>(
     sql: &dyn Sql,
     ids: impl IntoIterator<Item = &'a str>,

@@ -110,8 +110,8 @@ fn require_new(sql: &dyn Sql, correction: &Correction) -> Result<(), Error> {
     }
 }
 
-/// Change the sum of all allowances of a strict item by the same amount: what a device has used is a
-/// part of its allowance.
+/// Change the sum of all allowances of a strict item by the same amount: what a device has used is
+/// a part of its allowance.
 fn correct_allowed(
     sql: &dyn Sql,
     item_id: &str,

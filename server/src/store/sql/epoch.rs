@@ -46,8 +46,8 @@ pub(in crate::store) fn renew(sql: &dyn Sql, epoch: &str, now: u64) -> Result<()
 
 /// Record that a server accepts requests, so that devices which hold something forgotten can show
 /// it from now on. If several servers share a database, the first one starts that time, and the
-/// others find it started. An end that is further ahead than one slot is brought near, whoever wrote
-/// it: a clock that was ahead, or somebody who edited the database.
+/// others find it started. An end that is further ahead than one slot is brought near, whoever
+/// wrote it: a clock that was ahead, or somebody who edited the database.
 pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
     sql.execute(
         "UPDATE epoch SET careful_until = ?1 WHERE only_row = 1 AND careful_until > ?1",

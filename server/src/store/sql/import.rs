@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | no file of this id | – | imported |
 //! | one | same root key and organization, issued later, with all items that the old one has, each charged as before | replaces it |
-//! | one whose signature does not fit, because the database was edited | any correctly signed file | replaces it |
+//! | one that was edited in the database | correctly signed | replaces it |
 //! | one | anything else | refused |
 //!
 //! A new issue of a file renews or extends items, or names a new key of this server. The use of an

@@ -12,8 +12,8 @@ pub(in crate::store) fn recorded(sql: &dyn Sql) -> Result<RecordedTime, Error> {
     Ok(RecordedTime { newest_at: row.take(0)?, accepted: row.take(1)? })
 }
 
-/// Raise the recorded time, and return it. A server that has not yet noticed an acceptance still has
-/// the time from before, which must not come back.
+/// Raise the recorded time, and return it. A server that has not yet noticed an acceptance still
+/// has the time from before, which must not come back.
 pub(in crate::store) fn note(sql: &dyn Sql, time: RecordedTime) -> Result<RecordedTime, Error> {
     sql.execute(
         "UPDATE server_time SET newest_at = ?1
