@@ -1,10 +1,12 @@
 //! A license server as its operator starts it: the real program, in a folder and on a port of its
 //! own.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -13,6 +15,9 @@ use crate::program::{Run, run};
 
 /// The handshake code of the demo license.
 pub const DEMO_CODE: &str = "DEMO-4-SEATS";
+
+/// The bound on every wait for a server.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running server. Dropping this kills it, by its process id.
 pub struct Server {
@@ -103,11 +108,34 @@ impl Server {
     }
 
     /// Set the clock of a server that was started with one, so many seconds ahead of the true time.
+    /// If that sets it back, accept it as an operator does, and wait until the server follows.
     ///
     /// # Panics
     /// Panics when the server was started without a clock.
     pub fn set_ahead(&self, seconds: i64) {
-        self.clock.as_ref().expect("it was started with a clock").set(seconds);
+        let clock = self.clock.as_ref().expect("it was started with a clock");
+        let before = std::fs::read_to_string(&clock.ahead).expect("it was set before");
+        clock.set(seconds);
+        if seconds < before.parse().expect("a number") {
+            text_of(command(&self.data, &["clock", "accept"]));
+            let begun = Instant::now();
+            while !self.is_ready() {
+                assert!(begun.elapsed() < PATIENCE, "the server does not follow its clock");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+
+    /// Return whether the server says that it is ready.
+    fn is_ready(&self) -> bool {
+        let address = self.url.trim_start_matches("http://");
+        let request = format!("GET /readyz HTTP/1.0\r\nhost: {address}\r\n\r\n");
+        let mut answer = String::new();
+        let exchanged = TcpStream::connect(address).and_then(|mut stream| {
+            stream.write_all(request.as_bytes())?;
+            stream.read_to_string(&mut answer)
+        });
+        exchanged.is_ok() && answer.split(' ').nth(1) == Some("200")
     }
 
     /// Start a standby of this server, with data of its own: a license of the same vendor for these

@@ -45,6 +45,8 @@ pub const TEXT_BYTES_MAX: usize = 512;
 pub const SEGMENTS_MAX: usize = 256;
 /// Most totals in one report; more go into the next.
 pub const TOTALS_MAX: usize = 4_096;
+/// The largest amount that a device may need at once of a strict item.
+pub const NEEDED_MAX: u64 = 10_000;
 /// Most ended local licenses in one report.
 pub const ENDED_MAX: usize = 256;
 

@@ -1,9 +1,15 @@
-//! The time of day as a trait, so that a test can stop the clock.
+//! The time of day as a trait, so that a test can stop the clock. [`crate::server_time`] has the
+//! time that a server decides by.
 
 /// A source of the current time.
 pub trait Clock: Send + Sync + 'static {
     /// Return the seconds since 1970-01-01 UTC.
     fn unix_seconds(&self) -> u64;
+
+    /// Return by how many seconds this time is ahead of the machine's clock.
+    fn ahead_of_machine(&self) -> u64 {
+        0
+    }
 }
 
 /// The machine's clock.

@@ -9,9 +9,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit_chain;
 pub mod backup;
 pub mod cli;
 pub mod clock;
+pub mod correction;
 pub mod data_dir;
 pub mod error;
 pub mod http;
@@ -23,6 +25,8 @@ pub mod password;
 pub mod planner;
 pub mod policy;
 pub mod random;
+pub mod server_time;
 pub mod sharing;
 pub mod store;
+pub mod usage_bill;
 pub mod utc;

@@ -11,17 +11,18 @@ use seatmeter_protocol::item_check::{DOCUMENT_VERSION, LIST_MAX, check_file};
 use seatmeter_protocol::license::{CountAllowance, LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
     AuthorizationAnswer, AuthorizationCheck, AuthorizationRequest, DeviceFacts, ENDED_MAX,
-    SEGMENTS_MAX, TEXT_BYTES_MAX, TOTALS_MAX, UsageAnswer, UsageKind, UsageReport, UsageTotal,
+    NEEDED_MAX, SEGMENTS_MAX, TEXT_BYTES_MAX, TOTALS_MAX, UsageAnswer, UsageKind, UsageReport,
+    UsageTotal,
 };
 use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
 use seatmeter_protocol::request_auth::{Agreement, KeyShare, Proof, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::clock::Clock;
+use crate::correction::{self, Correction, IssuedCorrection};
 use crate::error::{Error, Refusal};
 use crate::keyring::Keyring;
-use crate::operator::commands::Import;
-use crate::operator::commands::{Actor, Change, require_code};
+use crate::operator::commands::{Actor, Change, Correct, Import, require_code};
 use crate::password::PASSWORDS;
 use crate::policy::Claim;
 use crate::policy::charge_way::per_domain;
@@ -268,6 +269,21 @@ impl Licensing {
         self.store.change(Change::Import(Box::new(import)), by).await
     }
 
+    /// Set what is used of an item, as a vendor has signed it.
+    ///
+    /// # Errors
+    /// Fails when the signature is wrong, the item is not of this vendor, or the correction was
+    /// applied already.
+    pub async fn correct(&self, issued: IssuedCorrection, actor: &str) -> Result<(), Error> {
+        let IssuedCorrection { root_key, correction: envelope } = issued;
+        let no =
+            |why: String| Error::bad_request(format!("the correction cannot be applied: {why}"));
+        let correction: Correction = envelope.open(&root_key).map_err(|e| no(e.to_string()))?;
+        correction::require_sound(&correction).map_err(no)?;
+        let correct = Correct { correction, envelope, root_key };
+        self.change(Change::Correct(Box::new(correct)), actor).await
+    }
+
     /// Return the author of a change that is made now.
     #[must_use]
     pub fn actor(&self, name: &str) -> Actor {
@@ -340,6 +356,12 @@ fn require_authorization(request: &AuthorizationRequest) -> Result<(), Error> {
         ("first_contact", &request.first_contact),
     ] {
         require_text(name, text)?;
+    }
+    if request.needed > NEEDED_MAX {
+        return Err(Error::bad_request(format!(
+            "needed is {}, at most {NEEDED_MAX} are allowed",
+            request.needed
+        )));
     }
     if request.modules.len() > LIST_MAX {
         return Err(Error::bad_request(format!("more than {LIST_MAX} modules are asked for")));

@@ -4,7 +4,8 @@ use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
-    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, ValidationFacts,
+    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, NEEDED_MAX,
+    ValidationFacts,
 };
 use seatmeter_protocol::request_auth::{Agreement, KeyShare};
 use seatmeter_protocol::signature::{PublicKey, Signed, SigningKey};
@@ -144,7 +145,8 @@ fn message(
         device_key,
         key_share,
         first_contact: if is_unknown { first_contact.id()? } else { String::new() },
-        needed: license_request.needed,
+        // A device that needs more at once gets this much, and asks again.
+        needed: license_request.needed.min(NEEDED_MAX),
     })
 }
 

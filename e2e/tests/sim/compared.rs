@@ -205,7 +205,7 @@ impl Store for Compared {
         self.sql.tidy(now)
     }
 
-    fn ready(&self) -> Reply<()> {
+    fn ready(&self) -> Reply<Vec<String>> {
         self.sql.ready()
     }
 }

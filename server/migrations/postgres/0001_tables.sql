@@ -8,7 +8,8 @@
 CREATE TABLE organization (
     organization_id        TEXT NOT NULL PRIMARY KEY,
     name                   TEXT NOT NULL,
-    default_handshake_code TEXT
+    default_handshake_code TEXT,
+    root_key               TEXT NOT NULL
 );
 
 CREATE TABLE license_file (
@@ -21,12 +22,10 @@ CREATE TABLE license_file (
     imported_at     BIGINT NOT NULL,
     server_key_id   TEXT NOT NULL
 );
-CREATE INDEX license_file_of_organization ON license_file (organization_id);
 
 CREATE TABLE license_item (
     item_id    TEXT NOT NULL PRIMARY KEY,
     file_id    TEXT NOT NULL,
-    definition TEXT NOT NULL,
     revoked_at BIGINT
 );
 
@@ -122,6 +121,20 @@ CREATE TABLE item_used (
     PRIMARY KEY (item_id, kind, module)
 );
 
+CREATE TABLE correction (
+    correction_id TEXT NOT NULL PRIMARY KEY,
+    item_id       TEXT NOT NULL,
+    module        BIGINT NOT NULL,
+    used_before   BIGINT NOT NULL,
+    used          BIGINT NOT NULL,
+    issued_at     BIGINT NOT NULL,
+    applied_at    BIGINT NOT NULL,
+    payload       TEXT NOT NULL,
+    key_id        TEXT NOT NULL,
+    signature     TEXT NOT NULL
+);
+CREATE INDEX correction_of_item ON correction (item_id, module, issued_at);
+
 CREATE TABLE seat_holder (
     item_id     TEXT NOT NULL,
     holder      TEXT NOT NULL,
@@ -214,14 +227,30 @@ CREATE TABLE foreign_epoch (
     seen_at BIGINT NOT NULL
 );
 
+CREATE TABLE server_time (
+    only_row  BIGINT NOT NULL PRIMARY KEY,
+    newest_at BIGINT NOT NULL,
+    accepted  BIGINT NOT NULL
+);
+INSERT INTO server_time VALUES (1, 0, 0);
+
 CREATE TABLE audit (
     audit_id BIGINT NOT NULL PRIMARY KEY,
     at       BIGINT NOT NULL,
     actor    TEXT NOT NULL,
     action   TEXT NOT NULL,
     subject  TEXT NOT NULL,
-    detail   TEXT NOT NULL
+    detail   TEXT NOT NULL,
+    hash     TEXT NOT NULL
 );
+
+CREATE TABLE audit_head (
+    only_row BIGINT NOT NULL PRIMARY KEY,
+    audit_id BIGINT NOT NULL,
+    hash     TEXT NOT NULL
+);
+INSERT INTO audit_head
+VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
 
 CREATE TABLE admin_token (
     name       TEXT NOT NULL PRIMARY KEY,

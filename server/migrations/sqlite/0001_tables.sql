@@ -6,10 +6,13 @@
 -- each has 480 slots. Each statement finds its rows by a key or an index, however many rows an item
 -- has (server/tests/server/plans.rs).
 
+-- `root_key` is the root key that signed the organization's first file: only files that it has
+-- signed are accepted.
 CREATE TABLE organization (
     organization_id        TEXT NOT NULL PRIMARY KEY,
     name                   TEXT NOT NULL,
-    default_handshake_code TEXT
+    default_handshake_code TEXT,
+    root_key               TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- The file as the vendor signed it, byte for byte, because devices check the signature themselves.
@@ -24,14 +27,11 @@ CREATE TABLE license_file (
     imported_at     INTEGER NOT NULL,
     server_key_id   TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
--- An organization's first file determines which root key it trusts.
-CREATE INDEX license_file_of_organization ON license_file (organization_id);
 
--- `definition` is the item as the license file has it, as JSON.
+-- What an item permits stands only in the signed file, and is read from there each time.
 CREATE TABLE license_item (
     item_id    TEXT NOT NULL PRIMARY KEY,
     file_id    TEXT NOT NULL REFERENCES license_file,
-    definition TEXT NOT NULL,
     revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
@@ -151,6 +151,21 @@ CREATE TABLE item_used (
     PRIMARY KEY (item_id, kind, module)
 ) STRICT, WITHOUT ROWID;
 
+-- The vendor's corrections of what is used, each as the vendor signed it.
+CREATE TABLE correction (
+    correction_id TEXT NOT NULL PRIMARY KEY,
+    item_id       TEXT NOT NULL,
+    module        INTEGER NOT NULL,
+    used_before   INTEGER NOT NULL,
+    used          INTEGER NOT NULL,
+    issued_at     INTEGER NOT NULL,
+    applied_at    INTEGER NOT NULL,
+    payload       TEXT NOT NULL,
+    key_id        TEXT NOT NULL,
+    signature     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX correction_of_item ON correction (item_id, module, issued_at);
+
 -- Who holds seats of an item until when; `item_held` is the sum, so that a decision need not add
 -- them up.
 CREATE TABLE seat_holder (
@@ -264,15 +279,36 @@ CREATE TABLE foreign_epoch (
     seen_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Who changed what; a line is written in the same transaction as the change.
+-- The highest time of any server of this database, and how often an operator has accepted a clock
+-- that was behind it (src/server_time.rs).
+CREATE TABLE server_time (
+    only_row  INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    newest_at INTEGER NOT NULL,
+    accepted  INTEGER NOT NULL
+) STRICT;
+INSERT INTO server_time VALUES (1, 0, 0);
+
+-- Who changed what; a line is written in the same transaction as the change. `hash` covers the line
+-- and the hash of the line before (src/audit_chain.rs). Nothing is ever deleted here.
 CREATE TABLE audit (
     audit_id INTEGER NOT NULL PRIMARY KEY,
     at       INTEGER NOT NULL,
     actor    TEXT NOT NULL,
     action   TEXT NOT NULL,
     subject  TEXT NOT NULL,
-    detail   TEXT NOT NULL
+    detail   TEXT NOT NULL,
+    hash     TEXT NOT NULL
 ) STRICT;
+
+-- Number and hash of the last line. Whoever adds a line locks this row, so that several servers add
+-- their lines one after another.
+CREATE TABLE audit_head (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    audit_id INTEGER NOT NULL,
+    hash     TEXT NOT NULL
+) STRICT;
+INSERT INTO audit_head
+VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
 
 -- The tokens of the admin API: the public part of each, a space, and the argon2 hash of the whole.
 CREATE TABLE admin_token (

@@ -23,6 +23,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
+    arguments.data.require_initialized()?;
     let epoch = fresh_id()?;
     arguments.data.location().renew_epoch(&epoch, SystemClock.unix_seconds())?;
     writeln!(output, "epoch {epoch} has begun").map_err(output_error)

@@ -4,7 +4,9 @@
 //! invalid command line. The result of a command goes to standard output, everything else to
 //! standard error.
 
+mod audit;
 mod backup;
+mod clock;
 mod doctor;
 mod domains;
 mod draft;
@@ -14,6 +16,7 @@ mod key;
 mod operator;
 mod plan;
 mod serve;
+mod signed_export;
 mod usage_export;
 mod usage_show;
 mod vendor;
@@ -30,9 +33,11 @@ use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::page_module::page_module_name;
 use seatmeter_protocol::symbology::symbology_name;
 
+use crate::clock::SystemClock;
 use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::keyring::Keyring;
+use crate::server_time::ServerClock;
 use crate::store::{Location, Store};
 
 /// The self-hosted license server of seatmeter.
@@ -53,7 +58,7 @@ enum Command {
     #[command(subcommand)]
     Usage(Usage),
     Doctor(doctor::Arguments),
-    /// For vendors: the root key
+    /// For vendors: the root key, and checks of what servers have exported
     #[command(subcommand)]
     Vendor(vendor::Vendor),
     /// For vendors: make and sign license files. For operators: import them
@@ -77,14 +82,16 @@ enum Command {
     /// Tokens of the admin API
     #[command(subcommand)]
     Token(operator::Token),
-    /// Show the audit log, newest lines first
-    Audit(DataOption),
+    Audit(audit::Arguments),
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
     NewEpoch(epoch::Arguments),
     /// List the epochs of the data, newest first: when it was restored, and when the server has
     /// noticed that it was put back
     Epochs(DataOption),
+    /// The server's time, which never goes back by itself
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     /// Explain the domains of websites
     #[command(subcommand)]
     Domains(Domains),
@@ -152,7 +159,7 @@ impl DataOption {
     }
 
     /// Open the store and read the keys.
-    fn open(&self) -> Result<(Arc<dyn Store>, Keyring), Error> {
+    fn open(&self) -> Result<(Arc<dyn Store>, Keyring, Arc<ServerClock>), Error> {
         let (dir, opened) = (self.dir(), self.location().open()?);
         dir.finish_rotation(opened.keys.in_use.as_deref())?;
         let keys = dir.keyring()?;
@@ -164,7 +171,8 @@ impl DataOption {
                 dir.path().display()
             )));
         }
-        Ok((opened.store, keys))
+        let clock = ServerClock::new(Arc::new(SystemClock), opened.time);
+        Ok((opened.store, keys, Arc::new(clock)))
     }
 }
 
@@ -206,8 +214,9 @@ pub fn main() -> ExitCode {
         Command::Backup(arguments) => backup::backup(&arguments, output),
         Command::Restore(arguments) => backup::restore(&arguments, output),
         Command::NewEpoch(arguments) => epoch::run(&arguments, output),
-        Command::Audit(data) => operator::audit(&data, output),
         Command::Epochs(data) => operator::epochs(&data, output),
+        Command::Clock(command) => clock::run(&command, output),
+        Command::Audit(arguments) => audit::run(&arguments, output),
         Command::Domains(Domains::Explain(arguments)) => domains::explain(&arguments, output),
         Command::Plan(arguments) => plan::run(&arguments, output),
     };

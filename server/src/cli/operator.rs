@@ -3,7 +3,6 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use seatmeter_protocol::license::LicenseFile;
@@ -12,10 +11,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{DataOption, output_error};
-use crate::clock::SystemClock;
+use crate::correction::IssuedCorrection;
 use crate::error::Error;
 use crate::licensing::Licensing;
-use crate::operator::commands::{Change, CodeItems, View};
+use crate::operator::commands::{Change, CodeItems, Listing, View};
 use crate::operator::{Access, IssuedFile};
 use crate::policy::select::access::Validation;
 
@@ -32,11 +31,11 @@ pub(super) struct Operator {
 impl Operator {
     pub(super) fn open(data: &DataOption) -> Result<Self, Error> {
         data.require_initialized()?;
-        let (store, keys) = data.open()?;
+        let (store, keys, clock) = data.open()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| Error::Setup(format!("the system gives no runtime: {e}")))?;
-        Ok(Self { licensing: Licensing { store, keys, clock: Arc::new(SystemClock) }, runtime })
+        Ok(Self { licensing: Licensing { store, keys, clock }, runtime })
     }
 
     pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -45,7 +44,7 @@ impl Operator {
 }
 
 /// Return the author of the commands, for the audit log.
-fn actor() -> String {
+pub(super) fn actor() -> String {
     match nix::unistd::User::from_uid(nix::unistd::Uid::current()) {
         Ok(Some(user)) => format!("cli: {}", user.name),
         _ => format!("cli: uid {}", nix::unistd::Uid::current()),
@@ -188,7 +187,7 @@ pub(super) enum Token {
     },
 }
 
-/// Import a license file that the vendor has signed
+/// Import a license file, or a correction, that the vendor has signed
 #[derive(Args, Debug)]
 pub(super) struct ImportArguments {
     /// The file; "-" for standard input
@@ -292,16 +291,25 @@ pub(super) fn token(command: &Token, output: &mut dyn Write) -> Result<(), Error
     }
 }
 
-pub(super) fn audit(data: &DataOption, output: &mut dyn Write) -> Result<(), Error> {
-    list(data, View::Audit { before: None }, output)
-}
-
 pub(super) fn epochs(data: &DataOption, output: &mut dyn Write) -> Result<(), Error> {
     list(data, View::Epochs, output)
 }
 
 pub(super) fn import(arguments: &ImportArguments, output: &mut dyn Write) -> Result<(), Error> {
-    let IssuedFile { root_key, license_file } = read_issued(&arguments.file)?;
+    let text = read_text(&arguments.file)?;
+    if let Ok(issued) = serde_json::from_str::<IssuedCorrection>(&text) {
+        if arguments.handshake_code.is_some() {
+            return Err(Error::Setup(format!(
+                "{} is a correction, which has no items for a handshake code: leave out \
+                 --handshake-code.",
+                arguments.file.display()
+            )));
+        }
+        let operator = Operator::open(&arguments.data)?;
+        operator.wait(operator.licensing.correct(issued, &actor()))?;
+        return done(output);
+    }
+    let IssuedFile { root_key, license_file } = understand_issued(&arguments.file, &text)?;
     let operator = Operator::open(&arguments.data)?;
     let code = arguments.handshake_code.clone();
     operator.wait(operator.licensing.import(license_file, root_key, code, &actor()))?;
@@ -319,8 +327,13 @@ fn carry_out(data: &DataOption, wanted: Change, output: &mut dyn Write) -> Resul
     done(output)
 }
 
-/// Write a whole list, however many parts it has.
+/// Write a whole list.
 fn list(data: &DataOption, view: View, output: &mut dyn Write) -> Result<(), Error> {
+    write_json(&read_all(data, view)?, output)
+}
+
+/// Return a whole list, however many parts it has.
+pub(super) fn read_all(data: &DataOption, view: View) -> Result<Listing, Error> {
     let operator = Operator::open(data)?;
     let look = |view: &View| operator.wait(operator.licensing.look(view.clone()));
     let mut listing = look(&view)?;
@@ -330,7 +343,7 @@ fn list(data: &DataOption, view: View, output: &mut dyn Write) -> Result<(), Err
         rest = part.rest(&view);
         listing.append(part);
     }
-    write_json(&listing, output)
+    Ok(listing)
 }
 
 fn done(output: &mut dyn Write) -> Result<(), Error> {
@@ -359,8 +372,17 @@ pub(super) fn read_draft(path: &Path) -> Result<LicenseFile, Error> {
 
 /// Read a license file that the vendor has signed.
 pub(super) fn read_issued(path: &Path) -> Result<IssuedFile, Error> {
+    understand_issued(path, &read_text(path)?)
+}
+
+fn understand_issued(path: &Path, text: &str) -> Result<IssuedFile, Error> {
     let is_draft = ("items", " It is a draft: \"seatmeterd license-file sign\" signs it.");
-    understand(path, &read_text(path)?, is_draft)
+    understand(path, text, is_draft)
+}
+
+/// Read a file of JSON.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    understand(path, &read_text(path)?, ("", ""))
 }
 
 /// Parse a text as the JSON that is expected there. Drafts and signed files are easily confused: a

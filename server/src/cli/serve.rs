@@ -13,12 +13,13 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use super::{DataOption, init, output_error};
-use crate::clock::SystemClock;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::limit::{Rate, RateLimits};
 use crate::http::standby::Peer;
 use crate::http::{self, Web};
 use crate::licensing::Licensing;
+use crate::server_time::{self, ServerClock};
 
 /// The time that running requests may take to end after the signal to stop. A client that sends its
 /// request slowly must not keep the server alive.
@@ -99,22 +100,27 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let main_server = arguments.peer.as_deref().map(Peer::new).transpose()?;
     init::prepare(&arguments.data, output)?;
     let _lock = arguments.data.dir().lock()?;
-    let (store, keys) = arguments.data.open()?;
-    let licensing =
-        Arc::new(Licensing { store: store.clone(), keys, clock: Arc::new(SystemClock) });
+    let (store, keys, clock) = arguments.data.open()?;
+    let licensing = Arc::new(Licensing { store: store.clone(), keys, clock: clock.clone() });
     let limits = RateLimits::new(
         Rate::per_second(arguments.rate_per_source),
         Rate::per_second(arguments.rate_per_code),
     );
     let open_to_loopback = arguments.admin_loopback;
-    let web = Arc::new(Web { limits, open_to_loopback, main_server, ..Web::new(licensing) });
+    let web = Arc::new(Web {
+        limits,
+        open_to_loopback,
+        main_server,
+        server_clock: Some(clock.clone()),
+        ..Web::new(licensing)
+    });
 
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| Error::Setup(format!("the system gives no threads for the server: {e}")))?;
-    let outcome = runtime.block_on(listen(arguments.listen, web, output));
+    let outcome = runtime.block_on(listen(arguments.listen, web, clock, output));
     // Requests that did not end in time are dropped here; the work that they had queued is still
     // recorded below.
     runtime.shutdown_background();
@@ -123,7 +129,12 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     outcome
 }
 
-async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> Result<(), Error> {
+async fn listen(
+    address: SocketAddr,
+    web: Arc<Web>,
+    clock: Arc<ServerClock>,
+    output: &mut dyn Write,
+) -> Result<(), Error> {
     // The handlers are installed before the address is known to anybody, so that a stop right after
     // the start is an orderly one, too.
     let mut signals =
@@ -147,7 +158,7 @@ async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> R
 
     let (stop, stopped) = watch::channel(false);
     let tidying = tokio::spawn(tidy(web.licensing.clone()));
-    let serving = tokio::spawn(say_serving(web.licensing.clone()));
+    let serving = tokio::spawn(say_serving(web.licensing.clone(), clock));
     let server = tokio::spawn(http::serve(listener, web, until_set(stopped)));
     let mut end = pin!(async {
         server
@@ -173,12 +184,24 @@ async fn listen(address: SocketAddr, web: Arc<Web>, output: &mut dyn Write) -> R
     }
 }
 
-/// Record in the store that the server accepts requests, at once and then at each interval.
-async fn say_serving(licensing: Arc<Licensing>) {
+/// Record in the store that the server accepts requests, and its time, at once and then at each
+/// interval.
+async fn say_serving(licensing: Arc<Licensing>, clock: Arc<ServerClock>) {
     let mut minutes = tokio::time::interval(SERVING_INTERVAL);
+    let mut was_right = true;
     loop {
         minutes.tick().await;
-        if let Err(error) = licensing.store.serving(licensing.clock.unix_seconds()).await {
+        // The time comes first: after an acceptance, the other step must not use the old one.
+        let noted = server_time::exchange(&*licensing.store, &clock).await;
+        let right = server_time::require_right(&*clock);
+        match &right {
+            Err(error) if was_right => tracing::error!("{error}"),
+            Ok(()) if !was_right => tracing::info!("the server's time is right again"),
+            _ => {}
+        }
+        was_right = right.is_ok();
+        let serving = licensing.store.serving(clock.unix_seconds()).await;
+        if let Err(error) = noted.and(serving) {
             tracing::warn!(%error, "the database did not record that this server accepts requests; \
             the next attempt is in a minute");
         }

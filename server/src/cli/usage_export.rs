@@ -23,8 +23,17 @@ pub(super) struct Arguments {
     data: DataOption,
 
     /// The format of the export
-    #[arg(long, value_enum)]
-    format: Format,
+    #[arg(long, value_enum, required_unless_present = "signed", conflicts_with = "signed")]
+    format: Option<Format>,
+
+    /// Write totals for each handshake code and item, signed by the server's key, for the vendor's
+    /// bill
+    #[arg(long)]
+    signed: bool,
+
+    /// Sign only the usage of this organization
+    #[arg(long, value_name = "ID", requires = "signed")]
+    organization: Option<String>,
 
     /// Only slots that begin at or after this time: 2026-11-25 or 2026-11-25T06:00:00Z
     #[arg(long, value_name = "TIME")]
@@ -71,9 +80,13 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
             "--to is before --from: there is no slot between them.".to_owned(),
         ));
     }
+    let Some(format) = arguments.format else {
+        let organization = arguments.organization.as_deref();
+        return super::signed_export::write(&arguments.data, filter, organization, output);
+    };
     let reader = arguments.data.location().read_usage()?;
     let mut output = BufWriter::new(output);
-    match arguments.format {
+    match format {
         Format::Csv => write_csv(&reader, filter, &mut output)?,
         Format::Json => write_json(&reader, filter, &mut output)?,
     }

@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 
 /// Counters by kind, and by symbology or module.
 #[derive(Debug, Default)]
-struct Counts(BTreeMap<(UsageKind, u32), u128>);
+pub(super) struct Counts(BTreeMap<(UsageKind, u32), u128>);
 
 #[derive(Debug)]
 struct Account {
@@ -86,7 +86,7 @@ fn add(accounts: &mut Vec<Account>, row: UsageRow) {
 }
 
 impl Counts {
-    fn add(&mut self, kind: UsageKind, what: u32, total: u128) {
+    pub(super) fn add(&mut self, kind: UsageKind, what: u32, total: u128) {
         let counter = self.0.entry((kind, what)).or_default();
         *counter = counter.saturating_add(total);
     }
@@ -101,7 +101,7 @@ impl Counts {
     }
 
     /// Return one text for each kind that was counted, such as `4 scans (QR_CODE 3, EAN_13 1)`.
-    fn texts(&self) -> Vec<String> {
+    pub(super) fn texts(&self) -> Vec<String> {
         [UsageKind::Scan, UsageKind::Page, UsageKind::Image]
             .into_iter()
             .map(|kind| (kind, self.of_kind(kind)))

@@ -2,7 +2,7 @@
 //! no data directory.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
@@ -10,11 +10,13 @@ use seatmeter_protocol::item_check::DOCUMENT_VERSION;
 use seatmeter_protocol::license::{
     DAY_SECONDS, LicenseFile, LicenseItem, PRODUCTS_ALL, PageQuotas,
 };
+use seatmeter_protocol::page_module::PAGE_MODULES;
 use seatmeter_protocol::signature::{PublicKey, SignatureError, Signed};
 
 use super::operator::{ImportArguments, read_draft, read_issued, write_json};
-use super::output_error;
+use super::{output_error, signed_export};
 use crate::clock::{Clock, SystemClock};
+use crate::correction::{self, Correction, IssuedCorrection};
 use crate::data_dir;
 use crate::error::Error;
 use crate::licensing::require_sound;
@@ -29,6 +31,57 @@ pub(super) enum Vendor {
         #[arg(long, value_name = "FILE", default_value = "vendor.key")]
         key: PathBuf,
     },
+    Correct(CorrectArguments),
+    VerifyExport(signed_export::VerifyArguments),
+}
+
+/// Sign a correction of what is used of an item, for a total that cannot be right
+///
+/// The operator imports it with "seatmeterd license-file import". The recorded usage stays. Later
+/// reports add to the corrected total.
+#[derive(Args, Debug)]
+pub(super) struct CorrectArguments {
+    /// The id of the licensee
+    #[arg(long, value_name = "ID")]
+    organization: String,
+    /// The id of the item
+    #[arg(long, value_name = "ID")]
+    item: String,
+    /// The module of pages: core, webcam, pdfr or ocr; without it, scans
+    #[arg(long, value_name = "MODULE", value_parser = page_module)]
+    module: Option<u32>,
+    /// What is used of the item from now on
+    #[arg(long, value_name = "N")]
+    used: u64,
+    /// The reason, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// File of the vendor's secret key
+    #[arg(long, value_name = "FILE", default_value = "vendor.key")]
+    key: PathBuf,
+}
+
+fn page_module(name: &str) -> Result<u32, String> {
+    let known = PAGE_MODULES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    known.map(|(_, number)| *number).ok_or_else(|| "write core, webcam, pdfr or ocr".to_owned())
+}
+
+fn correct(arguments: &CorrectArguments, output: &mut dyn Write) -> Result<(), Error> {
+    let correction = Correction {
+        version: DOCUMENT_VERSION,
+        correction_id: format!("correction-{}", fresh_id()?),
+        organization_id: arguments.organization.clone(),
+        item_id: arguments.item.clone(),
+        module: arguments.module.unwrap_or(0),
+        used: arguments.used,
+        reason: arguments.reason.clone(),
+        issued_at: SystemClock.unix_seconds(),
+    };
+    correction::require_sound(&correction)
+        .map_err(|why| Error::Setup(format!("such a correction makes no sense: {why}.")))?;
+    let key = data_dir::read_key(&arguments.key)?;
+    let signed = Signed::seal(&correction, &key).map_err(|e| Error::Internal(e.to_string()))?;
+    write_json(&IssuedCorrection { root_key: key.public().clone(), correction: signed }, output)
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,7 +161,14 @@ fn quota_of<'q>(quotas: &'q mut PageQuotas, module: &str) -> Option<&'q mut u64>
 }
 
 pub(super) fn vendor(command: &Vendor, output: &mut dyn Write) -> Result<(), Error> {
-    let Vendor::Keygen { key: path } = command;
+    match command {
+        Vendor::Keygen { key } => keygen(key, output),
+        Vendor::Correct(arguments) => correct(arguments, output),
+        Vendor::VerifyExport(arguments) => signed_export::verify(arguments, output),
+    }
+}
+
+fn keygen(path: &Path, output: &mut dyn Write) -> Result<(), Error> {
     let (key, new) = data_dir::read_or_make_key(path)?;
     let how = if new { "made  " } else { "exists" };
     writeln!(

@@ -25,6 +25,7 @@ use utoipa_axum::routes;
 use super::answer::{answer, bounded, catch_panics, deadline, source, timed_out};
 use super::body::parse;
 use super::{Web, loopback};
+use crate::correction::IssuedCorrection;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operator::commands::{
@@ -64,6 +65,15 @@ struct ImportRequest {
     /// A handshake code to make for all items of the file, as the organization's default code.
     #[serde(default)]
     handshake_code: Option<String>,
+}
+
+/// A vendor's correction.
+#[derive(Deserialize, ToSchema)]
+struct CorrectRequest {
+    /// The correction as `seatmeterd vendor correct` writes it.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    correction: IssuedCorrection,
 }
 
 /// A handshake code to make.
@@ -138,6 +148,7 @@ fn routes() -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(organizations))
         .routes(routes!(set_default_code))
         .routes(routes!(import))
+        .routes(routes!(correct))
         .routes(routes!(items))
         .routes(routes!(revoke_item))
         .routes(routes!(codes, make_code))
@@ -294,6 +305,17 @@ async fn import(
     Asked(ImportRequest { file, handshake_code }): Asked<ImportRequest>,
 ) -> Response {
     done(web.licensing.import(file.license_file, file.root_key, handshake_code, &by.0).await)
+}
+
+/// Apply a vendor's correction of what is used of an item
+#[utoipa::path(post, path = "/corrections", request_body = CorrectRequest,
+    responses((status = 200, body = Done)))]
+async fn correct(
+    State(web): Server,
+    Extension(by): By,
+    Asked(CorrectRequest { correction }): Asked<CorrectRequest>,
+) -> Response {
+    done(web.licensing.correct(correction, &by.0).await)
 }
 
 /// List license items

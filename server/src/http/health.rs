@@ -1,5 +1,7 @@
 //! Health checks. `GET /healthz` answers while the process runs; `GET /readyz` also checks that it
-//! can write to its database, and tells whether the server has noticed that its data was put back.
+//! can write to its database, and that its clock is not behind the server's time. It names license
+//! files that cannot be trusted, and tells whether the server has noticed that its data was put
+//! back.
 //!
 //! Only a write shows that a write is possible. Its outcome stays valid for a moment, so that many
 //! requests do not cause as many writes.
@@ -19,6 +21,7 @@ use super::Web;
 use super::answer::answer;
 use crate::error::Error;
 use crate::operator::commands::{EpochRow, Listing, View};
+use crate::server_time;
 use crate::store::Store;
 
 /// The time after which a store without an answer counts as not ready.
@@ -30,11 +33,12 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 /// Whether the store could write at the last check.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    seen: Mutex<Option<(Instant, Result<Rollbacks, Error>)>>,
+    seen: Mutex<Option<(Instant, Result<Found, Error>)>>,
 }
 
 impl Readiness {
-    async fn of(&self, store: &dyn Store, now: u64) -> Result<Rollbacks, Error> {
+    async fn of(&self, web: &Web) -> Result<Found, Error> {
+        let store = &*web.licensing.store;
         let mut seen = self.seen.lock().await;
         if let Some((at, outcome)) = &*seen
             && at.elapsed() < GOOD_FOR
@@ -42,7 +46,7 @@ impl Readiness {
             return outcome.clone();
         }
         let outcome =
-            tokio::time::timeout(READY_TIME_MAX, write(store, now)).await.unwrap_or_else(|_| {
+            tokio::time::timeout(READY_TIME_MAX, check(store, web)).await.unwrap_or_else(|_| {
                 Err(Error::Store(format!(
                     "no answer from the database within {} s",
                     READY_TIME_MAX.as_secs()
@@ -53,15 +57,29 @@ impl Readiness {
     }
 }
 
-/// The rollbacks of the data that the server has noticed within a year, and what they mean.
-type Rollbacks = (usize, Option<&'static str>);
+/// What a store that can be written says of itself.
+#[derive(Clone, Debug)]
+struct Found {
+    files_not_ready: Vec<String>,
+    /// The rollbacks of the data that the server has noticed within a year.
+    rollbacks: usize,
+    /// What they mean.
+    warning: Option<&'static str>,
+}
 
-async fn write(store: &dyn Store, now: u64) -> Result<Rollbacks, Error> {
-    store.ready().await?;
-    match store.look(View::Epochs, now).await? {
-        Listing::Epochs(rows) => Ok(EpochRow::rollbacks(&rows, now)),
-        _ => Err(Error::Internal("a list was answered otherwise".to_owned())),
+/// Let the store write, and compare the server's time with it: an operator who has accepted the
+/// clock sees that the server is ready.
+async fn check(store: &dyn Store, web: &Web) -> Result<Found, Error> {
+    if let Some(clock) = &web.server_clock {
+        server_time::exchange(store, clock).await?;
     }
+    let files_not_ready = store.ready().await?;
+    let now = web.licensing.clock.unix_seconds();
+    let Listing::Epochs(rows) = store.look(View::Epochs, now).await? else {
+        return Err(Error::Internal("a list was answered otherwise".to_owned()));
+    };
+    let (rollbacks, warning) = EpochRow::rollbacks(&rows, now);
+    Ok(Found { files_not_ready, rollbacks, warning })
 }
 
 #[derive(Default, Serialize)]
@@ -71,6 +89,10 @@ struct Health {
     rollbacks_noticed: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<&'static str>,
+    /// A sentence for each license file that cannot be trusted. The server serves everything else,
+    /// and another server of the same database would not do better.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    license_files_not_ready: Vec<String>,
 }
 
 /// The header with the ids of the server's keys, by which a standby recognizes whether the two
@@ -94,13 +116,16 @@ async fn readyz(State(web): State<Arc<Web>>) -> Response {
     // The check runs in a task of its own. Otherwise, a client that disconnects would cancel it,
     // and the next client would have to check again.
     let asked = tokio::spawn(async move {
-        web.readiness.of(&*web.licensing.store, web.licensing.clock.unix_seconds()).await
+        let found = web.readiness.of(&web).await?;
+        server_time::require_right(&*web.licensing.clock)?;
+        Ok(Health {
+            status: "ready",
+            rollbacks_noticed: Some(found.rollbacks),
+            warning: found.warning,
+            license_files_not_ready: found.files_not_ready,
+        })
     });
     let outcome =
         asked.await.unwrap_or_else(|e| Err(Error::Internal(format!("the store panicked: {e}"))));
-    answer(outcome.map(|(noticed, warning)| Health {
-        status: "ready",
-        rollbacks_noticed: Some(noticed),
-        warning,
-    }))
+    answer(outcome)
 }

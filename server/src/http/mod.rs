@@ -33,6 +33,7 @@ use tokio::net::TcpListener;
 
 use crate::error::Error;
 use crate::licensing::Licensing;
+use crate::server_time::ServerClock;
 use health::Readiness;
 use limit::{Rate, RateLimits};
 use listen::ConnectionLimits;
@@ -62,6 +63,8 @@ pub struct Web {
     pub main_server: Option<Peer>,
     /// Whether the store could write at the last check.
     pub readiness: Readiness,
+    /// The server's time, to be compared with the database at each check.
+    pub server_clock: Option<Arc<ServerClock>>,
 }
 
 impl Web {
@@ -78,6 +81,7 @@ impl Web {
             open_to_loopback: false,
             main_server: None,
             readiness: Readiness::default(),
+            server_clock: None,
         }
     }
 

@@ -8,6 +8,7 @@ use seatmeter_protocol::signature::{PublicKey, Signed};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::correction::Correction;
 use crate::error::Error;
 use crate::policy::select::access::Validation;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
@@ -30,11 +31,24 @@ pub struct Import {
     pub now: u64,
 }
 
+/// A vendor's correction with a checked signature.
+#[derive(Clone, Debug)]
+pub struct Correct {
+    /// The content of the correction.
+    pub correction: Correction,
+    /// The correction as it was signed.
+    pub envelope: Signed,
+    /// The key that has signed the correction.
+    pub root_key: PublicKey,
+}
+
 /// A change by an operator.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Import a license file with a checked signature.
     Import(Box<Import>),
+    /// Set what is used of an item, as the vendor says.
+    Correct(Box<Correct>),
     /// Make a handshake code without items.
     MakeCode {
         /// The code.
@@ -89,6 +103,8 @@ pub enum Change {
         /// The id of the key.
         key_id: String,
     },
+    /// Take the clock of the author's machine as right, although the recorded time is ahead of it.
+    AcceptClock,
     /// Make a token for the admin API.
     MakeToken {
         /// The name of the token.
@@ -165,15 +181,20 @@ pub struct OrganizationRow {
 /// A license item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ItemRow {
+    /// The id of the item.
+    pub item_id: String,
     /// The id of the license file that contains the item.
     pub file_id: String,
     /// The organization that has bought the item.
     pub organization_id: String,
     /// The time of the revocation, Unix seconds.
     pub revoked_at: Option<u64>,
-    /// The item as the vendor wrote it.
-    #[schema(value_type = Object)]
-    pub item: LicenseItem,
+    /// The reason why nothing is granted from the item: the license file in the database is not as
+    /// the vendor signed it.
+    pub not_ready: Option<String>,
+    /// The item as the vendor signed it; absent when the item is not ready.
+    #[schema(value_type = Option<Object>)]
+    pub item: Option<LicenseItem>,
 }
 
 /// A handshake code.
@@ -273,6 +294,8 @@ pub struct AuditRow {
     pub subject: String,
     /// The details of the change.
     pub detail: String,
+    /// The hash over the line before and this line; see [`crate::audit_chain`].
+    pub hash: String,
 }
 
 /// A token of the admin API.

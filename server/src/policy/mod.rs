@@ -13,6 +13,7 @@ pub mod holders;
 pub mod license_year;
 pub mod metered;
 pub mod overuse;
+pub mod report_bounds;
 pub mod reportable;
 pub mod running;
 pub mod select;

@@ -17,7 +17,7 @@ use seatmeter_protocol::slot::SLOTS_PER_DAY;
 pub(super) const DAY_SLOTS: u32 = SLOTS_PER_DAY as u32;
 
 /// One counter of a slot: the slot since the day began, kind, symbology or module.
-type Counter = (u32, u8, u32);
+pub(super) type Counter = (u32, u8, u32);
 
 /// The totals of a day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +62,14 @@ impl DayTotals {
                 total
             }
         }
+    }
+
+    /// Return the counters of a slot with their totals.
+    pub(super) fn of_slot(&self, slot: u32) -> &[(Counter, u64)] {
+        let slot = slot % DAY_SLOTS;
+        let from = self.totals.partition_point(|((of, ..), _)| *of < slot);
+        let until = self.totals.partition_point(|((of, ..), _)| *of <= slot);
+        &self.totals[from..until]
     }
 
     /// Return every counter (slot since the start of the day, kind, symbology or module) with its

@@ -29,6 +29,7 @@ use super::{Authorization, Decision, Organization, Reply, Report, Store};
 use crate::error::Error;
 use crate::kill_points::kill_point;
 use crate::operator::commands::{Actor, Change, Listing, View};
+use crate::server_time::RecordedTime;
 
 /// The greatest number of requests that share a transaction: large enough that the sync no longer
 /// matters, small enough that the first request does not wait long for the last.
@@ -266,8 +267,12 @@ impl<S: GroupStore> Store for S {
         self.writers().submit(move |sql| sql::tidy(sql, now))
     }
 
-    fn ready(&self) -> Reply<()> {
-        self.writers().submit(sql::write_and_forget)
+    fn note_time(&self, time: RecordedTime) -> Reply<RecordedTime> {
+        self.writers().submit(move |sql| sql::time::note(sql, time))
+    }
+
+    fn ready(&self) -> Reply<Vec<String>> {
+        self.writers().submit(sql::ready)
     }
 }
 

@@ -8,6 +8,7 @@ use super::postgres::{self, PostgresStore};
 use super::sqlite::{self, SqliteStore};
 use super::{Keys, Store, UsageReader};
 use crate::error::Error;
+use crate::server_time::RecordedTime;
 
 /// The location of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// The server keys that the store names.
     pub keys: Keys,
+    /// The time that the store has recorded.
+    pub time: RecordedTime,
 }
 
 impl Location {
@@ -35,11 +38,11 @@ impl Location {
         Ok(match self {
             Self::File(path) => {
                 let store = SqliteStore::open(path)?;
-                Opened { keys: store.keys().clone(), store: Arc::new(store) }
+                Opened { keys: store.keys().clone(), time: store.time(), store: Arc::new(store) }
             }
             Self::Url(url) => {
                 let store = PostgresStore::open(url)?;
-                Opened { keys: store.keys().clone(), store: Arc::new(store) }
+                Opened { keys: store.keys().clone(), time: store.time(), store: Arc::new(store) }
             }
         })
     }

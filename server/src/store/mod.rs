@@ -6,6 +6,7 @@
 //! requests answers [`Error::Busy`].
 
 mod account;
+mod audit_reader;
 mod day_totals;
 mod group;
 mod location;
@@ -29,9 +30,11 @@ use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::policy::{Admitted, Claim};
+use crate::server_time::RecordedTime;
 
+pub use audit_reader::AuditReader;
 pub use location::{Location, Opened};
-pub use sql::{Field, Keys};
+pub use sql::{BillFrame, Field, Keys};
 pub use usage_reader::UsageReader;
 
 /// The store's answer, which comes once the transaction is durable.
@@ -68,8 +71,15 @@ pub trait Store: Send + Sync + 'static {
     /// server calls this from time to time.
     fn tidy(&self, now: u64) -> Reply<bool>;
 
-    /// Answer once the store has written something and made it durable.
-    fn ready(&self) -> Reply<()>;
+    /// Raise the recorded time of the server, and return what is recorded. A store that records no
+    /// time returns the given one.
+    fn note_time(&self, time: RecordedTime) -> Reply<RecordedTime> {
+        Box::pin(std::future::ready(Ok(time)))
+    }
+
+    /// Answer once the store has written something and made it durable. Return a sentence for each
+    /// license file that cannot be trusted.
+    fn ready(&self) -> Reply<Vec<String>>;
 }
 
 /// A report of a device, with the proof of who sends it.

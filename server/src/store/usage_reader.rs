@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::sql::{self, Sql};
-use super::{UsageFilter, UsageRow, postgres, sqlite};
+use super::{BillFrame, UsageFilter, UsageRow, postgres, sqlite};
 use crate::error::Error;
 
 /// A connection that only reads.
@@ -39,6 +39,15 @@ impl UsageReader {
         mut each: impl FnMut(UsageRow) -> Result<(), Error>,
     ) -> Result<(), Error> {
         sql::for_each_recorded(&*self.sql, filter, &mut each)
+    }
+
+    /// Return what a signed export contains beside the usage, for one organization or for all.
+    ///
+    /// # Errors
+    /// Fails when there is no such organization, a license file cannot be trusted, or the database
+    /// cannot be read.
+    pub fn bill_frame(&self, organization_id: Option<&str>) -> Result<BillFrame, Error> {
+        sql::bill_frame(&*self.sql, organization_id)
     }
 }
 

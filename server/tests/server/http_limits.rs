@@ -297,7 +297,7 @@ impl Store for SilentStore {
         Box::pin(std::future::pending())
     }
 
-    fn ready(&self) -> Reply<()> {
+    fn ready(&self) -> Reply<Vec<String>> {
         Box::pin(std::future::pending())
     }
 }
@@ -357,7 +357,7 @@ impl Store for BrokenStore {
         Box::pin(async { Ok(false) })
     }
 
-    fn ready(&self) -> Reply<()> {
+    fn ready(&self) -> Reply<Vec<String>> {
         self.asked_whether_ready.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Box::pin(async { Err(Error::Store("disk on fire".into())) })
     }

@@ -3,9 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test")]
 
+mod audit;
 mod authorizations;
 mod cli;
+mod correction;
 mod crash;
+mod edited;
+mod export;
 mod http_limits;
 mod on_postgres;
 mod operation;
@@ -17,5 +21,6 @@ mod rules_page;
 mod scenarios;
 mod store;
 mod support;
+mod time;
 mod trust;
 mod usage;

@@ -12,7 +12,7 @@ use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_server::http::Web;
 use seatmeter_server::keyring::Keyring;
-use seatmeter_server::store::{Location, UsageFilter};
+use seatmeter_server::store::{AuditReader, Location, UsageFilter};
 
 use crate::cli::{failure, seatmeterd, stdout};
 use crate::support::*;
@@ -22,9 +22,27 @@ use seatmeter_e2e::postgres::Cluster;
 const FAILOVERS: &str = "SEATMETER_FAILOVERS";
 
 /// What the tests of a store are called, and those that are about SQLite.
-const TESTS: [&str; 6] =
-    ["authorizations::", "usage::", "operation::", "scenarios::every", "store::", "trust::"];
-const ABOUT_SQLITE: [&str; 2] = ["what_is_no_database_is_refused", "restore::"];
+const TESTS: [&str; 11] = [
+    "audit::",
+    "authorizations::",
+    "correction::",
+    "edited::",
+    "export::",
+    "operation::",
+    "scenarios::every",
+    "store::",
+    "time::",
+    "trust::",
+    "usage::",
+];
+const ABOUT_SQLITE: [&str; 6] = [
+    "what_is_no_database_is_refused",
+    "restore::",
+    "audit::the_head_in_a_backup",
+    "time::commands",
+    "export::commands",
+    "correction::commands",
+];
 
 macro_rules! or_skip {
     ($cluster:expr) => {
@@ -87,6 +105,7 @@ fn commands_work_on_postgresql_and_say_what_is_not_as_it_must_be() {
     assert!(done(&["new-epoch"]).contains("has begun"));
     assert_ne!(epoch(), before);
     assert!(done(&["audit"]).contains("begin new epoch"));
+    assert!(done(&["audit", "verify"]).contains("the audit log is whole"));
     cluster.sql(&name, "UPDATE schema_version SET version = 99");
     assert!(fails(&data, &["handshake", "list"]).contains("Use the newer seatmeterd"));
     assert!(fails(&data, &["usage", "show"]).contains("Use the newer seatmeterd"));
@@ -240,6 +259,30 @@ fn an_item_that_comes_to_a_code_in_the_middle_of_a_decision_is_locked_for_it() {
     );
     let asked = AuthorizationRequest { products: 2, ..request(&id(), 1) };
     assert_eq!(server.authorize(&asked).unwrap().item_id, "later");
+}
+
+#[test]
+fn lines_that_several_servers_add_to_the_audit_log_at_once_are_one_chain() {
+    let cluster = or_skip!(Cluster::start(false));
+    let url = cluster.url(&cluster.new_database());
+    let servers = [server_on(&url), server_on(&url), server_on(&url)];
+    servers[0].import(&license_file("acme", vec![item("instances", 4)]), Some(CODE)).unwrap();
+    std::thread::scope(|scope| {
+        for (n, server) in servers.iter().enumerate() {
+            for lane in 0..4 {
+                scope.spawn(move || {
+                    for i in 0..10 {
+                        let code = format!("CODE-{n}-{lane}-{i}");
+                        server
+                            .wait(server.licensing.make_code(code, "acme".into(), "ann"))
+                            .unwrap();
+                    }
+                });
+            }
+        }
+    });
+    let head = AuditReader::open(&servers[0].location).unwrap().verify(None).unwrap();
+    assert_eq!(head.audit_id, 1 + 3 * 4 * 10);
 }
 
 /// What the devices of the failover test know by themselves.

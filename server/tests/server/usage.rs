@@ -5,6 +5,7 @@ use seatmeter_protocol::message::*;
 use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
 use seatmeter_protocol::signature::Signed;
 use seatmeter_protocol::slot::slot_of;
+use seatmeter_server::policy::report_bounds::TOTAL_MAX;
 use seatmeter_server::store::{UsageFilter, UsageRow};
 
 use crate::support::*;
@@ -108,7 +109,7 @@ fn what_cannot_be_booked_does_not_hold_up_the_rest() {
             segment(&stranger, &id(), vec![scans(1, 2, 100)]),
             segment(&foreign, &foreign_license_id, vec![scans(1, 2, 1_000)]),
             segment(&known, &second_license_id, vec![scans(1, 2, 10_000)]),
-            segment(&too_much, &license_id, vec![scans(1, 2, 5), scans(2, 2, 1 << 63)]),
+            segment(&too_much, &license_id, vec![scans(1, 2, 5), scans(2, 2, 10_000_001)]),
             segment(&last, &license_id, vec![scans(1, 2, 20)]),
         ],
     ));
@@ -119,7 +120,7 @@ fn what_cannot_be_booked_does_not_hold_up_the_rest() {
         "no local license",
         "another device",
         "another local license",
-        "more than can be recorded",
+        "more than a device can count",
     ];
     for (refusal, word) in answer.refused.iter().zip(words) {
         assert!(refusal.reason.contains(word), "{}", refusal.reason);
@@ -155,12 +156,51 @@ fn the_greatest_totals_are_added_without_overflow() {
     let server = server();
     let device = id();
     let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
-    let greatest = i64::MAX as u64;
+    execute(
+        &server.location,
+        "INSERT INTO item_used VALUES ('instances', 1, 0, 9223372036854000000)",
+    );
     let segments =
-        (0..3).map(|_| segment(&id(), &license_id, vec![scans(u32::MAX, u32::MAX, greatest)]));
+        (0..3).map(|_| segment(&id(), &license_id, vec![scans(u32::MAX, u32::MAX, TOTAL_MAX)]));
     assert_eq!(server.report(&report(&device, segments.collect())).recorded.len(), 3);
-    let expected = (u32::MAX, UsageKind::Scan, u32::MAX, 3 * u128::from(greatest));
+    let expected = (u32::MAX, UsageKind::Scan, u32::MAX, 3 * u128::from(TOTAL_MAX));
     assert_eq!(totals(&server), [expected]);
+    assert_eq!(server.number("SELECT used FROM item_used"), i64::MAX as u64);
+}
+
+#[test]
+fn counters_of_a_slot_beyond_what_a_device_has_are_refused_whenever_they_come() {
+    let server = server();
+    let device = id();
+    let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
+    let (many, more, other) = (id(), id(), id());
+    let counters = |range: std::ops::Range<u32>| range.map(|what| scans(7, what, 1)).collect();
+    let segments = vec![
+        segment(&many, &license_id, counters(0..65)),
+        segment(&more, &license_id, counters(0..60)),
+        segment(&other, &license_id, counters(0..64)),
+    ];
+    let answer = server.report(&report(&device, segments));
+    assert_eq!(answer.recorded, [more.clone(), other]);
+    assert_eq!(answer.refused[0].segment_id, many);
+    assert!(answer.refused[0].reason.contains("slot 7 has 65 counters"), "{answer:?}");
+    // With those that are recorded, a later report has too many, too.
+    let again = |range| {
+        let sent = segment(&more, &license_id, counters(range));
+        server.report(&report(&device, vec![sent])).recorded.len()
+    };
+    assert_eq!((again(60..65), again(0..64), again(64..65)), (0, 1, 0));
+    assert_eq!(server.number("SELECT used FROM item_used WHERE kind = 1"), 64 + 64);
+}
+
+#[test]
+fn more_than_ten_thousand_at_once_are_not_asked_for() {
+    let server = server();
+    let asked = |needed| AuthorizationRequest { needed, ..request(&id(), 1) };
+    server.authorize(&asked(NEEDED_MAX)).unwrap();
+    let problem = server.authorize(&asked(NEEDED_MAX + 1)).unwrap_err();
+    assert_eq!(problem.status, 400);
+    assert!(problem.detail.contains("needed is 10001"), "{}", problem.detail);
 }
 
 fn pages(what: u32) -> UsageTotal {

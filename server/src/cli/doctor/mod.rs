@@ -15,6 +15,7 @@ mod clock;
 mod library;
 mod network;
 mod place;
+mod ready;
 mod reset;
 mod seats;
 mod state;
@@ -144,6 +145,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         Some(url) => {
             let way = network::examine(url, ca_file.as_deref(), &device, &mut findings)?;
             if let Some(way) = way {
+                ready::examine(&way, &mut findings)?;
                 ask::examine(&way, ask, library.as_ref(), &device, &mut findings)?;
             }
         }

@@ -159,7 +159,7 @@ fn ask(
     match exchange(
         stream.as_mut(),
         &way.host,
-        AUTHORIZATIONS_PATH,
+        ("POST", AUTHORIZATIONS_PATH),
         QUESTION,
         key_id.as_deref(),
         None,
@@ -210,7 +210,12 @@ impl Way {
         key_id: Option<&str>,
         signer: Option<&SigningKey>,
     ) -> Result<Answer, String> {
-        exchange(self.open()?.as_mut(), &self.host, path, body, key_id, signer)
+        exchange(self.open()?.as_mut(), &self.host, ("POST", path), body, key_id, signer)
+    }
+
+    /// Get what is at this path, over a connection of its own.
+    pub(super) fn get(&self, path: &str) -> Result<Answer, String> {
+        exchange(self.open()?.as_mut(), &self.host, ("GET", path), "", None, None)
     }
 }
 
@@ -346,7 +351,7 @@ const QUESTION: &str = "{}";
 fn exchange(
     stream: &mut dyn Connection,
     host: &str,
-    path: &str,
+    (method, path): (&str, &str),
     body: &str,
     key_id: Option<&str>,
     signer: Option<&SigningKey>,
@@ -359,7 +364,7 @@ fn exchange(
     // A server with a replaced key answers with the old key when the request names that.
     let known = key_id.map_or_else(String::new, |id| format!("{KEY_ID_HEADER}: {id}\r\n"));
     let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: {host}\r\n{NONCE_HEADER}: {nonce}\r\n{known}{signature}\
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{NONCE_HEADER}: {nonce}\r\n{known}{signature}\
          content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );

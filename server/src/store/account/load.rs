@@ -21,18 +21,13 @@ use crate::store::sql::table::{
     ACTIVE_DAY, ALLOWANCES, ALLOWED, DEVICE, DEVICE_HOLDERS, DEVICE_LICENSES, DEVICE_SEATS,
     ENDED_HOLDERS, ITEM, ITEM_HELD, SEAT_HOLDER, SLOT_SUM, SLOTS_FROM, USED, YEARS,
 };
-use crate::store::sql::{Row, Sql, Value, values};
+use crate::store::sql::{Row, Sql, Value, files, values};
 
 /// The accounts of a batch, by the ids of their items.
 pub(in crate::store) type Accounts = BTreeMap<String, Account>;
 
-/// Return the item that a row holds as JSON.
-fn read_item(definition: &str) -> Result<LicenseItem, Error> {
-    serde_json::from_str(definition)
-        .map_err(|e| Error::Store(format!("the definition of an item is damaged: {e}")))
-}
-
-/// Load these items with their sums, for requests that came in these instants.
+/// Load these items with their sums, for requests that came in these instants. An item whose
+/// license file cannot be trusted has no account.
 pub(in crate::store) fn accounts<'a>(
     sql: &dyn Sql,
     ids: impl IntoIterator<Item = &'a str>,
@@ -40,10 +35,15 @@ pub(in crate::store) fn accounts<'a>(
 ) -> Result<Accounts, Error> {
     let keys: Vec<Value<'_>> = ids.into_iter().map(Value::Text).collect();
     let mut accounts = BTreeMap::new();
+    let mut items: Vec<(String, String, bool)> = Vec::with_capacity(keys.len());
     for mut row in ITEM.find(sql, &keys)? {
-        let item = read_item(&row.take::<String>(1)?)?;
-        let is_revoked = row.take::<Option<i64>>(3)?.is_some();
-        accounts.insert(row.take(0)?, Account::of(item, row.take(2)?, is_revoked));
+        items.push((row.take(0)?, row.take(1)?, row.take::<Option<i64>>(2)?.is_some()));
+    }
+    let files = files::find(sql, &items.iter().map(|(_, file_id, _)| file_id.as_str()).collect())?;
+    for (item_id, file_id, is_revoked) in items {
+        let Some(Ok(file)) = files.get(&file_id) else { continue };
+        let Some(item) = file.item(&item_id) else { continue };
+        accounts.insert(item_id, Account::of(item.clone(), file.clone(), is_revoked));
     }
     look_up_counts(sql, &mut accounts, times)?;
     look_up_seats(sql, &mut accounts, times)?;

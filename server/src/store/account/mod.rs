@@ -11,6 +11,7 @@ pub(in crate::store) mod save;
 mod seats;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
@@ -26,6 +27,7 @@ use crate::policy::select::admission::{Used, quotas};
 use crate::policy::strict_allowance::Allowance;
 use crate::policy::{Candidate, ItemState};
 use crate::store::day_totals::day_of;
+use crate::store::sql::files::VerifiedFile;
 
 pub(in crate::store) use licenses::License;
 use seats::HolderName;
@@ -66,7 +68,8 @@ impl<T: PartialEq> Kept<T> {
 /// The state of one item, as far as the requests of a batch concern it.
 pub(in crate::store) struct Account {
     pub(in crate::store) item: LicenseItem,
-    pub(in crate::store) file_id: String,
+    /// The file that permits the item.
+    pub(in crate::store) file: Arc<VerifiedFile>,
     /// Whether the operator has revoked the item.
     is_revoked: bool,
     used: BTreeMap<(u8, u32), Kept<u64>>,
@@ -119,10 +122,10 @@ pub(in crate::store) struct Before {
 
 impl Account {
     /// Make the account of an item without any other data.
-    fn of(item: LicenseItem, file_id: String, is_revoked: bool) -> Self {
+    fn of(item: LicenseItem, file: Arc<VerifiedFile>, is_revoked: bool) -> Self {
         Self {
             item,
-            file_id,
+            file,
             is_revoked,
             used: BTreeMap::new(),
             slots: BTreeMap::new(),

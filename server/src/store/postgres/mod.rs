@@ -28,6 +28,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use self::connection::PgConnection;
 use self::engine::PgEngine;
 use crate::error::Error;
+use crate::server_time::RecordedTime;
 use crate::store::group::{GROUP_MAX, GroupStore, Writers};
 use crate::store::sql::{self, Cause, Keys, Sql};
 
@@ -55,6 +56,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct PostgresStore {
     writers: Writers,
     keys: Keys,
+    time: RecordedTime,
 }
 
 impl PostgresStore {
@@ -77,15 +79,21 @@ impl PostgresStore {
         let address = Arc::new(Address::from_str(url)?);
         let first = address.connect()?;
         migration::migrate(&first)?;
-        let keys = sql::keys(&first)?;
+        let (keys, time) = (sql::keys(&first)?, sql::time::recorded(&first)?);
         let engines = (0..connections.max(1)).map(|_| PgEngine::new(address.clone()));
-        Ok(Self { writers: Writers::start(engines, group_max)?, keys })
+        Ok(Self { writers: Writers::start(engines, group_max)?, keys, time })
     }
 
     /// Return the server keys that the database named when it was opened.
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// Return the time that the database had recorded when it was opened.
+    #[must_use]
+    pub fn time(&self) -> RecordedTime {
+        self.time
     }
 }
 
@@ -103,7 +111,10 @@ impl GroupStore for PostgresStore {
 pub fn renew_epoch(url: &str, epoch: &str, now: u64) -> Result<(), Error> {
     let connection = Address::from_str(url)?.connect()?;
     migration::require_current(&connection)?;
-    sql::renew_epoch(&connection, epoch, Cause::Operator, now)
+    connection.batch("BEGIN")?;
+    let outcome = sql::renew_epoch(&connection, epoch, Cause::Operator, now);
+    connection.batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    outcome
 }
 
 /// Open a connection for reading only. It may read years of usage, at the pace of the consumer, so

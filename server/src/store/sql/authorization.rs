@@ -115,7 +115,10 @@ fn decide(
     let order = code.order;
     let grant = match policy::decide(&request.claim, &candidates, order) {
         Ok(grant) => grant,
-        Err(no) => return Err(No::Item { no, candidates, order }),
+        Err(no) => {
+            batch.codes.require_ready(code)?;
+            return Err(No::Item { no, candidates, order });
+        }
     };
     let candidate = candidates.swap_remove(grant.candidate);
     let mut granted = granted(batch, code, request, candidate, grant)?;
@@ -136,8 +139,12 @@ fn granted(
     grant: Admitted,
 ) -> Result<Granted, Error> {
     let Candidate { item, mut state, .. } = candidate;
-    let file = batch.codes.file(&item.item_id, &batch.accounts)?;
-    require_key(request, &item.item_id, &file.server_key_id)?;
+    let Some(account) = batch.accounts.get(&item.item_id) else {
+        return Err(Error::Internal("an item was granted without account".to_owned()));
+    };
+    let file = &account.file;
+    let server_key_id = file.file.server_key.id();
+    require_key(request, &item.item_id, &server_key_id)?;
     if grant.hold.is_some() {
         state.occupied.own = grant.hold;
     }
@@ -146,7 +153,7 @@ fn granted(
         license_id: request.license_id.clone(),
         license_file: file.envelope.clone(),
         root_key: file.root_key.clone(),
-        server_key_id: file.server_key_id.clone(),
+        server_key_id,
         generation: Generation::default(),
         epoch: batch.life.epoch.clone(),
         meters: meters(&item, &state, request.claim.now),

@@ -127,7 +127,7 @@ impl<'a> Batch<'a> {
         let items = asked.items(&codes, &found);
         sql.lock_items(&items)?;
         let mut accounts = load::accounts(sql, items.iter().copied(), &asked.times())?;
-        codes.load_files(sql, &accounts)?;
+        codes.note_not_ready(sql, &accounts)?;
         let places = asked.places(&codes, &found);
         let wanted = asked.wanted(&codes, &places, &accounts);
         load::devices(sql, &mut accounts, &wanted)?;

@@ -1,11 +1,9 @@
-//! The handshake codes that the requests of a batch mean, with their items and license files.
+//! The handshake codes that the requests of a batch mean, with their items.
 
 use std::collections::{BTreeSet, HashMap};
 
-use seatmeter_protocol::signature::{PublicKey, Signed};
-
-use super::table::{CODE, CODE_ITEMS, FILE, ORGANIZATION};
-use super::{Sql, Value};
+use super::table::{CODE, CODE_ITEMS, ORGANIZATION};
+use super::{Sql, Value, files};
 use crate::error::Error;
 use crate::policy::Order;
 use crate::policy::select::access::Validation;
@@ -24,19 +22,13 @@ pub(super) struct Code {
     pub(super) items: Vec<String>,
 }
 
-/// A license file, as it was imported.
-pub(super) struct File {
-    pub(super) envelope: Signed,
-    pub(super) root_key: PublicKey,
-    pub(super) server_key_id: String,
-}
-
 /// The handshake codes of a batch.
 pub(super) struct Codes {
     codes: HashMap<String, Code>,
     /// The default handshake code of each organization, if it has one.
     organizations: HashMap<String, Option<String>>,
-    files: HashMap<String, File>,
+    /// The items that are not ready, and why.
+    not_ready: HashMap<String, String>,
 }
 
 impl Codes {
@@ -79,23 +71,19 @@ impl Codes {
                 code.items.push(item_id);
             }
         }
-        Ok(Self { codes, organizations, files: HashMap::new() })
+        Ok(Self { codes, organizations, not_ready: HashMap::new() })
     }
 
-    /// Load the license files of these items.
-    pub(super) fn load_files(&mut self, sql: &dyn Sql, accounts: &Accounts) -> Result<(), Error> {
-        let items = self.codes.values().flat_map(|code| &code.items);
-        let accounts = items.filter_map(|item_id| accounts.get(item_id));
-        let ids = accounts.map(|account| account.file_id.as_str()).collect();
-        for mut row in FILE.find(sql, &texts(ids))? {
-            let file_id: String = row.take(0)?;
-            let envelope =
-                Signed { payload: row.take(1)?, key_id: row.take(2)?, signature: row.take(3)? };
-            let root_key = row.take::<String>(4)?.parse().map_err(|e| {
-                Error::Store(format!("the root key of license file \"{file_id}\": {e}"))
-            })?;
-            let file = File { envelope, root_key, server_key_id: row.take(5)? };
-            self.files.insert(file_id, file);
+    /// Note why items of the codes have no account, if there are such.
+    pub(super) fn note_not_ready(
+        &mut self,
+        sql: &dyn Sql,
+        accounts: &Accounts,
+    ) -> Result<(), Error> {
+        let items = self.codes.values().flat_map(|code| &code.items).map(String::as_str);
+        let missing: BTreeSet<&str> = items.filter(|id| !accounts.contains_key(*id)).collect();
+        if !missing.is_empty() {
+            self.not_ready = files::items_not_ready(sql, &missing)?;
         }
         Ok(())
     }
@@ -122,10 +110,13 @@ impl Codes {
         self.meant(request).into_iter().flat_map(|code| &code.items)
     }
 
-    /// Return the license file of an item.
-    pub(super) fn file(&self, item_id: &str, accounts: &Accounts) -> Result<&File, Error> {
-        let file = accounts.get(item_id).and_then(|account| self.files.get(&account.file_id));
-        file.ok_or_else(|| Error::Store(format!("item \"{item_id}\" has no license file")))
+    /// Refuse when an item of the code is not ready: it might have been granted.
+    pub(super) fn require_ready(&self, code: &Code) -> Result<(), Error> {
+        let why = |item_id: &String| self.not_ready.get_key_value(item_id);
+        match code.items.iter().find_map(why) {
+            None => Ok(()),
+            Some((item_id, why)) => Err(files::item_is_not_ready(item_id, why)),
+        }
     }
 }
 

@@ -19,9 +19,9 @@ use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::signature::digest_hex;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
-use super::{Sql, values};
+use super::{Sql, audit, time, values};
 use crate::error::{Error, Refusal};
-use crate::operator::commands::{ROLLBACK, ROLLBACK_YEAR};
+use crate::operator::commands::{Actor, ROLLBACK, ROLLBACK_YEAR};
 use crate::policy::history;
 use crate::policy::{Candidate, Claim};
 use crate::utc;
@@ -98,7 +98,7 @@ pub(super) fn life(sql: &dyn Sql) -> Result<Life, Error> {
     Ok(Life { number, epoch, is_rollback, careful_until, others: HashMap::new() })
 }
 
-/// Begin another life, with this id.
+/// Begin another life, with this id. It must be a transaction.
 pub(in crate::store) fn renew(
     sql: &dyn Sql,
     epoch: &str,
@@ -106,6 +106,7 @@ pub(in crate::store) fn renew(
     now: u64,
 ) -> Result<(), Error> {
     let number = life(sql)?.number.saturating_add(1);
+    let now = now.max(time::recorded(sql)?.newest_at);
     insert(sql, (number, epoch, cause), now, NOT_BEGUN)?;
     note(sql, cause, "cli", epoch, "", now)
 }
@@ -133,22 +134,18 @@ fn note(
     now: u64,
 ) -> Result<(), Error> {
     let Some(action) = cause.action() else { return Ok(()) };
-    sql.execute(
-        "INSERT INTO audit (audit_id, at, actor, action, subject, detail)
-         VALUES ((SELECT coalesce(max(audit_id), 0) + 1 FROM audit), ?1, ?2, ?3, ?4, ?5)",
-        values![now, actor, action, subject, detail],
-    )?;
-    Ok(())
+    audit::add(sql, &Actor { name: actor.to_owned(), now }, action, subject, detail)
 }
 
 /// Record that a server accepts requests, so that devices which hold something forgotten can show
 /// it from now on. If several servers share a database, the first one starts that time, and the
-/// others find it started.
+/// others find it started. An end that is further ahead than one slot is brought near, whoever
+/// wrote it: a clock that was ahead, or somebody who edited the database.
 pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
     sql.execute(
         "UPDATE epoch SET careful_until = ?1 WHERE number = (SELECT max(number) FROM epoch) AND \
-         careful_until = ?2",
-        values![now.saturating_add(SLOT_SECONDS), NOT_BEGUN],
+         careful_until > ?1",
+        values![now.saturating_add(SLOT_SECONDS)],
     )?;
     Ok(())
 }
@@ -246,7 +243,9 @@ pub(super) fn careful<'a>(
         return Ok(());
     }
     let how_long = match until {
-        NOT_BEGUN => format!("for the first {SLOT_SECONDS} s"),
+        until if until > claim.now.saturating_add(SLOT_SECONDS) => {
+            format!("for the first {SLOT_SECONDS} s")
+        }
         until => format!("until {}", utc::text(until)),
     };
     let what = if life.is_rollback {

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | no file of this id | – | imported |
 //! | one | same root key and organization, issued later, with all items that the old one has, each charged as before | replaces it |
+//! | one that was edited in the database | correctly signed | replaces it |
 //! | one | anything else | refused |
 //!
 //! A new issue of a file renews or extends items, or names a new key of this server. The use of an
@@ -12,11 +13,14 @@
 //! determines which root key the organization trusts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
+use seatmeter_protocol::signature::digest_hex;
 
+use super::files::VerifiedFile;
 use super::operation::{make_code, set_items};
-use super::{Sql, values};
+use super::{Sql, files, values};
 use crate::error::Error;
 use crate::operator::commands::CodeItems;
 use crate::operator::commands::Import;
@@ -28,14 +32,18 @@ use crate::store::account::{load, save};
 pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
     let file = &import.file;
     require_known_root(sql, import)?;
-    let old = old_issue(sql, &file.file_id)?;
-    if let Some(old) = &old {
+    let before = old_issue(sql, &file.file_id)?;
+    let old = match &before {
+        Some(Ok(old)) => Some(&old.file),
+        _ => None,
+    };
+    if let Some(old) = old {
         require_newer(old, file)?;
     }
     sql.execute(
-        "INSERT INTO organization (organization_id, name) VALUES (?1, ?2)
+        "INSERT INTO organization (organization_id, name, root_key) VALUES (?1, ?2, ?3)
          ON CONFLICT (organization_id) DO UPDATE SET name = excluded.name",
-        values![&file.organization_id, &file.organization_name],
+        values![&file.organization_id, &file.organization_name, &import.root_key.to_string()],
     )?;
     sql.execute(
         "INSERT INTO license_file (file_id, organization_id, root_key, payload, key_id, \
@@ -43,8 +51,8 @@ pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
                                    server_key_id)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (file_id) DO UPDATE
-            SET payload = excluded.payload, signature = excluded.signature, imported_at = \
-            excluded.imported_at,
+            SET root_key = excluded.root_key, payload = excluded.payload, key_id = excluded.key_id,
+                signature = excluded.signature, imported_at = excluded.imported_at,
                 server_key_id = excluded.server_key_id",
         values![
             &file.file_id,
@@ -57,20 +65,38 @@ pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
             &file.server_key.id()
         ],
     )?;
+    if let Some(Err(_)) = before {
+        sql.execute(
+            "UPDATE license_file SET organization_id = ?2 WHERE file_id = ?1",
+            values![&file.file_id, &file.organization_id],
+        )?;
+    }
     file.items.iter().try_for_each(|item| put_item(sql, file, item))?;
-    if let Some(old) = &old {
+    if let Some(old) = old {
         begin_anew(sql, old, file, import.now)?;
     }
     if let Some(code) = &import.handshake_code {
         make_default_code(sql, import, code)?;
     }
-    let how = if old.is_some() { "issued anew" } else { "new" };
-    Ok(format!("{how}, organization {}, {} items", file.organization_id, file.items.len()))
+    let how = match before {
+        None => "new",
+        Some(Ok(_)) => "issued anew",
+        Some(Err(_)) => "in the place of one that could not be trusted",
+    };
+    // The root key and the digest let the vendor find in the audit log which file it was.
+    Ok(format!(
+        "{how}, organization {}, {} items, issued at {}, root key {}, SHA-256 {}",
+        file.organization_id,
+        file.items.len(),
+        file.issued_at,
+        import.root_key.id(),
+        digest_hex(import.envelope.payload.as_bytes())
+    ))
 }
 
 fn require_known_root(sql: &dyn Sql, import: &Import) -> Result<(), Error> {
     let known: Option<String> = sql.value(
-        "SELECT root_key FROM license_file WHERE organization_id = ?1 LIMIT 1",
+        "SELECT root_key FROM organization WHERE organization_id = ?1",
         values![&import.file.organization_id],
     )?;
     match known {
@@ -85,13 +111,12 @@ fn require_known_root(sql: &dyn Sql, import: &Import) -> Result<(), Error> {
     }
 }
 
-fn old_issue(sql: &dyn Sql, file_id: &str) -> Result<Option<LicenseFile>, Error> {
-    let payload: Option<String> =
-        sql.value("SELECT payload FROM license_file WHERE file_id = ?1", values![file_id])?;
-    payload
-        .map(|text| serde_json::from_str(&text))
-        .transpose()
-        .map_err(|e| Error::Store(format!("license file \"{file_id}\" is damaged: {e}")))
+/// Return the issue that is here. One that cannot be trusted says nothing about the new one.
+fn old_issue(
+    sql: &dyn Sql,
+    file_id: &str,
+) -> Result<Option<Result<Arc<VerifiedFile>, String>>, Error> {
+    Ok(files::find(sql, &BTreeSet::from([file_id]))?.remove(file_id))
 }
 
 fn require_newer(old: &LicenseFile, file: &LicenseFile) -> Result<(), Error> {
@@ -163,13 +188,11 @@ fn begin_anew(sql: &dyn Sql, old: &LicenseFile, file: &LicenseFile, now: u64) ->
 }
 
 fn put_item(sql: &dyn Sql, file: &LicenseFile, item: &LicenseItem) -> Result<(), Error> {
-    let definition = serde_json::to_string(item)
-        .map_err(|e| Error::Internal(format!("item \"{}\" has no JSON form: {e}", item.item_id)))?;
     let rows = sql.execute(
-        "INSERT INTO license_item (item_id, file_id, definition) VALUES (?1, ?2, ?3)
-         ON CONFLICT (item_id) DO UPDATE SET definition = excluded.definition
+        "INSERT INTO license_item (item_id, file_id) VALUES (?1, ?2)
+         ON CONFLICT (item_id) DO UPDATE SET revoked_at = license_item.revoked_at
           WHERE license_item.file_id = excluded.file_id",
-        values![&item.item_id, &file.file_id, &definition],
+        values![&item.item_id, &file.file_id],
     )?;
     if rows == 0 {
         return Err(Error::conflict(format!(

@@ -5,11 +5,15 @@
 //! integers, texts and bytes, with 0 and 1 for no and yes. Thus all stores decide alike, because
 //! they run the same code.
 
+pub(super) mod audit;
 mod authorization;
 mod batch;
+mod bill;
 pub(super) mod by_day;
 mod codes;
+mod correction;
 mod epoch;
+pub(super) mod files;
 mod held;
 mod holders;
 mod identity;
@@ -20,16 +24,19 @@ mod recorded;
 mod retention;
 mod segments;
 pub(super) mod table;
+pub(super) mod time;
 mod usage;
 
 use crate::error::Error;
 
 pub(super) use batch::{Answer, Request, run};
+pub use bill::BillFrame;
+pub(super) use bill::frame as bill_frame;
 pub(super) use epoch::{Cause, renew as renew_epoch, serving};
 pub(super) use import::organization;
 pub use operation::Keys;
 pub(super) use operation::{change, keys, look, token_hashes};
-pub(super) use ready::write_and_forget;
+pub(super) use ready::ready;
 pub(super) use recorded::{for_each as for_each_recorded, segment_totals};
 pub(super) use retention::tidy;
 pub(super) use table::{Kind, Table, join};

@@ -8,6 +8,7 @@ use super::batch::Places;
 use super::table::{COMPACTED, SEGMENT, SEGMENT_OWNER, Table, USAGE_DAY, USAGE_OLD};
 use super::{Sql, Value, by_day, values};
 use crate::error::Error;
+use crate::policy::report_bounds::COUNTERS_MAX;
 use crate::store::Report;
 use crate::store::account::Kept;
 use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day};
@@ -109,6 +110,24 @@ impl<'a> Segments<'a> {
         };
         self.new.insert(segment_id, new);
         true
+    }
+
+    /// Return how many counters a slot of a segment has: those recorded, and those reported now.
+    pub(super) fn counters_of_slot(
+        &self,
+        segment_id: &str,
+        slot: u32,
+        reported: &[UsageTotal],
+    ) -> usize {
+        let recorded = self.days.get(&(segment_id, day_of(slot)));
+        let recorded = recorded.map_or(&[][..], |totals| totals.value.of_slot(slot));
+        // In a usual report, the sum of both is small enough, and nothing has to be compared.
+        if reported.len() + recorded.len() <= COUNTERS_MAX {
+            return reported.len();
+        }
+        let recorded = recorded.iter().map(|((_, kind, what), _)| (*kind, *what));
+        let reported = reported.iter().map(|counter| (counter.kind.number(), counter.what));
+        recorded.chain(reported).collect::<BTreeSet<_>>().len()
     }
 
     /// Raise the recorded totals of a segment. Return each counter that rose, and by how much.

@@ -177,7 +177,7 @@ pub(in crate::store) const FILE: Table = Table {
         ("key_id", Text),
         ("signature", Text),
         ("root_key", Text),
-        ("server_key_id", Text),
+        ("organization_id", Text),
     ],
 };
 
@@ -263,7 +263,7 @@ pub(in crate::store) const ITEM: Table = Table {
     name: "license_item",
     key: &[("item_id", Text)],
     last: "=",
-    rest: &[("definition", Text), ("file_id", Text), ("revoked_at", Integer)],
+    rest: &[("file_id", Text), ("revoked_at", Integer)],
 };
 
 pub(in crate::store) const DEVICE: Table = Table {

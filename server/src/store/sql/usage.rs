@@ -17,6 +17,7 @@ use seatmeter_protocol::message::{
 use super::batch::Batch;
 use super::{Sql, identity};
 use crate::error::Error;
+use crate::policy::report_bounds;
 use crate::policy::select::admission::meters;
 use crate::store::Report;
 use crate::store::account::Account;
@@ -78,24 +79,19 @@ fn book_segment<'a>(
     now: u64,
     raised: &mut BTreeMap<String, Raised>,
 ) -> Result<(), String> {
-    if let Some(counter) =
-        segment.totals.iter().find(|counter| i64::try_from(counter.total).is_err())
-    {
-        return Err(format!(
-            "the total {} in slot {} is more than can be recorded ({})",
-            counter.total,
-            counter.slot,
-            i64::MAX
-        ));
-    }
     let Batch { owners, accounts, segments, .. } = batch;
-    let known = owners.get(&segment.license_id).and_then(|owner| {
-        let account = accounts.get(&owner.item_id)?;
-        Some((owner, account.license(&owner.device_uuid, &segment.license_id)?))
-    });
-    let Some((owner, license)) = known else {
-        return Err(format!("there is no local license {:?} on this server", segment.license_id));
+    report_bounds::check(&segment.totals, |slot, reported| {
+        segments.counters_of_slot(&segment.segment_id, slot, reported)
+    })?;
+    let unknown = || format!("there is no local license {:?} on this server", segment.license_id);
+    let owner = owners.get(&segment.license_id).ok_or_else(unknown)?;
+    let Some(account) = accounts.get(&owner.item_id) else {
+        return Err(format!(
+            "item {:?} is not ready on this server: its license file cannot be trusted",
+            owner.item_id
+        ));
     };
+    let license = account.license(&owner.device_uuid, &segment.license_id).ok_or_else(unknown)?;
     if owner.device_uuid != device_uuid {
         return Err(format!("local license {:?} belongs to another device", segment.license_id));
     }

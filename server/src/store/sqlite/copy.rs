@@ -61,7 +61,9 @@ pub fn restore_copy(
     let mut connection = open(database)?;
     connection.execute_batch("DROP TABLE backup_key")?;
     migration::migrate(&mut connection)?;
-    sql::renew_epoch(&connection, &fresh_id()?, Cause::Restored, now)?;
+    let transaction = connection.transaction()?;
+    sql::renew_epoch(&*transaction, &fresh_id()?, Cause::Restored, now)?;
+    transaction.commit()?;
     close(connection)?;
     data_dir::sync_file(database)?;
     Ok(keys)

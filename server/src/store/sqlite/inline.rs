@@ -14,6 +14,7 @@ use super::{STATEMENTS_KEPT, migration};
 use crate::error::Error;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::random::fresh_id;
+use crate::server_time::RecordedTime;
 use crate::store::sql::{self, Answer, Cause, Field, Request, Row, Sql};
 use crate::store::{Authorization, Decision, Organization, Reply, Report, SegmentTotal, Store};
 
@@ -160,8 +161,12 @@ impl Store for InlineStore {
         self.submit(|connection| sql::tidy(connection, now))
     }
 
-    fn ready(&self) -> Reply<()> {
-        self.submit(|connection| sql::write_and_forget(connection))
+    fn note_time(&self, time: RecordedTime) -> Reply<RecordedTime> {
+        self.submit(|connection| sql::time::note(connection, time))
+    }
+
+    fn ready(&self) -> Reply<Vec<String>> {
+        self.submit(|connection| sql::ready(connection))
     }
 }
 
@@ -173,7 +178,7 @@ mod tests {
     fn a_restored_snapshot_is_as_it_was_but_for_its_epoch() {
         let store = InlineStore::new().unwrap();
         let insert = |name: &'static str| {
-            let row = "INSERT INTO organization VALUES (?1, 'x', NULL)";
+            let row = "INSERT INTO organization VALUES (?1, 'x', NULL, 'k')";
             store.connection().execute(row, [name]).unwrap();
         };
         insert("kept");

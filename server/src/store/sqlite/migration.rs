@@ -57,7 +57,7 @@ mod tests {
     fn migrating_again_changes_nothing() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
-        connection.execute("INSERT INTO organization VALUES ('a', 'A', NULL)", []).unwrap();
+        connection.execute("INSERT INTO organization VALUES ('a', 'A', NULL, 'k')", []).unwrap();
         migrate(&mut connection).unwrap();
         let rows: u32 =
             connection.query_row("SELECT count(*) FROM organization", [], |r| r.get(0)).unwrap();

@@ -25,6 +25,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use self::engine::SqliteEngine;
 use crate::error::Error;
+use crate::server_time::RecordedTime;
 use crate::sharing;
 use crate::store::group::{GroupStore, Writers};
 use crate::store::sql::{self, Keys};
@@ -52,6 +53,7 @@ const STATEMENTS_KEPT: usize = 128;
 pub struct SqliteStore {
     writers: Writers,
     keys: Keys,
+    time: RecordedTime,
 }
 
 impl SqliteStore {
@@ -86,14 +88,21 @@ impl SqliteStore {
             })
             .map_err(|e| unusable(path, &e))?;
         migration::migrate(&mut connection)?;
-        let keys = sql::keys(&connection)?;
-        Ok(Self { writers: Writers::start([SqliteEngine::new(connection)], group_max)?, keys })
+        let (keys, time) = (sql::keys(&connection)?, sql::time::recorded(&connection)?);
+        let writers = Writers::start([SqliteEngine::new(connection)], group_max)?;
+        Ok(Self { writers, keys, time })
     }
 
     /// Return the server keys that the database named when it was opened.
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// Return the time that the database had recorded when it was opened.
+    #[must_use]
+    pub fn time(&self) -> RecordedTime {
+        self.time
     }
 }
 

@@ -5,7 +5,8 @@ use crate::error::Error;
 use crate::operator::commands::{Actor, Change, CodeItems};
 use crate::policy::select::access::Validation;
 use crate::store::account::{load, save};
-use crate::store::sql::{Sql, import, values};
+use crate::store::sql::{Sql, audit, correction, import, time, values};
+use crate::utc;
 
 /// The line of a change in the audit log.
 struct Line {
@@ -16,12 +17,7 @@ struct Line {
 
 pub(in crate::store) fn change(sql: &dyn Sql, change: &Change, by: &Actor) -> Result<(), Error> {
     let line = carry_out(sql, change, by.now)?;
-    sql.execute(
-        "INSERT INTO audit (audit_id, at, actor, action, subject, detail)
-         VALUES ((SELECT coalesce(max(audit_id), 0) + 1 FROM audit), ?1, ?2, ?3, ?4, ?5)",
-        values![by.now, &by.name, line.action, &line.subject, &line.detail],
-    )?;
-    Ok(())
+    audit::add(sql, by, line.action, &line.subject, &line.detail)
 }
 
 fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
@@ -34,6 +30,10 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
         Change::Import(file) => {
             let detail = import::import(sql, file)?;
             line("import license file", &file.file.file_id, detail)
+        }
+        Change::Correct(correct) => {
+            let detail = correction::apply(sql, correct, now)?;
+            line("correct item", &correct.correction.item_id, detail)
         }
         Change::MakeCode { handshake_code, organization_id } => {
             make_code(sql, handshake_code, organization_id, now)?;
@@ -83,6 +83,10 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
                 values![key_id],
             )?;
             line("rotate key", key_id, String::new())
+        }
+        Change::AcceptClock => {
+            let detail = time::accept(sql, now)?;
+            line("accept clock", &utc::text(now), detail)
         }
         Change::MakeToken { name, token_hash } => {
             make_token(sql, name, token_hash, now)?;

@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-use seatmeter_protocol::license::LicenseItem;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
@@ -11,7 +10,7 @@ use crate::operator::commands::{
     View,
 };
 use crate::policy::select::access::Validation;
-use crate::store::sql::{Row, Sql, Value, values};
+use crate::store::sql::{Row, Sql, Value, audit as audit_log, files, values};
 
 pub(in crate::store) fn look(sql: &dyn Sql, view: &View, now: u64) -> Result<Listing, Error> {
     Ok(match view {
@@ -83,18 +82,29 @@ fn organizations(sql: &dyn Sql) -> Result<Vec<OrganizationRow>, Error> {
 }
 
 fn items(sql: &dyn Sql) -> Result<Vec<ItemRow>, Error> {
-    let query = "SELECT file_id, organization_id, revoked_at, definition
+    let query = "SELECT item_id, file_id, organization_id, revoked_at
                    FROM license_item JOIN license_file USING (file_id) ORDER BY organization_id, \
                    item_id";
-    rows(sql, query, &[], |mut row| {
-        let item: LicenseItem = json(&row.take::<String>(3)?)?;
+    let mut items = rows(sql, query, &[], |mut row| {
         Ok(ItemRow {
-            file_id: row.take(0)?,
-            organization_id: row.take(1)?,
-            revoked_at: row.take(2)?,
-            item,
+            item_id: row.take(0)?,
+            file_id: row.take(1)?,
+            organization_id: row.take(2)?,
+            revoked_at: row.take(3)?,
+            not_ready: None,
+            item: None,
         })
-    })
+    })?;
+    let ids = items.iter().map(|row| row.file_id.as_str()).collect();
+    let files = files::find(sql, &ids)?;
+    for row in &mut items {
+        let file = files.get(&row.file_id).and_then(|file| file.as_ref().ok());
+        row.item = file.and_then(|file| file.item(&row.item_id)).cloned();
+    }
+    let without = items.iter().filter(|row| row.item.is_none());
+    let mut why = files::items_not_ready(sql, &without.map(|row| row.item_id.as_str()).collect())?;
+    items.iter_mut().for_each(|row| row.not_ready = why.remove(&row.item_id));
+    Ok(items)
 }
 
 fn codes(sql: &dyn Sql) -> Result<Vec<CodeRow>, Error> {
@@ -173,19 +183,10 @@ fn devices(
 }
 
 fn audit(sql: &dyn Sql, before: Option<u64>) -> Result<Vec<AuditRow>, Error> {
-    let query = "SELECT audit_id, at, actor, action, subject, detail FROM audit WHERE audit_id < \
-        ?1 ORDER BY audit_id DESC";
+    let query = "SELECT audit_id, at, actor, action, subject, detail, hash FROM audit WHERE \
+        audit_id < ?1 ORDER BY audit_id DESC";
     let before = before.unwrap_or(u64::MAX).min(i64::MAX as u64);
-    rows(sql, query, values![before], |mut row| {
-        Ok(AuditRow {
-            audit_id: row.take(0)?,
-            at: row.take(1)?,
-            actor: row.take(2)?,
-            action: row.take(3)?,
-            subject: row.take(4)?,
-            detail: row.take(5)?,
-        })
-    })
+    rows(sql, query, values![before], |mut row| audit_log::line(&mut row))
 }
 
 fn tokens(sql: &dyn Sql) -> Result<Vec<TokenRow>, Error> {
