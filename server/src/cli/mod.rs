@@ -127,6 +127,13 @@ struct DataOption {
     database: Option<Location>,
 }
 
+/// The data of a server, open to be used.
+struct OpenData {
+    store: Arc<dyn Store>,
+    keys: Keyring,
+    clock: Arc<ServerClock>,
+}
+
 impl DataOption {
     fn dir(&self) -> DataDir {
         DataDir::new(&self.path)
@@ -158,8 +165,8 @@ impl DataOption {
         }
     }
 
-    /// Open the store and read the keys.
-    fn open(&self) -> Result<(Arc<dyn Store>, Keyring, Arc<ServerClock>), Error> {
+    /// Open the store, and read the keys and the recorded time.
+    fn open(&self) -> Result<OpenData, Error> {
         let (dir, opened) = (self.dir(), self.location().open()?);
         dir.finish_rotation(opened.keys.in_use.as_deref())?;
         let keys = dir.keyring()?;
@@ -172,7 +179,7 @@ impl DataOption {
             )));
         }
         let clock = ServerClock::new(Arc::new(SystemClock), opened.time);
-        Ok((opened.store, keys, Arc::new(clock)))
+        Ok(OpenData { store: opened.store, keys, clock: Arc::new(clock) })
     }
 }
 

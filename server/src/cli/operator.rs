@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{DataOption, output_error};
+use super::{DataOption, OpenData, output_error};
 use crate::correction::IssuedCorrection;
 use crate::error::Error;
 use crate::licensing::Licensing;
@@ -31,7 +31,7 @@ pub(super) struct Operator {
 impl Operator {
     pub(super) fn open(data: &DataOption) -> Result<Self, Error> {
         data.require_initialized()?;
-        let (store, keys, clock) = data.open()?;
+        let OpenData { store, keys, clock } = data.open()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| Error::Setup(format!("the system gives no runtime: {e}")))?;

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use super::{DataOption, init, output_error};
+use super::{DataOption, OpenData, init, output_error};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::limit::{Rate, RateLimits};
@@ -100,7 +100,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let main_server = arguments.peer.as_deref().map(Peer::new).transpose()?;
     init::prepare(&arguments.data, output)?;
     let _lock = arguments.data.dir().lock()?;
-    let (store, keys, clock) = arguments.data.open()?;
+    let OpenData { store, keys, clock } = arguments.data.open()?;
     let licensing = Arc::new(Licensing { store: store.clone(), keys, clock: clock.clone() });
     let limits = RateLimits::new(
         Rate::per_second(arguments.rate_per_source),

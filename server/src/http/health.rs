@@ -33,11 +33,14 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 /// Whether the store could write at the last check.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    seen: Mutex<Option<(Instant, Result<Found, Error>)>>,
+    seen: Mutex<Option<(Instant, Outcome)>>,
 }
 
+/// What the store says of itself, or the reason why nothing can be written.
+type Outcome = Result<Found, Error>;
+
 impl Readiness {
-    async fn of(&self, web: &Web) -> Result<Found, Error> {
+    async fn of(&self, web: &Web) -> Outcome {
         let store = &*web.licensing.store;
         let mut seen = self.seen.lock().await;
         if let Some((at, outcome)) = &*seen
@@ -69,7 +72,7 @@ struct Found {
 
 /// Let the store write, and compare the server's time with it: an operator who has accepted the
 /// clock sees that the server is ready.
-async fn check(store: &dyn Store, web: &Web) -> Result<Found, Error> {
+async fn check(store: &dyn Store, web: &Web) -> Outcome {
     if let Some(clock) = &web.server_clock {
         server_time::exchange(store, clock).await?;
     }

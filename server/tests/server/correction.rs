@@ -77,7 +77,12 @@ fn an_item_that_counts_as_used_up_is_set_right_and_later_reports_add_to_it() {
         // The history tells what was reported.
         let mut total = 0;
         let all = seatmeter_server::store::UsageFilter::ALL;
-        server.location.read_usage().unwrap().for_each(all, |row| Ok(total += row.total)).unwrap();
+        let reader = server.location.read_usage().unwrap();
+        let add = |row: seatmeter_server::store::UsageRow| {
+            total += row.total;
+            Ok(())
+        };
+        reader.for_each(all, add).unwrap();
         assert_eq!(total, 9_000_005);
         let line = "SELECT count(*) FROM audit WHERE action = 'correct item' AND subject = \
             'scans' AND detail LIKE 'used 400 instead of 9000000, correction %: a bent device'";

@@ -9,7 +9,7 @@ use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::signature::{Signed, SigningKey};
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::operator::IssuedFile;
-use seatmeter_server::store::UsageFilter;
+use seatmeter_server::store::{UsageFilter, UsageRow};
 use seatmeter_server::usage_bill::{
     ExportedItem, ExportedTotal, ExportedUse, SignedExport, UsageExport,
 };
@@ -35,7 +35,11 @@ fn export(server: &TestServer) -> UsageExport {
     let reader = server.location.read_usage().unwrap();
     let frame = reader.bill_frame(None).unwrap();
     let mut total = 0;
-    reader.for_each(UsageFilter::ALL, |row| Ok(total += row.total)).unwrap();
+    let add = |row: UsageRow| {
+        total += row.total;
+        Ok(())
+    };
+    reader.for_each(UsageFilter::ALL, add).unwrap();
     UsageExport {
         version: 1,
         exported_at: START,
