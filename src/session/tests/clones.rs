@@ -103,7 +103,7 @@ fn a_copy_that_gets_no_license_of_its_own_works_on_with_what_it_has() {
 #[test]
 fn programs_that_ask_for_different_things_have_one_history_with_a_server() {
     let bench = Bench::new(2);
-    let first = bench.licensed_session("CODE");
+    let first = bench.licensed_session("CODE").licensed().unwrap().grant();
     bench.licensed_session("OTHER");
     let asked = bench.transport.asked.lock();
     let requests: Vec<AuthorizationRequest> =
@@ -113,6 +113,6 @@ fn programs_that_ask_for_different_things_have_one_history_with_a_server() {
         (false, 32)
     );
     let shown: LocalLicense = requests[1].newest_license.as_ref().unwrap().peek().unwrap();
-    assert_eq!(shown, first.licensed().unwrap().grant().local);
+    assert_eq!(shown, first.local);
     assert_eq!((requests[1].held_license.is_some(), requests[1].first_contact.len()), (false, 0));
 }
