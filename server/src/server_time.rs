@@ -21,7 +21,6 @@ use seatmeter_protocol::slot::SLOT_SECONDS;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::store::Store;
 use crate::utc;
 
 /// The time that a database has recorded.
@@ -84,15 +83,6 @@ impl std::fmt::Debug for ServerClock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServerClock").field("newest_at", &self.newest_at).finish_non_exhaustive()
     }
-}
-
-/// Record the server's time, and learn what other servers and operators have recorded.
-///
-/// # Errors
-/// Fails when the store cannot be written.
-pub async fn exchange(store: &dyn Store, clock: &ServerClock) -> Result<(), Error> {
-    clock.learn(store.note_time(clock.to_record()).await?);
-    Ok(())
 }
 
 /// Refuse a time that is more than one slot ahead of the machine's clock.

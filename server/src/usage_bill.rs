@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit_chain::AuditHead;
 use crate::error::Error;
 use crate::keyring::Keyring;
-use crate::operator::IssuedFile;
+use crate::operator::commands::IssuedFile;
 use crate::utc;
 
 /// The content of an export.

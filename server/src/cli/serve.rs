@@ -192,7 +192,7 @@ async fn say_serving(licensing: Arc<Licensing>, clock: Arc<ServerClock>) {
     loop {
         minutes.tick().await;
         // The time comes first: after an acceptance, the other step must not use the old one.
-        let noted = server_time::exchange(&*licensing.store, &clock).await;
+        let noted = crate::store::exchange_time(&*licensing.store, &clock).await;
         let right = server_time::require_right(&*clock);
         match &right {
             Err(error) if was_right => tracing::error!("{error}"),

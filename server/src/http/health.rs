@@ -22,7 +22,7 @@ use super::answer::answer;
 use crate::error::Error;
 use crate::operator::commands::{EpochRow, Listing, View};
 use crate::server_time;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// The time after which a store without an answer counts as not ready.
 const READY_TIME_MAX: Duration = Duration::from_secs(2);
@@ -74,7 +74,7 @@ struct Found {
 /// clock sees that the server is ready.
 async fn check(store: &dyn Store, web: &Web) -> Outcome {
     if let Some(clock) = &web.server_clock {
-        server_time::exchange(store, clock).await?;
+        store::exchange_time(store, clock).await?;
     }
     let files_not_ready = store.ready().await?;
     let now = web.licensing.clock.unix_seconds();

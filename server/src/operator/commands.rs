@@ -16,6 +16,15 @@ use seatmeter_protocol::message::TEXT_BYTES_MAX;
 /// The greatest number of rows in one list. Lists that may be longer can be read in parts.
 pub const ROWS_MAX: u32 = 10_000;
 
+/// A license file in the form in which a vendor hands it over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IssuedFile {
+    /// The vendor's root key.
+    pub root_key: PublicKey,
+    /// The license file, signed with the root key.
+    pub license_file: Signed,
+}
+
 /// A license file with a checked signature.
 #[derive(Clone, Debug)]
 pub struct Import {

@@ -2,10 +2,12 @@
 
 pub mod commands;
 
+pub use commands::IssuedFile;
+
 use seatmeter_protocol::item_check::LIST_MAX;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
-use seatmeter_protocol::signature::{PublicKey, Signed, random_bytes};
-use serde::{Deserialize, Serialize};
+use seatmeter_protocol::signature::random_bytes;
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::error::Error;
@@ -19,15 +21,6 @@ use crate::random::no_random;
 
 /// The prefix of all tokens of the admin API, by which people and scanners recognize a token.
 const TOKEN_PREFIX: &str = "seatmeter_";
-
-/// A license file in the form in which a vendor hands it over.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct IssuedFile {
-    /// The vendor's root key.
-    pub root_key: PublicKey,
-    /// The license file, signed with the root key.
-    pub license_file: Signed,
-}
 
 /// The access rules of a handshake code.
 ///

@@ -30,7 +30,7 @@ use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::policy::{Admitted, Claim};
-use crate::server_time::RecordedTime;
+use crate::server_time::{RecordedTime, ServerClock};
 
 pub use audit_reader::AuditReader;
 pub use location::{Location, Opened};
@@ -39,6 +39,15 @@ pub use usage_reader::UsageReader;
 
 /// The store's answer, which comes once the transaction is durable.
 pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+/// Record the server's time, and learn what other servers and operators have recorded.
+///
+/// # Errors
+/// Fails when the store cannot be written.
+pub async fn exchange_time(store: &dyn Store, clock: &ServerClock) -> Result<(), Error> {
+    clock.learn(store.note_time(clock.to_record()).await?);
+    Ok(())
+}
 
 /// The storage of the server.
 pub trait Store: Send + Sync + 'static {

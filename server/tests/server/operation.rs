@@ -271,7 +271,7 @@ fn the_document_names_exactly_the_routes_that_there_are() {
         }
         operations += documented.len();
     }
-    assert_eq!(operations, 17);
+    assert_eq!(operations, 18);
     let source = include_str!("../../src/http/admin.rs");
     assert_eq!(source.matches("#[utoipa::path(").count(), operations, "every handler is routed");
 }

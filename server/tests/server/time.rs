@@ -10,7 +10,8 @@ use seatmeter_server::http::Web;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
 use seatmeter_server::operator::commands::{Actor, Change};
-use seatmeter_server::server_time::{ServerClock, exchange};
+use seatmeter_server::server_time::ServerClock;
+use seatmeter_server::store::exchange_time;
 use seatmeter_server::store::{Location, Store};
 
 use crate::cli::{Served, failure, stdout};
@@ -54,7 +55,7 @@ fn a_clock_that_is_set_back_brings_no_item_back_that_has_ended() {
 
     // Another start finds the time in the database, when it was recorded there.
     machine.set(ended);
-    wait(exchange(&*store, &clock)).unwrap();
+    wait(exchange_time(&*store, &clock)).unwrap();
     machine.set(START);
     let (_, again) = open(&location, machine);
     assert_eq!((again.unix_seconds(), again.ahead_of_machine()), (ended, ended - START));
@@ -67,8 +68,8 @@ fn servers_of_one_database_follow_the_one_that_is_ahead_and_an_accepted_clock() 
     let (wrong, right) = (ManualClock::at(START + 9_000), ManualClock::at(START));
     let (store, ahead) = open(&location, wrong.clone());
     let (other, behind) = open(&location, right.clone());
-    wait(exchange(&*store, &ahead)).unwrap();
-    wait(exchange(&*other, &behind)).unwrap();
+    wait(exchange_time(&*store, &ahead)).unwrap();
+    wait(exchange_time(&*other, &behind)).unwrap();
     assert_eq!((behind.unix_seconds(), behind.ahead_of_machine()), (START + 9_000, 9_000));
 
     wrong.set(START);
@@ -80,7 +81,7 @@ fn servers_of_one_database_follow_the_one_that_is_ahead_and_an_accepted_clock() 
     // Who has not heard of it does not bring the old time back.
     for (store, clock) in [(&store, &ahead), (&other, &behind)] {
         assert_eq!(clock.unix_seconds(), START + 9_000);
-        wait(exchange(&**store, clock)).unwrap();
+        wait(exchange_time(&**store, clock)).unwrap();
         assert_eq!((clock.unix_seconds(), clock.ahead_of_machine()), (START + 1, 1));
     }
     let line = "SELECT count(*) FROM audit WHERE action = 'accept clock' AND detail LIKE \
@@ -155,7 +156,7 @@ fn commands_show_and_accept_the_clock_and_begin_an_epoch_on_an_embedded_database
     let before = epoch();
     assert!(stdout(&data, &["new-epoch"]).contains("has begun"));
     assert_ne!(epoch(), before, "the running server follows");
-    assert_eq!(number(&database, "SELECT begun FROM epoch"), 1);
+    assert_eq!(number(&database, "SELECT max(number) FROM epoch"), 2);
     assert!(stdout(&data, &["audit", "verify"]).contains("whole"));
     let nothing = folder.path().join("nothing");
     assert!(failure(&nothing, &["new-epoch"]).contains("init"));
