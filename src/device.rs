@@ -33,7 +33,7 @@ pub enum UuidMethod {
 }
 
 /// The most former UUIDs that are remembered.
-const FORMER_MAX: usize = 16;
+const FORMER_MAX: usize = 128;
 
 /// The name of the file with the identity.
 const FILE: &str = "device";
@@ -134,7 +134,7 @@ impl Device {
         for _ in 0..2 {
             match file.load::<Self>()? {
                 Loaded::Content(device) => {
-                    if !matches!(copy.path().try_exists(), Ok(true)) {
+                    if copy.peek::<Self>().as_ref() != Some(&device) {
                         device.store_copy(state);
                     }
                     return Ok(device);

@@ -217,7 +217,7 @@ pub fn is_name_of_state(name: &str) -> bool {
         let rest = name.strip_prefix(base);
         rest.is_some_and(|rest| ["", ".turn"].contains(&rest) || is_ending_of_ours(rest))
     };
-    let files = ["device", "device-copy", "first-contact", "clock"];
+    let files = ["device", "device-copy", "clock"];
     STATE_FOLDERS.iter().chain(&files).any(|base| is_of(base))
         || name.strip_prefix("sync-").is_some_and(|rest| {
             let (id, ending) = rest.split_at_checked(16).unwrap_or(("", ""));

@@ -51,6 +51,10 @@ pub enum Error {
     /// The license rules refuse the request.
     #[error("{} ({})", .0.detail, .0.code)]
     Refused(Refusal),
+    /// A request whose proof of who sends it does not belong to it, or is missing. It tells nothing
+    /// about the device: who changes the proof on its way must not end an identity.
+    #[error("{0}")]
+    Unproven(&'static str),
     /// The request is not one that this server understands.
     #[error("{detail}")]
     BadRequest {
@@ -135,6 +139,7 @@ impl Error {
             Self::BadRequest { status, detail } => {
                 Problem::new(*status, ErrorCode::LICENSE_SYNC_FAILED, detail.clone())
             }
+            Self::Unproven(why) => Problem::new(401, ErrorCode::DEVICE_NOT_MATCH, *why),
             Self::Busy => Problem::new(
                 503,
                 ErrorCode::STANDBY_NOT_READY,

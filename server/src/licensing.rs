@@ -302,7 +302,7 @@ pub struct RequestProof {
 
 impl RequestProof {
     /// Refuse a request that this key has not signed.
-    fn require_signature(&self, key: &PublicKey) -> Result<(), Refusal> {
+    fn require_signature(&self, key: &PublicKey) -> Result<(), Error> {
         let why = match &self.proof {
             Some(Proof::Signature(signature)) if self.facts.verify(signature, key).is_ok() => {
                 return Ok(());
@@ -316,7 +316,7 @@ impl RequestProof {
                  must come with it; update the library of this device"
             }
         };
-        Err(Refusal::new(ErrorCode::DEVICE_NOT_MATCH, why))
+        Err(Error::Unproven(why))
     }
 
     /// Return the key that has signed the request, if it is that of the first license shown.

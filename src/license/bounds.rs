@@ -5,9 +5,7 @@
 //! license may narrow the item, but never widen it.
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
-use seatmeter_protocol::license::{
-    CountAllowance, DAY_SECONDS, LicenseFile, LicenseItem, LocalLicense,
-};
+use seatmeter_protocol::license::{CountAllowance, DAY_SECONDS, LicenseItem, LocalLicense};
 use seatmeter_protocol::page_module::PAGE_MODULES;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 use seatmeter_protocol::version::Version;
@@ -92,15 +90,12 @@ fn limit(item: &LicenseItem, allowance: &CountAllowance) -> Option<u64> {
     Some(quota.saturating_add(u64::try_from(grace).unwrap_or(u64::MAX)))
 }
 
-/// Check that the item of a license covers a request. This verifies no signature. Otherwise the
-/// license does not serve the program, whatever the reason why its server granted it.
+/// Check that an item covers a request. This verifies no signature. Otherwise a license of the item
+/// does not serve the program, whatever the reason why its server granted it.
 ///
 /// # Errors
 /// Returns the reason in a sentence.
-pub fn serves(local: &LocalLicense, file: &LicenseFile, wanted: &Wanted<'_>) -> Result<(), String> {
-    let Some(item) = file.items.iter().find(|item| item.item_id == local.item_id) else {
-        return Ok(());
-    };
+pub fn covers(item: &LicenseItem, wanted: &Wanted<'_>) -> Result<(), String> {
     let refused = |asked: String, what: &str| {
         Err(format!(
             "{asked} was asked for, and the license server granted item \"{}\", which the vendor \
@@ -239,17 +234,7 @@ mod tests {
         let serves = |change: &dyn Fn(&mut LicenseItem), wanted: &Wanted<'_>| {
             let mut item = item();
             change(&mut item);
-            let file = LicenseFile {
-                version: 1,
-                file_id: "file".into(),
-                organization_id: "organization".into(),
-                organization_name: "Organization".into(),
-                server_key: super::super::grant::test_support::key(2).public().clone(),
-                issued_at: NOW,
-                items: vec![item],
-                unknown_items: Vec::new(),
-            };
-            super::serves(&local(), &file, wanted).is_ok()
+            covers(&item, wanted).is_ok()
         };
         assert!(serves(&|_| {}, &wanted));
         assert!(!serves(&|_| {}, &Wanted { deployment_type: DeploymentType::Mobile, ..wanted }));

@@ -9,7 +9,7 @@ mod server_record;
 mod store;
 mod users;
 
-pub use bounds::{Wanted, serves};
+pub use bounds::{Wanted, covers};
 pub use grant::{Grant, Validity, built_in_root_keys};
 pub use presented::{Basis, Credentials};
 pub use server_notice::ServerNotice;

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::request_auth::ReportKey;
-use seatmeter_protocol::signature::{PublicKey, Signed, random_id};
+use seatmeter_protocol::signature::{PublicKey, Signed, digest_hex, random_id};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -117,17 +117,20 @@ impl Content {
     }
 }
 
-/// The id of the device's first contact. A device repeats it until it has an answer, so that its
-/// server knows a lost answer from another installation with the same key.
+/// The id of the device's first contact with a server. A device repeats it until it has an answer,
+/// so that the server knows a lost answer from another installation with the same key.
 #[derive(Debug)]
 pub struct FirstContact {
     file: FramedFile,
 }
 
 impl FirstContact {
-    /// Return the first contact of the device in this directory.
-    pub fn of(state: &StateDirectory) -> Self {
-        Self { file: state.file("first-contact", Kind::FirstContact) }
+    /// Return the first contact of the device, under this UUID, with the server at this base URL.
+    pub fn of(state: &StateDirectory, url: &str, uuid: &str) -> Self {
+        let mut name = digest_hex(format!("{url}\n{uuid}").as_bytes());
+        name.truncate(16);
+        let path = state.licenses().join(format!("{name}.first-contact"));
+        Self { file: FramedFile::new(path, Kind::FirstContact) }
     }
 
     /// Return the id, a new one if there is none.
@@ -205,10 +208,17 @@ mod tests {
     fn a_first_contact_keeps_its_id_until_it_is_answered() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
-        let first = FirstContact::of(&state).id().unwrap();
-        assert_eq!((first.len(), FirstContact::of(&state).id().unwrap()), (32, first.clone()));
-        FirstContact::of(&state).end();
-        FirstContact::of(&state).end();
-        assert_ne!(FirstContact::of(&state).id().unwrap(), first);
+        let contact = |url, uuid| FirstContact::of(&state, url, uuid);
+        let first = contact("http://main", "u").id().unwrap();
+        assert_eq!((first.len(), contact("http://main", "u").id().unwrap()), (32, first.clone()));
+        let others = [("http://standby", "u"), ("http://main", "v")];
+        for (url, uuid) in others {
+            assert_ne!(contact(url, uuid).id().unwrap(), first);
+            contact(url, uuid).end();
+            contact(url, uuid).end();
+        }
+        assert_eq!(contact("http://main", "u").id().unwrap(), first);
+        contact("http://main", "u").end();
+        assert_ne!(contact("http://main", "u").id().unwrap(), first);
     }
 }

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::files::{Identity, Standing, lock_file};
 use crate::os::FileLock;
-use crate::os::locks::{Mutex, PLACE};
+use crate::os::locks::{MEMBERSHIP, Mutex};
 
 /// The membership of this process among the users of an item.
 #[derive(Debug)]
 pub struct Users {
     path: PathBuf,
-    mine: Mutex<Option<Place>, PLACE>,
+    mine: Mutex<Option<Place>, MEMBERSHIP>,
 }
 
 /// A lock and its file.

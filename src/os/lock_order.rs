@@ -29,8 +29,8 @@ pub const REPORT_TURN: Rank = 31;
 pub const DEVICE_TURN: Rank = 32;
 /// A session's place among the users of its item. A grant is put into use under this lock.
 pub const USERS: Rank = 40;
-/// The lock file of that place.
-pub const PLACE: Rank = 41;
+/// What this process knows of its membership among the users of an item.
+pub const MEMBERSHIP: Rank = 41;
 /// The change of a license in use to another grant.
 pub const RENEWING: Rank = 42;
 /// The check of the files that a license in use has mapped.

@@ -39,7 +39,7 @@ use crate::parameters::Parameters;
 use crate::seats::pool_name;
 use crate::state::StateDirectory;
 use crate::status::{Origin, Status, Trouble};
-use crate::sync::{Servers, Transport};
+use crate::sync::{Servers, Transport, covers};
 use crate::usage::{Durable, oldest_unsent};
 
 /// The bound for a first contact, with all servers together.
@@ -247,6 +247,10 @@ impl Session {
             if dated < grant.local.issued_at { Arc::new(grant.dated(dated)) } else { grant };
         let now = self.dependencies.clock.unix_seconds();
         let Some(basis) = self.stored_basis(now) else { return Ok(None) };
+        // A program of another version, edition or website may have got it.
+        if covers(&grant.item, self.known_parameters()?)?.is_err() {
+            return Ok(None);
+        }
         match grant.validity(now) {
             Validity::Good | Validity::Grace => self.adopt(grant, &notice, basis).map(Some),
             Validity::Stale | Validity::Expired => Ok(None),

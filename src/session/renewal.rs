@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
-use seatmeter_protocol::signature::PublicKey;
+use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use super::Session;
 use crate::clock::{Clock, Deadline};
@@ -13,7 +13,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fault_injection::kill_points::kill_point;
 use crate::files::lock_file;
-use crate::license::{Accepted, GrantStore};
+use crate::license::{Accepted, GrantStore, ServerRecord};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::FileLock;
@@ -78,6 +78,14 @@ impl Session {
         self.server_key().is_some() || GrantStore::all(&self.state).is_empty()
     }
 
+    /// Return the newest license under this UUID from the server of this session: as recorded by any
+    /// program of the device, or else the one in memory.
+    fn newest_known(&self, uuid: &str) -> Option<Signed> {
+        let recorded =
+            self.server_key().and_then(|key| ServerRecord::of(&self.state, &key).newest(uuid));
+        recorded.or_else(|| self.licensed().map(|licensed| licensed.grant().signed.clone()))
+    }
+
     pub(super) fn ask(&self, deadline: Deadline) -> Result<RequestOutcome> {
         let parameters = self.known_parameters()?;
         let known_key = self.server_key();
@@ -93,7 +101,7 @@ impl Session {
             store,
             credentials,
             shown: self.store.held(),
-            in_memory: self.licensed().map(|licensed| licensed.grant().signed.clone()),
+            newest_known: self.newest_known(device.uuid()),
             needed,
         };
         let Answered { value: outcome, server, epoch } =
@@ -106,7 +114,11 @@ impl Session {
         let is_overtaken = match &outcome {
             Ok(accepted) => accepted.is_overtaken,
             Err(error) => {
-                let is_overtaken = self.store.held() != license_request.shown;
+                // Another program of the device may have gone on meanwhile, also with other
+                // credentials: the answer is about what was the newest license before.
+                let is_overtaken = self.store.held() != license_request.shown
+                    || error.code.action() == DeviceAction::TakesFreshUuid
+                        && self.newest_known(device.uuid()) != license_request.newest_known;
                 // Any host can refuse: without a known key, the answer does not prove that it came
                 // from the server.
                 if known_key.is_some() && !is_overtaken {

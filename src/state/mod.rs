@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <state>/device              identity of this device
+//! <state>/device-copy         the same, for the case that one of the two files is lost
 //! <state>/device.turn         locked by the process that takes a fresh UUID for it
 //! <state>/clock               highest time seen, last server time, and earlier wrong times
 //! <state>/clock.turn          locked by the process that replaces it
@@ -12,6 +13,9 @@
 //!     notice                  server notices since: the use of the item, and the end of the grant;
 //!                             a grant without it is not used before the server has answered
 //!     turn                    locked by the process that requests a grant
+//! <state>/licenses/<key>.server   for each server: its newest license, and the report keys
+//! <state>/licenses/<digest>.first-contact  id of the first contact with a server, until it answers
+//! <state>/licenses/newest.issues  the newest issue of each license file
 //! <state>/seats/<item>.pool   seats and their holders
 //! <state>/seats/<item>.users  locked by the processes that work under the item
 //! <state>/seats/<item>.spent  spent allowance of a strict item;

@@ -1,8 +1,10 @@
 //! The request for a local license.
 
+use std::collections::BTreeMap;
+
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
-use seatmeter_protocol::license::{LicenseFile, LocalLicense};
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, NEEDED_MAX,
     ValidationFacts,
@@ -35,8 +37,9 @@ pub struct LicenseRequest<'a> {
     pub credentials: &'a Credentials,
     /// The license that is shown to the server.
     pub shown: Option<Signed>,
-    /// The license in the memory of this program. It is shown if the record of the server is lost.
-    pub in_memory: Option<Signed>,
+    /// The newest license from the server that is known to this program. It is shown at an address
+    /// at which that server has not answered yet.
+    pub newest_known: Option<Signed>,
     /// The amount that a strict item must allow at least.
     pub needed: u64,
 }
@@ -58,7 +61,7 @@ pub fn authorize(
         let is_for_more = held.is_some_and(|held| is_for_more(&held, parameters));
         let (key, agreement) = (device.key()?, begin_agreement()?);
         let share = agreement.share().clone();
-        let message = message(servers, parameters, license_request, (&key, share))?;
+        let message = message(parameters, license_request, (&key, share))?;
         Ok((is_for_more, key, agreement, message))
     });
     let (is_for_more, key, agreement, message) = match prepared {
@@ -66,8 +69,13 @@ pub fn authorize(
         Err(error) => return Answered::not_asked(error),
     };
     let clock = servers.clock;
+    let contacts = match license_request.first_contacts(servers.urls) {
+        Ok(contacts) => contacts,
+        Err(error) => return Answered::not_asked(error),
+    };
     let request = |url: &str| AuthorizationRequest {
         newest_license: license_request.newest_at(url),
+        first_contact: contacts.get(url).cloned().unwrap_or_default(),
         ..message.clone()
     };
     let mut agreement = Some(agreement);
@@ -101,23 +109,30 @@ impl LicenseRequest<'_> {
     /// anyway.
     fn newest_at(&self, url: &str) -> Option<Signed> {
         let newest = ServerRecord::newest_at(self.state, url, self.device.uuid())
-            .or_else(|| self.in_memory.clone());
+            .or_else(|| self.newest_known.clone());
         newest.filter(|newest| Some(newest) != self.shown.as_ref())
+    }
+
+    /// Return the ids of first contacts by base URL, for the servers that have not given the device
+    /// a license at that URL.
+    fn first_contacts(&self, urls: &[String]) -> Result<BTreeMap<String, String>> {
+        let uuid = self.device.uuid();
+        let is_unknown = |url: &&String| ServerRecord::newest_at(self.state, url, uuid).is_none();
+        let contacts = urls.iter().filter(is_unknown);
+        contacts
+            .map(|url| Ok((url.clone(), FirstContact::of(self.state, url, uuid).id()?)))
+            .collect()
     }
 }
 
 /// Return the message to the servers. What is shown of each server's licenses is not in it yet.
 fn message(
-    servers: &Servers<'_>,
     parameters: &Parameters,
     license_request: &LicenseRequest<'_>,
     (key, key_share): (&SigningKey, KeyShare),
 ) -> Result<AuthorizationRequest> {
     let settings = &parameters.settings;
     let device_key = key.public().clone();
-    let is_unknown = license_request.shown.is_none()
-        && servers.urls.iter().all(|url| license_request.newest_at(url).is_none());
-    let first_contact = FirstContact::of(license_request.state);
     Ok(AuthorizationRequest {
         protocol: PROTOCOL_VERSION,
         handshake_code: parameters.handshake_code.clone(),
@@ -144,7 +159,7 @@ fn message(
         newest_license: None,
         device_key,
         key_share,
-        first_contact: if is_unknown { first_contact.id()? } else { String::new() },
+        first_contact: String::new(),
         // A device that needs more at once gets this much, and asks again.
         needed: license_request.needed.min(NEEDED_MAX),
     })
@@ -167,16 +182,9 @@ fn accepted(
     answer.verify(&file.server_key)?;
     let local: LocalLicense =
         content.local_license.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
-    let version = product_version()?;
-    let wanted = Wanted {
-        deployment_type: parameters.deployment_type,
-        products: parameters.products,
-        modules: &parameters.modules,
-        version: version.as_ref(),
-        edition: built_in::PRODUCT_EDITION,
-        website: &parameters.settings.website_domain,
-    };
-    license::serves(&local, &file, &wanted).map_err(|why| answer.untrusted(&why))?;
+    if let Some(item) = file.items.iter().find(|item| item.item_id == local.item_id) {
+        covers(item, parameters)?.map_err(|why| answer.untrusted(&why))?;
+    }
     answer.is_not_before(file.issued_at)?;
     if known_key != Some(&file.server_key) {
         store.verify(&content, device)?;
@@ -197,7 +205,7 @@ fn accepted(
     if let Err(error) = record.note(answer.base(), &content.local_license, &report_key) {
         say(Level::Warning, format_args!("{error}"));
     }
-    FirstContact::of(state).end();
+    FirstContact::of(state, answer.base(), device.uuid()).end();
     Ok((accepted, content.epoch))
 }
 
@@ -211,6 +219,10 @@ fn refused(
 ) -> Content<Accepted> {
     let LicenseRequest { store, shown, .. } = license_request;
     let refusal = answer.refusal(known_key);
+    // The proof was right when it left: somebody on the way has changed it, and may do so again.
+    if answer.is_unproven() && refusal.code == ErrorCode::DEVICE_NOT_MATCH {
+        return Content::without_epoch(Err(answer.untrusted(&refusal.message)));
+    }
     // Only the server that has granted is believed: any host can refuse.
     let is_believed = known_key.is_some_and(|key| answer.verify(key).is_ok());
     let epoch = if is_believed { answer.refusing_epoch() } else { String::new() };
@@ -227,6 +239,27 @@ fn refused(
         store.note_refusal(clock.unix_seconds(), &refusal, ends, answer.numbers());
     }
     Content { value: Err(refusal), epoch }
+}
+
+/// Check that an item covers what a program with these parameters asks for. The inner error is the
+/// reason in a sentence.
+///
+/// # Errors
+/// Fails if the library was built with a wrong version of the product.
+pub fn covers(
+    item: &LicenseItem,
+    parameters: &Parameters,
+) -> Result<std::result::Result<(), String>> {
+    let version = product_version()?;
+    let wanted = Wanted {
+        deployment_type: parameters.deployment_type,
+        products: parameters.products,
+        modules: &parameters.modules,
+        version: version.as_ref(),
+        edition: built_in::PRODUCT_EDITION,
+        website: &parameters.settings.website_domain,
+    };
+    Ok(license::covers(item, &wanted))
 }
 
 /// Return the version of the product, if its vendor has built one in (`SEATMETER_PRODUCT_VERSION`).

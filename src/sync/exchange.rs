@@ -236,6 +236,11 @@ impl Answer {
         &self.base
     }
 
+    /// Return whether the server says that the proof of who asks does not belong to the request.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.raw.status == 401
+    }
+
     /// Return whether the server has granted the request.
     pub(super) fn is_success(&self) -> bool {
         self.raw.status == 200

@@ -34,8 +34,8 @@ fn the_committed_header_is_the_generated_one() {
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == generated,
-        "include/seatmeter.h is not what src/capi says: run UPDATE_HEADER=1 cargo test --test \
-         header"
+        "include/seatmeter.h is not what src/capi says: run UPDATE_HEADER=1 cargo test \
+         --workspace --test c_api header"
     );
 }
 

@@ -169,7 +169,7 @@ impl Plain {
         let mut candidates = self.candidates(uuid, &holder, now);
         let lost_at = match next.told {
             Told::DeviceRolledBack => now,
-            _ => self.identities.get(uuid).map_or(0, |known| known.rolled_back_at),
+            _ => self.identities.get(uuid).map_or(0, |known| known.rolled_back_at).min(now),
         };
         let lost = if lost_at == 0 { 0 } else { next_serial(0, lost_at) };
         let used = candidates.iter_mut().flat_map(|candidate| &mut candidate.state.used);
@@ -392,7 +392,9 @@ impl Plain {
         let place = newest.map(|license| known.history.place(license.generation));
         match (place, newest) {
             (Some(Place::Left), _) => return true,
-            (Some(Place::Granted), Some(newest)) => known.history.go_on(newest.generation),
+            (Some(Place::Granted), Some(newest)) if reported.is_newest_ours => {
+                known.history.go_on(newest.generation);
+            }
             (Some(Place::Newer), Some(newest))
                 if reported.is_newest_ours || !self.identities.contains_key(uuid) =>
             {

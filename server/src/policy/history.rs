@@ -247,7 +247,11 @@ fn see(history: &mut History, known: Known<'_>, shown: Shown, now: u64) -> Resul
     match place {
         Place::Newest => {}
         Place::Granted => history.go_on(shown.generation),
-        Place::Earlier if now < known.heard_at.saturating_add(ALIVE) => {
+        // What was heard in the future was heard by a clock that was ahead.
+        Place::Earlier
+            if now < known.heard_at.saturating_add(ALIVE)
+                && known.heard_at <= now.saturating_add(SLOT_SECONDS) =>
+        {
             return Err(copied("it shows a license that this device has renewed a moment ago"));
         }
         Place::Earlier => return Ok(Told::DeviceRolledBack),

@@ -25,7 +25,7 @@ use crate::policy::device_seats::{self, Taking};
 use crate::policy::grace::DEVICE_GRACE_PERCENT;
 use crate::policy::holders::{Hold, Occupied};
 
-/// Decide about the seat of a device that requests an authorization or reports usage.
+/// Decide about the seat of a device that requests an authorization.
 ///
 /// # Errors
 /// Returns -20120 when the device is new, and other devices hold N and its grace.

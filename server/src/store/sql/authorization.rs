@@ -179,7 +179,11 @@ fn book(batch: &mut Batch<'_>, request: &Authorization, holder: &str, granted: &
 fn lost_until(batch: &Batch<'_>, request: &Authorization, next: &Next) -> u32 {
     let at = match next.told {
         Told::DeviceRolledBack => request.claim.now,
-        _ => batch.identities.get(&request.device.uuid).map_or(0, |known| known.rolled_back_at),
+        _ => batch
+            .identities
+            .get(&request.device.uuid)
+            .map_or(0, |known| known.rolled_back_at)
+            .min(request.claim.now),
     };
     if at == 0 { 0 } else { validity::next_serial(0, at) }
 }

@@ -398,7 +398,7 @@ pub(super) fn hear(
         identity.last_heard_at = identity.last_heard_at.max(now);
     }
     match (place, newest) {
-        (Some(Place::Granted), Some(newest)) => {
+        (Some(Place::Granted), Some(newest)) if (newest.is_ours)() => {
             identity.history.go_on(newest.license.generation);
         }
         (Some(Place::Newer), Some(newest)) if (newest.is_ours)() => {
