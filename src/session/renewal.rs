@@ -17,7 +17,7 @@ use crate::license::{Accepted, GrantStore, ServerRecord};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::FileLock;
-use crate::os::locks::{DEVICE_TURN, GRANT_TURN, Held, Rank};
+use crate::os::locks::{DEVICE_TURN, GRANT_TURN, Held, Mutex, Rank};
 use crate::sync::{Answered, LicenseRequest, authorize};
 
 /// The interval at which a process checks whether it is its turn.
@@ -34,6 +34,14 @@ pub(super) struct RequestOutcome {
     pub(super) outcome: Result<()>,
     /// Whether another process has got a grant meanwhile: the answer is not about that grant.
     is_overtaken: bool,
+    /// The server that has refused, if only other programs of the device know its key.
+    refused_by: Option<PublicKey>,
+}
+
+impl RequestOutcome {
+    fn takes_fresh_uuid(&self) -> bool {
+        self.outcome.as_ref().is_err_and(|e| e.code.action() == DeviceAction::TakesFreshUuid)
+    }
 }
 
 impl Session {
@@ -50,6 +58,11 @@ impl Session {
             return Ok(());
         }
         let mut asked = self.ask(deadline)?;
+        let is_cloned = asked.takes_fresh_uuid();
+        if let Some(key) = asked.refused_by.take().filter(|_| is_cloned) {
+            // Other programs of this device work with this server, at another address.
+            asked = self.ask_knowing(Some(key), deadline)?;
+        }
         if asked.is_overtaken {
             if is_done()? {
                 return Ok(());
@@ -62,7 +75,7 @@ impl Session {
             Err(e)
                 if e.code.action() == DeviceAction::TakesFreshUuid
                     && !asked.is_overtaken
-                    && self.may_take_fresh_uuid() =>
+                    && (asked.refused_by.is_some() || self.may_take_fresh_uuid()) =>
             {
                 self.take_fresh_uuid(deadline)?;
                 self.ask(deadline)?.outcome
@@ -78,15 +91,23 @@ impl Session {
         self.server_key().is_some() || GrantStore::all(&self.state).is_empty()
     }
 
-    /// Return the newest license under this UUID from the server of this session: as recorded by any
+    /// Return the newest license under this UUID from the server with this key: as recorded by any
     /// program of the device, or else the one in memory.
-    fn newest_known(&self, uuid: &str) -> Option<Signed> {
-        let recorded =
-            self.server_key().and_then(|key| ServerRecord::of(&self.state, &key).newest(uuid));
+    fn newest_known(&self, key: Option<&PublicKey>, uuid: &str) -> Option<Signed> {
+        let recorded = key.and_then(|key| ServerRecord::of(&self.state, key).newest(uuid));
         recorded.or_else(|| self.licensed().map(|licensed| licensed.grant().signed.clone()))
     }
 
     pub(super) fn ask(&self, deadline: Deadline) -> Result<RequestOutcome> {
+        self.ask_knowing(self.server_key(), deadline)
+    }
+
+    /// Ask, and show what the device has from the server with this key.
+    fn ask_knowing(
+        &self,
+        shown_to: Option<PublicKey>,
+        deadline: Deadline,
+    ) -> Result<RequestOutcome> {
         let parameters = self.known_parameters()?;
         let known_key = self.server_key();
         let servers = self.servers(parameters, known_key.clone());
@@ -101,8 +122,9 @@ impl Session {
             store,
             credentials,
             shown: self.store.held(),
-            newest_known: self.newest_known(device.uuid()),
+            newest_known: self.newest_known(shown_to.as_ref(), device.uuid()),
             needed,
+            refused_by: Mutex::default(),
         };
         let Answered { value: outcome, server, epoch } =
             authorize(&servers, parameters, &license_request, known_key.as_ref(), deadline);
@@ -118,7 +140,8 @@ impl Session {
                 // credentials: the answer is about what was the newest license before.
                 let is_overtaken = self.store.held() != license_request.shown
                     || error.code.action() == DeviceAction::TakesFreshUuid
-                        && self.newest_known(device.uuid()) != license_request.newest_known;
+                        && self.newest_known(shown_to.as_ref(), device.uuid())
+                            != license_request.newest_known;
                 // Any host can refuse: without a known key, the answer does not prove that it came
                 // from the server.
                 if known_key.is_some() && !is_overtaken {
@@ -135,7 +158,8 @@ impl Session {
             Err(error) => Err(error),
         };
         self.hear();
-        Ok(RequestOutcome { outcome, is_overtaken })
+        let refused_by = license_request.refused_by.into_inner();
+        Ok(RequestOutcome { outcome, is_overtaken, refused_by })
     }
 
     /// Apply a refusal of this program's credentials, or of an item under which other programs

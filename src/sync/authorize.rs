@@ -22,6 +22,7 @@ use crate::license::{
     self, Accepted, Credentials, FirstContact, Grant, GrantStore, ServerRecord, Wanted,
 };
 use crate::log::{Level, say};
+use crate::os::locks::Mutex;
 use crate::parameters::Parameters;
 use crate::state::StateDirectory;
 
@@ -42,6 +43,8 @@ pub struct LicenseRequest<'a> {
     pub newest_known: Option<Signed>,
     /// The amount that a strict item must allow at least.
     pub needed: u64,
+    /// The server that has refused, if other programs of the device know its key.
+    pub refused_by: Mutex<Option<PublicKey>>,
 }
 
 /// Request a license, check it, and store it. `known_key` is the key of the server that gave the
@@ -225,6 +228,12 @@ fn refused(
     }
     // Only the server that has granted is believed: any host can refuse.
     let is_believed = known_key.is_some_and(|key| answer.verify(key).is_ok());
+    if known_key.is_none() {
+        let LicenseRequest { state, device, .. } = license_request;
+        let keys = GrantStore::all(state).into_iter().filter_map(|store| store.server_key(device));
+        let known = keys.into_iter().find(|key| answer.verify(key).is_ok());
+        *license_request.refused_by.lock() = known;
+    }
     let epoch = if is_believed { answer.refusing_epoch() } else { String::new() };
     if is_believed {
         answer.tell_time(clock);

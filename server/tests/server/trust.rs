@@ -11,6 +11,9 @@ use seatmeter_protocol::signature::Signed;
 use crate::support::*;
 
 const NOT_MATCH: (u16, ErrorCode) = (403, ErrorCode::DEVICE_NOT_MATCH);
+
+/// The answer to an authorization whose proof does not belong to it.
+const UNPROVEN: (u16, ErrorCode) = (401, ErrorCode::DEVICE_NOT_MATCH);
 const DAY: u64 = 86_400;
 
 /// A device as the library is one: with the answer that it has got last.
@@ -146,7 +149,7 @@ fn a_request_that_its_device_has_not_signed_is_refused_at_every_door() {
             ("an HMAC", post().tagged_by(&report_key("00"))),
         ] {
             let problem = request.send(server.address).problem();
-            assert_eq!((problem.status, problem.code), NOT_MATCH, "{what} at {path}");
+            assert_eq!((problem.status, problem.code), UNPROVEN, "{what} at {path}");
             assert!(problem.detail.contains("device_key"), "{what}: {}", problem.detail);
         }
     }
@@ -158,7 +161,7 @@ fn a_request_that_its_device_has_not_signed_is_refused_at_every_door() {
         .header(NONCE_HEADER, &nonce)
         .header(DEVICE_SIGNATURE_HEADER, &signature);
     let problem = changed.send(server.address).problem();
-    assert_eq!((problem.status, problem.code), NOT_MATCH, "changed on its way");
+    assert_eq!((problem.status, problem.code), UNPROVEN, "changed on its way");
     assert_eq!(server.number("SELECT count(*) FROM device_identity"), 0, "nothing is bound");
 }
 

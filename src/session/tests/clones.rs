@@ -116,3 +116,25 @@ fn programs_that_ask_for_different_things_have_one_history_with_a_server() {
     assert_eq!(shown, first.local);
     assert_eq!((requests[1].held_license.is_some(), requests[1].first_contact.len()), (false, 0));
 }
+
+#[test]
+fn a_program_that_finds_the_server_at_another_address_shows_what_the_device_has_from_it() {
+    let bench = Bench::new(2);
+    let first = bench.licensed_session("CODE").licensed().unwrap().grant();
+    let mut parameters = Bench::parameters("OTHER");
+    parameters.servers = vec!["http://another-name".into()];
+    let state = StateDirectory::open(bench.state.path().to_owned()).unwrap();
+    let clock = Box::leak(Box::new(DeviceClock::open(&state, bench.clock)));
+    let dependencies = Dependencies { clock, transport: bench.transport, wake: || {} };
+    let session = Session::open(parameters.clone(), state, dependencies).unwrap();
+    bench.then_refuses(ErrorCode::DEVICE_CLONED);
+    bench.then_grants();
+    session.initialize(parameters, FIRST_CONTACT_BOUND).unwrap();
+    let asked = bench.transport.asked.lock();
+    let shown = |n: usize| {
+        let request: AuthorizationRequest = serde_json::from_value(asked[n].1.clone()).unwrap();
+        request.newest_license
+    };
+    assert_eq!((shown(1), shown(2)), (None, Some(first.signed.clone())));
+    assert_eq!(asked[2].1["device"]["uuid"], first.local.device_uuid);
+}
