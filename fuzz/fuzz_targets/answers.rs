@@ -11,7 +11,8 @@ use libfuzzer_sys::fuzz_target;
 use seatmeter::clock::{Deadline, SystemClock};
 use seatmeter::device::Device;
 use seatmeter::environment::Environment;
-use seatmeter::license::{Accepted, Credentials, GrantStore};
+use seatmeter::license::{Accepted, Credentials, GrantStore, ServerRecord};
+use seatmeter::os::locks::Mutex;
 use seatmeter::parameters::{Parameters, RawParameters};
 use seatmeter::state::StateDirectory;
 use seatmeter::sync::{
@@ -114,10 +115,19 @@ fuzz_target!(|bytes: &[u8]| {
         let parameters =
             Parameters::understand(&raw, &Environment::default()).expect("they are sound");
         let store = GrantStore::new(&state, &parameters.grant_name());
-        let device = Device::with_uuid(ID);
+        let device = Device::with_new_key(ID).expect("there are random numbers");
         let credentials = Credentials::of(&parameters);
         let (device, store, credentials) = (&device, &store, &credentials);
-        let license_request = LicenseRequest { device, store, credentials, shown: None, needed: 0 };
+        let license_request = LicenseRequest {
+            state: &state,
+            device,
+            store,
+            credentials,
+            shown: None,
+            newest_known: None,
+            needed: 0,
+            refused_by: Mutex::default(),
+        };
         if let Ok(Accepted { grant, .. }) =
             authorize(&servers, &parameters, &license_request, known_key.as_ref(), deadline).value
         {
@@ -135,7 +145,10 @@ fuzz_target!(|bytes: &[u8]| {
             Arc::new(Segment::create(usage.path(), &attribution, 9).expect("there is memory"));
         let entry = segment.entry(1, UsageKind::Scan, 4).expect("there is room");
         segment.counting(entry).fetch_add(7, Ordering::Relaxed);
+        let state = StateDirectory::open(folder().path().to_owned()).expect("there is memory");
         let reporting = Reporting {
+            device: &Device::with_new_key(ID).expect("there are random numbers"),
+            record: &ServerRecord::of(&state, SERVER.public()),
             servers: &servers,
             folder: usage.path(),
             key: SERVER.public(),

@@ -9,23 +9,26 @@ use seatmeter::license::Grant;
 use seatmeter_fuzz::{SERVER, VENDOR};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::AuthorizationAnswer;
+use seatmeter_protocol::request_auth::Agreement;
 use seatmeter_protocol::signature::Signed;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
     let mut next = || parts.next().unwrap_or_default();
     let Ok(mut file) = serde_json::from_slice::<LicenseFile>(next()) else { return };
-    let Ok(local) = serde_json::from_slice::<LocalLicense>(next()) else { return };
+    let Ok(mut local) = serde_json::from_slice::<LocalLicense>(next()) else { return };
+    let device = Device::with_new_key(local.device_uuid.clone()).expect("there are random numbers");
+    local.device_key = device.key().expect("it was just made").public().clone();
     file.server_key = SERVER.public().clone();
     let answer = AuthorizationAnswer {
         license_file: Signed::seal(&file, &VENDOR).expect("it is JSON"),
         local_license: Signed::seal(&local, &SERVER).expect("it is JSON"),
         root_key: VENDOR.public().clone(),
+        key_share: Agreement::begin().expect("there are random numbers").share().clone(),
         epoch: String::new(),
         meters: Vec::new(),
         any_program: false,
     };
-    let device = Device::with_uuid("00112233445566778899aabbccddeeff");
     if let Ok(grant) = Grant::verify(&answer, VENDOR.public(), &device) {
         for now in [0, 1, grant.local.valid_until, u64::MAX] {
             let _ = grant.validity(now);

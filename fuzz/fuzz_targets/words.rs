@@ -16,7 +16,7 @@ fuzz_target!(|text: &str| {
     }
     let _ = SigningKey::from_seed(text);
     let _ = utc::slot_at_or_after(text);
-    let _ = operator::require_code(text);
+    let _ = operator::commands::require_code(text);
     let id = VENDOR.public().id();
     let facts =
         AnswerFacts { request_body: b"{}", nonce: text, status: 200, server_time: 9, key_id: &id };
