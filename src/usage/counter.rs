@@ -340,6 +340,7 @@ fn too_much(n: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "kill-points")]
     use crate::fault_injection::disk::{Disk, Hang, play};
     use crate::usage::{Total, attribution};
     use std::collections::HashMap;
@@ -531,6 +532,7 @@ mod tests {
         assert_eq!(let_go, 1, "the second is there as long as somebody is at it");
     }
 
+    #[cfg(feature = "kill-points")]
     #[test]
     fn who_prepares_a_segment_on_a_disk_that_hangs_keeps_no_count_waiting() {
         let folder = tempfile::tempdir().unwrap();
