@@ -18,7 +18,6 @@ use seatmeter_protocol::signature::{PublicKey, Signed, digest_hex, random_id};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::log::{Level, say};
 use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
 
 /// The most addresses that are remembered of one server, and the most report keys.
@@ -117,17 +116,19 @@ impl Content {
     }
 }
 
-/// The id of the device's first contact with a server. A device repeats it until it has an answer,
-/// so that the server knows a lost answer from another installation with the same key.
+/// The id of the device's first contact under one UUID. The device repeats it to each server that
+/// has not given it a license yet, so that the server knows a lost answer from another installation
+/// with the same key. It is one for all servers, because two addresses may lead to the same data. It
+/// stays: a server accepts it no more after the device has shown its first license.
 #[derive(Debug)]
 pub struct FirstContact {
     file: FramedFile,
 }
 
 impl FirstContact {
-    /// Return the first contact of the device, under this UUID, with the server at this base URL.
-    pub fn of(state: &StateDirectory, url: &str, uuid: &str) -> Self {
-        let mut name = digest_hex(format!("{url}\n{uuid}").as_bytes());
+    /// Return the first contact of the device under this UUID.
+    pub fn of(state: &StateDirectory, uuid: &str) -> Self {
+        let mut name = digest_hex(uuid.as_bytes());
         name.truncate(16);
         let path = state.licenses().join(format!("{name}.first-contact"));
         Self { file: FramedFile::new(path, Kind::FirstContact) }
@@ -148,17 +149,6 @@ impl FirstContact {
             }
         }
         Ok(new)
-    }
-
-    /// Forget the id, because the device has its answer.
-    pub fn end(&self) {
-        let path = self.file.path();
-        match std::fs::remove_file(path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                say(Level::Warning, format_args!("{} cannot be removed: {e}", path.display()));
-            }
-            _ => {}
-        }
     }
 }
 
@@ -205,20 +195,12 @@ mod tests {
     }
 
     #[test]
-    fn a_first_contact_keeps_its_id_until_it_is_answered() {
+    fn a_first_contact_keeps_its_id_and_another_uuid_has_another() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
-        let contact = |url, uuid| FirstContact::of(&state, url, uuid);
-        let first = contact("http://main", "u").id().unwrap();
-        assert_eq!((first.len(), contact("http://main", "u").id().unwrap()), (32, first.clone()));
-        let others = [("http://standby", "u"), ("http://main", "v")];
-        for (url, uuid) in others {
-            assert_ne!(contact(url, uuid).id().unwrap(), first);
-            contact(url, uuid).end();
-            contact(url, uuid).end();
-        }
-        assert_eq!(contact("http://main", "u").id().unwrap(), first);
-        contact("http://main", "u").end();
-        assert_ne!(contact("http://main", "u").id().unwrap(), first);
+        let id = |uuid| FirstContact::of(&state, uuid).id().unwrap();
+        let first = id("u");
+        assert_eq!((first.len(), id("u")), (32, first.clone()));
+        assert_ne!(id("v"), first);
     }
 }

@@ -14,7 +14,7 @@
 //!                             a grant without it is not used before the server has answered
 //!     turn                    locked by the process that requests a grant
 //! <state>/licenses/<key>.server   for each server: its newest license, and the report keys
-//! <state>/licenses/<digest>.first-contact  id of the first contact with a server, until it answers
+//! <state>/licenses/<digest>.first-contact  id of the first contact under a UUID
 //! <state>/licenses/newest.issues  the newest issue of each license file
 //! <state>/seats/<item>.pool   seats and their holders
 //! <state>/seats/<item>.users  locked by the processes that work under the item

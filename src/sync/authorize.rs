@@ -122,9 +122,7 @@ impl LicenseRequest<'_> {
         let uuid = self.device.uuid();
         let is_unknown = |url: &&String| ServerRecord::newest_at(self.state, url, uuid).is_none();
         let contacts = urls.iter().filter(is_unknown);
-        contacts
-            .map(|url| Ok((url.clone(), FirstContact::of(self.state, url, uuid).id()?)))
-            .collect()
+        contacts.map(|url| Ok((url.clone(), FirstContact::of(self.state, uuid).id()?))).collect()
     }
 }
 
@@ -208,7 +206,6 @@ fn accepted(
     if let Err(error) = record.note(answer.base(), &content.local_license, &report_key) {
         say(Level::Warning, format_args!("{error}"));
     }
-    FirstContact::of(state, answer.base(), device.uuid()).end();
     Ok((accepted, content.epoch))
 }
 
