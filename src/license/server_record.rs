@@ -118,8 +118,8 @@ impl Content {
 
 /// The id of the device's first contact under one UUID. The device repeats it to each server that
 /// has not given it a license yet, so that the server knows a lost answer from another installation
-/// with the same key. It is one for all servers, because two addresses may lead to the same data. It
-/// stays: a server accepts it no more after the device has shown its first license.
+/// with the same key. It is one for all servers, because two addresses may lead to the same data.
+/// It stays: a server accepts it no more after the device has shown its first license.
 #[derive(Debug)]
 pub struct FirstContact {
     file: FramedFile,
