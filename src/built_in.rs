@@ -4,6 +4,7 @@
 use std::hint::black_box;
 
 use seatmeter_protocol::built_in::{BEGINNING, PARTS};
+use seatmeter_protocol::version::Version;
 
 /// The vendor's root key, from the environment of the build.
 pub const ROOT_KEY: Option<&str> = option_env!("SEATMETER_ROOT_KEY");
@@ -11,6 +12,16 @@ pub const ROOT_KEY: Option<&str> = option_env!("SEATMETER_ROOT_KEY");
 pub const PRODUCT_VERSION: Option<&str> = option_env!("SEATMETER_PRODUCT_VERSION");
 /// The edition of the product.
 pub const PRODUCT_EDITION: Option<&str> = option_env!("SEATMETER_PRODUCT_EDITION");
+
+/// Return the version of the product, if its vendor has built one in (`SEATMETER_PRODUCT_VERSION`).
+///
+/// # Errors
+/// Returns the reason in a sentence if that is no version.
+pub fn product_version() -> Result<Option<Version>, String> {
+    PRODUCT_VERSION.map(str::parse).transpose().map_err(|why: String| {
+        format!("this library was built with a wrong SEATMETER_PRODUCT_VERSION: {why}")
+    })
+}
 
 const TEXTS: [&str; 9] = [
     BEGINNING,

@@ -189,8 +189,8 @@ fn number(count: u32) -> c_int {
     c_int::try_from(count).unwrap_or(c_int::MAX)
 }
 
-fn amount(notice: Option<u64>) -> i64 {
-    notice.map_or(-1, |amount| i64::try_from(amount).unwrap_or(i64::MAX))
+fn amount(known: Option<u64>) -> i64 {
+    known.map_or(-1, |amount| i64::try_from(amount).unwrap_or(i64::MAX))
 }
 
 fn text(text: &str) -> [c_char; SM_STATUS_TEXT_BYTES] {

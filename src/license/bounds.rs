@@ -10,24 +10,27 @@ use seatmeter_protocol::page_module::PAGE_MODULES;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 use seatmeter_protocol::version::Version;
 
+use crate::built_in;
+use crate::parameters::Parameters;
+
 /// The percentage of a quota of scans or pages that is granted beyond it.
 const GRACE_PERCENT: u64 = 5;
 
 /// The request of a program, as far as the item must cover it.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+struct Wanted<'a> {
     /// The deployment type of the request.
-    pub deployment_type: DeploymentType,
+    deployment_type: DeploymentType,
     /// Bits of the products asked for.
-    pub products: u32,
+    products: u32,
     /// Names of the modules asked for.
-    pub modules: &'a [String],
+    modules: &'a [String],
     /// The version of the product, if its vendor has built one in.
-    pub version: Option<&'a Version>,
+    version: Option<&'a Version>,
     /// The edition of the product, if its vendor has built one in.
-    pub edition: Option<&'a str>,
+    edition: Option<&'a str>,
     /// The host of the website, or empty.
-    pub website: &'a str,
+    website: &'a str,
 }
 
 /// Check that a license stays within its item. This verifies no signature.
@@ -90,12 +93,26 @@ fn limit(item: &LicenseItem, allowance: &CountAllowance) -> Option<u64> {
     Some(quota.saturating_add(u64::try_from(grace).unwrap_or(u64::MAX)))
 }
 
-/// Check that an item covers a request. This verifies no signature. Otherwise a license of the item
-/// does not serve the program, whatever the reason why its server granted it.
+/// Check that an item covers what a program with these parameters asks for. This verifies no
+/// signature. Otherwise a license of the item does not serve the program, whatever the reason why
+/// its server granted it.
 ///
 /// # Errors
 /// Returns the reason in a sentence.
-pub fn covers(item: &LicenseItem, wanted: &Wanted<'_>) -> Result<(), String> {
+pub fn covers(item: &LicenseItem, parameters: &Parameters) -> Result<(), String> {
+    let version = built_in::product_version()?;
+    let wanted = Wanted {
+        deployment_type: parameters.deployment_type,
+        products: parameters.products,
+        modules: &parameters.modules,
+        version: version.as_ref(),
+        edition: built_in::PRODUCT_EDITION,
+        website: &parameters.settings.website_domain,
+    };
+    covers_wanted(item, &wanted)
+}
+
+fn covers_wanted(item: &LicenseItem, wanted: &Wanted<'_>) -> Result<(), String> {
     let refused = |asked: String, what: &str| {
         Err(format!(
             "{asked} was asked for, and the license server granted item \"{}\", which the vendor \
@@ -234,7 +251,7 @@ mod tests {
         let serves = |change: &dyn Fn(&mut LicenseItem), wanted: &Wanted<'_>| {
             let mut item = item();
             change(&mut item);
-            covers(&item, wanted).is_ok()
+            covers_wanted(&item, wanted).is_ok()
         };
         assert!(serves(&|_| {}, &wanted));
         assert!(!serves(&|_| {}, &Wanted { deployment_type: DeploymentType::Mobile, ..wanted }));

@@ -9,11 +9,11 @@ mod server_record;
 mod store;
 mod users;
 
-pub use bounds::{Wanted, covers};
+pub use bounds::covers;
 pub use grant::{Grant, Validity, built_in_root_keys};
 pub use presented::{Basis, Credentials};
 pub use server_notice::ServerNotice;
-pub use server_record::{FirstContact, ServerRecord};
+pub use server_record::{ServerRecord, first_contact};
 pub use store::{Accepted, GrantStore};
 pub use users::Users;
 

@@ -6,8 +6,8 @@
 //! on with it, by client UUID.
 //!
 //! The file is found by the key of the server, or by the address at which it answered: a program
-//! without a license knows no key yet. Licenses are never shown at an address at which their server
-//! has not answered before.
+//! without a license knows no key yet. A license is shown at an address at which its server has
+//! answered before, or by a program that works with that server.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -67,12 +67,14 @@ impl ServerRecord {
 
     /// Return the newest license under this UUID.
     pub fn newest(&self, uuid: &str) -> Option<Signed> {
-        self.file.peek::<Content>()?.newest_of(uuid).map(|(newest, _)| newest)
+        self.known(uuid).0
     }
 
-    /// Return the report key that was agreed on for this UUID.
-    pub fn report_key(&self, uuid: &str) -> Option<ReportKey> {
-        self.file.peek::<Content>()?.report_keys.remove(uuid)
+    /// Return the newest license under this UUID, and the report key that was agreed on for it.
+    pub fn known(&self, uuid: &str) -> (Option<Signed>, Option<ReportKey>) {
+        let mut content = self.file.peek::<Content>().unwrap_or_default();
+        let newest = content.newest_of(uuid).map(|(newest, _)| newest);
+        (newest, content.report_keys.remove(uuid))
     }
 
     /// Note a license that the server gave at this base URL, and the report key that was agreed on
@@ -116,40 +118,29 @@ impl Content {
     }
 }
 
-/// The id of the device's first contact under one UUID. The device repeats it to each server that
-/// has not given it a license yet, so that the server knows a lost answer from another installation
-/// with the same key. It is one for all servers, because two addresses may lead to the same data.
-/// It stays: a server accepts it no more after the device has shown its first license.
-#[derive(Debug)]
-pub struct FirstContact {
-    file: FramedFile,
-}
-
-impl FirstContact {
-    /// Return the first contact of the device under this UUID.
-    pub fn of(state: &StateDirectory, uuid: &str) -> Self {
-        let mut name = digest_hex(uuid.as_bytes());
-        name.truncate(16);
-        let path = state.licenses().join(format!("{name}.first-contact"));
-        Self { file: FramedFile::new(path, Kind::FirstContact) }
-    }
-
-    /// Return the id, a new one if there is none.
-    ///
-    /// # Errors
-    /// Fails if the file cannot be written.
-    pub fn id(&self) -> Result<String> {
-        let new = random_id().unwrap_or_default();
-        for _ in 0..2 {
-            if let Loaded::Content(id) = self.file.load::<String>()? {
-                return Ok(id);
-            }
-            if self.file.store_new(&new)? {
-                break;
-            }
+/// Return the id of the device's first contact under this UUID, a new one if there is none. The
+/// device repeats it to each server that has not given it a license yet, so that the server knows a
+/// lost answer from another installation with the same key. It is one for all servers, because two
+/// addresses may lead to the same data. It stays: a server accepts it no more after the device has
+/// shown its first license.
+///
+/// # Errors
+/// Fails if the file cannot be written.
+pub fn first_contact(state: &StateDirectory, uuid: &str) -> Result<String> {
+    let mut name = digest_hex(uuid.as_bytes());
+    name.truncate(16);
+    let path = state.licenses().join(format!("{name}.first-contact"));
+    let file = FramedFile::new(path, Kind::FirstContact);
+    let new = random_id().unwrap_or_default();
+    for _ in 0..2 {
+        if let Loaded::Content(id) = file.load::<String>()? {
+            return Ok(id);
         }
-        Ok(new)
+        if file.store_new(&new)? {
+            break;
+        }
     }
+    Ok(new)
 }
 
 #[cfg(test)]
@@ -184,7 +175,7 @@ mod tests {
             Some(license(1, 3)),
             "an overtaken answer changes nothing"
         );
-        assert!(record.report_key(&uuid) == Some(keys[1].clone()));
+        assert!(record.known(&uuid).1 == Some(keys[1].clone()));
         for url in ["http://main", "http://other-name"] {
             assert_eq!(ServerRecord::newest_at(&state, url, &uuid), Some(license(1, 3)), "{url}");
         }
@@ -198,7 +189,7 @@ mod tests {
     fn a_first_contact_keeps_its_id_and_another_uuid_has_another() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::open(folder.path().to_owned()).unwrap();
-        let id = |uuid| FirstContact::of(&state, uuid).id().unwrap();
+        let id = |uuid| first_contact(&state, uuid).unwrap();
         let first = id("u");
         assert_eq!((first.len(), id("u")), (32, first.clone()));
         assert_ne!(id("v"), first);

@@ -30,7 +30,9 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
 use crate::files::{folder_made_if_missing, sync_folder};
-use crate::license::{Basis, Credentials, Grant, GrantStore, ServerNotice, Users, Validity};
+use crate::license::{
+    Basis, Credentials, Grant, GrantStore, ServerNotice, Users, Validity, covers,
+};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::Published;
@@ -39,7 +41,7 @@ use crate::parameters::Parameters;
 use crate::seats::pool_name;
 use crate::state::StateDirectory;
 use crate::status::{Origin, Status, Trouble};
-use crate::sync::{Servers, Transport, covers};
+use crate::sync::{Servers, Transport};
 use crate::usage::{Durable, oldest_unsent};
 
 /// The bound for a first contact, with all servers together.
@@ -248,7 +250,7 @@ impl Session {
         let now = self.dependencies.clock.unix_seconds();
         let Some(basis) = self.stored_basis(now) else { return Ok(None) };
         // A program of another version, edition or website may have got it.
-        if covers(&grant.item, self.known_parameters()?)?.is_err() {
+        if covers(&grant.item, self.known_parameters()?).is_err() {
             return Ok(None);
         }
         match grant.validity(now) {

@@ -1,17 +1,14 @@
 //! The request for a local license.
 
-use std::collections::BTreeMap;
-
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
-use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
+use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, NEEDED_MAX,
     ValidationFacts,
 };
 use seatmeter_protocol::request_auth::{Agreement, KeyShare};
 use seatmeter_protocol::signature::{PublicKey, Signed, SigningKey};
-use seatmeter_protocol::version::Version;
 
 use super::exchange::{Answer, Answered, Content, Prover, Servers};
 use crate::built_in;
@@ -19,7 +16,7 @@ use crate::clock::{Clock, Deadline};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::license::{
-    self, Accepted, Credentials, FirstContact, Grant, GrantStore, ServerRecord, Wanted,
+    Accepted, Credentials, Grant, GrantStore, ServerRecord, covers, first_contact,
 };
 use crate::log::{Level, say};
 use crate::os::locks::Mutex;
@@ -72,15 +69,7 @@ pub fn authorize(
         Err(error) => return Answered::not_asked(error),
     };
     let clock = servers.clock;
-    let contacts = match license_request.first_contacts(servers.urls) {
-        Ok(contacts) => contacts,
-        Err(error) => return Answered::not_asked(error),
-    };
-    let request = |url: &str| AuthorizationRequest {
-        newest_license: license_request.newest_at(url),
-        first_contact: contacts.get(url).cloned().unwrap_or_default(),
-        ..message.clone()
-    };
+    let request = |url: &str| license_request.to_server_at(url, &message);
     let mut agreement = Some(agreement);
     let prover = Prover::Device(&key);
     servers.ask_each(AUTHORIZATIONS_PATH, request, prover, deadline, |answer| {
@@ -108,21 +97,23 @@ fn begin_agreement() -> Result<Agreement> {
 }
 
 impl LicenseRequest<'_> {
-    /// Return the newest license of the server at this base URL, if it is not the one that is shown
-    /// anyway.
-    fn newest_at(&self, url: &str) -> Option<Signed> {
-        let newest = ServerRecord::newest_at(self.state, url, self.device.uuid())
-            .or_else(|| self.newest_known.clone());
-        newest.filter(|newest| Some(newest) != self.shown.as_ref())
-    }
-
-    /// Return the ids of first contacts by base URL, for the servers that have not given the device
-    /// a license at that URL.
-    fn first_contacts(&self, urls: &[String]) -> Result<BTreeMap<String, String>> {
+    /// Return the message to the server at this base URL: with the newest license of that server,
+    /// unless it is shown anyway, and with the id of the first contact if the server has not given
+    /// the device a license at that URL.
+    fn to_server_at(
+        &self,
+        url: &str,
+        message: &AuthorizationRequest,
+    ) -> Result<AuthorizationRequest> {
         let uuid = self.device.uuid();
-        let is_unknown = |url: &&String| ServerRecord::newest_at(self.state, url, uuid).is_none();
-        let contacts = urls.iter().filter(is_unknown);
-        contacts.map(|url| Ok((url.clone(), FirstContact::of(self.state, uuid).id()?))).collect()
+        let recorded = ServerRecord::newest_at(self.state, url, uuid);
+        let first_contact = match &recorded {
+            Some(_) => String::new(),
+            None => first_contact(self.state, uuid)?,
+        };
+        let newest = recorded.or_else(|| self.newest_known.clone());
+        let newest_license = newest.filter(|newest| Some(newest) != self.shown.as_ref());
+        Ok(AuthorizationRequest { newest_license, first_contact, ..message.clone() })
     }
 }
 
@@ -149,7 +140,8 @@ fn message(
         seats: parameters.seats,
         buffer_days: parameters.buffer_days,
         modules: parameters.modules.clone(),
-        product_version: product_version()?,
+        product_version: built_in::product_version()
+            .map_err(|why| Error::new(ErrorCode::LICENSE_SYNC_FAILED, why))?,
         product_edition: built_in::PRODUCT_EDITION.map(str::to_owned),
         validation: ValidationFacts {
             website_domain: settings.website_domain.clone(),
@@ -184,7 +176,7 @@ fn accepted(
     let local: LocalLicense =
         content.local_license.peek().map_err(|e| answer.untrusted(&e.to_string()))?;
     if let Some(item) = file.items.iter().find(|item| item.item_id == local.item_id) {
-        covers(item, parameters)?.map_err(|why| answer.untrusted(&why))?;
+        covers(item, parameters).map_err(|why| answer.untrusted(&why))?;
     }
     answer.is_not_before(file.issued_at)?;
     if known_key != Some(&file.server_key) {
@@ -245,36 +237,6 @@ fn refused(
         store.note_refusal(clock.unix_seconds(), &refusal, ends, answer.numbers());
     }
     Content { value: Err(refusal), epoch }
-}
-
-/// Check that an item covers what a program with these parameters asks for. The inner error is the
-/// reason in a sentence.
-///
-/// # Errors
-/// Fails if the library was built with a wrong version of the product.
-pub fn covers(
-    item: &LicenseItem,
-    parameters: &Parameters,
-) -> Result<std::result::Result<(), String>> {
-    let version = product_version()?;
-    let wanted = Wanted {
-        deployment_type: parameters.deployment_type,
-        products: parameters.products,
-        modules: &parameters.modules,
-        version: version.as_ref(),
-        edition: built_in::PRODUCT_EDITION,
-        website: &parameters.settings.website_domain,
-    };
-    Ok(license::covers(item, &wanted))
-}
-
-/// Return the version of the product, if its vendor has built one in (`SEATMETER_PRODUCT_VERSION`).
-fn product_version() -> Result<Option<Version>> {
-    built_in::PRODUCT_VERSION.map(str::parse).transpose().map_err(|why: String| {
-        let message =
-            format!("this library was built with a wrong SEATMETER_PRODUCT_VERSION: {why}");
-        Error::new(ErrorCode::LICENSE_SYNC_FAILED, message)
-    })
 }
 
 pub(super) fn device_facts(uuid: &str) -> DeviceFacts {

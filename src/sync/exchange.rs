@@ -102,14 +102,14 @@ impl Servers<'_> {
         deadline: Deadline,
         read: impl FnMut(&Answer) -> Content<T>,
     ) -> Answered<T> {
-        self.ask_each(path, |_| request, prover, deadline, read)
+        self.ask_each(path, |_| Ok(request), prover, deadline, read)
     }
 
     /// Do as [`Self::ask`] does, with a request of its own for each base URL.
     pub(super) fn ask_each<T, R: Serialize>(
         &self,
         path: &str,
-        request: impl Fn(&str) -> R,
+        request: impl Fn(&str) -> Result<R>,
         prover: Prover<'_>,
         deadline: Deadline,
         mut read: impl FnMut(&Answer) -> Content<T>,
@@ -119,12 +119,9 @@ impl Servers<'_> {
         for (i, url) in self.urls.iter().enumerate() {
             let left = u32::try_from(self.urls.len() - i).unwrap_or(1);
             let share = deadline.remaining(self.clock) / left;
-            let body = match serde_json::to_vec(&request(url)) {
+            let body = match request(url).and_then(|request| as_json(&request)) {
                 Ok(body) => body,
-                Err(e) => {
-                    let why = format!("a request has no JSON form: {e}");
-                    return Answered::not_asked(Error::new(ErrorCode::UNKNOWN, why));
-                }
+                Err(error) => return Answered::not_asked(error),
             };
             let content = match self.ask_one(url, path, &body, prover, share) {
                 Ok(answer) => read(&answer),
@@ -196,6 +193,11 @@ impl Servers<'_> {
             }
         }
     }
+}
+
+fn as_json(request: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(request)
+        .map_err(|e| Error::new(ErrorCode::UNKNOWN, format!("a request has no JSON form: {e}")))
 }
 
 /// The delay after a request's timeout beyond which an answer was waiting for this process, instead

@@ -7,7 +7,7 @@ mod http;
 mod report;
 mod transport;
 
-pub use authorize::{LicenseRequest, authorize, covers};
+pub use authorize::{LicenseRequest, authorize};
 pub use exchange::{Answered, Servers};
 pub use http::{HttpTransport, LookUp};
 pub use report::{Reported, Reporting, SegmentNote, epoch_file, report, report_end};

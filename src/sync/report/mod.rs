@@ -167,40 +167,41 @@ pub fn report_end(
     ended: Vec<EndedLicense>,
     deadline: Deadline,
 ) -> Result<()> {
-    let request = UsageReport {
-        protocol: PROTOCOL_VERSION,
-        device: device_facts(device.uuid()),
-        newest_license: record.newest(device.uuid()),
-        segments: Vec::new(),
-        ended,
-    };
     let read = |answer: &Answer| {
         if !answer.is_success() {
             return Err(answer.refusal(Some(key)));
         }
         answer.verify(key)
     };
-    send(servers, device, record, &request, deadline, read).value
+    let content = (device.uuid(), Vec::new(), ended);
+    send(servers, device, record, content, deadline, read).value
 }
 
-/// Send a report, proved by the report key. A server that does not know this key, because its data
+/// Send a report of the work under a UUID, proved by the report key. A server that does not know this key, because its data
 /// was put back or another process got a newer one meanwhile, refuses it: then the report is
 /// signed. So is a report of a device that has no report key.
 fn send<T>(
     servers: &Servers<'_>,
     device: &Device,
     record: &ServerRecord,
-    report: &UsageReport,
+    (uuid, segments, ended): (&str, Vec<SegmentReport>, Vec<EndedLicense>),
     deadline: Deadline,
     read: impl Fn(&Answer) -> Result<T>,
 ) -> Answered<T> {
+    let (newest_license, report_key) = record.known(uuid);
+    let report = UsageReport {
+        protocol: PROTOCOL_VERSION,
+        device: device_facts(uuid),
+        newest_license,
+        segments,
+        ended,
+    };
     let ask = |prover: Prover<'_>| {
-        servers.ask(USAGE_PATH, report, prover, deadline, |answer| {
+        servers.ask(USAGE_PATH, &report, prover, deadline, |answer| {
             Content::without_epoch(read(answer))
         })
     };
-    let uuid = &report.device.uuid;
-    if let Some(report_key) = record.report_key(uuid) {
+    if let Some(report_key) = report_key {
         let answered = ask(Prover::Report(&report_key));
         let is_unknown = |error: &Error| error.code == ErrorCode::DEVICE_NOT_MATCH;
         if !answered.value.as_ref().is_err_and(is_unknown) {
@@ -454,13 +455,6 @@ impl Round<'_> {
         {
             first.local_license = self.with.store.and_then(GrantStore::held);
         }
-        let request = UsageReport {
-            protocol: PROTOCOL_VERSION,
-            device: device_facts(&uuid),
-            newest_license: self.with.record.newest(&uuid),
-            segments,
-            ended: Vec::new(),
-        };
         kill_point("report: before the request");
         let with = self.with;
         let read = |answer: &Answer| {
@@ -471,7 +465,8 @@ impl Round<'_> {
             answer.tell_time(with.servers.clock);
             answer.read()
         };
-        let answered = send(with.servers, with.device, with.record, &request, with.deadline, read);
+        let content = (uuid.as_str(), segments, Vec::new());
+        let answered = send(with.servers, with.device, with.record, content, with.deadline, read);
         if !answered.server.is_empty() {
             self.reported.server = answered.server;
         }
