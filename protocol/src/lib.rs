@@ -11,6 +11,7 @@ pub mod built_in;
 pub mod charge_way;
 pub mod error_code;
 pub mod file_system;
+pub mod grace;
 pub mod item_check;
 pub mod license;
 pub mod license_module;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::charge_way::{ChargeWay, DeploymentType};
+use crate::page_module::PAGE_MODULES;
 use crate::signature::{Document, PublicKey};
 use crate::version::Version;
 
@@ -279,6 +280,15 @@ impl VersionRange {
     }
 }
 
+impl PageQuotas {
+    /// Return the number of each module, with its quota.
+    #[must_use]
+    pub fn by_module(self) -> [(u32, u64); PAGE_MODULES.len()] {
+        let quotas = [self.core, self.webcam, self.pdfr, self.ocr];
+        std::array::from_fn(|at| (PAGE_MODULES[at].1, quotas[at]))
+    }
+}
+
 impl LicenseItem {
     /// Days of the window of a client device or an active device, if the item does not state it.
     pub const WINDOW_DAYS_DEFAULT: u32 = 90;
@@ -317,6 +327,19 @@ impl LicenseItem {
             edition: None,
             requires: Vec::new(),
             trial: false,
+        }
+    }
+
+    /// Return every module that the item counts, with its quota; 0 is the module of scans.
+    #[must_use]
+    pub fn metered_quotas(&self) -> Vec<(u32, u64)> {
+        match self.charge_way {
+            ChargeWay::BarcodeScan => vec![(0, self.quota)],
+            ChargeWay::Page => {
+                let quotas = self.page_quotas.unwrap_or_default().by_module();
+                quotas.into_iter().filter(|(_, quota)| *quota > 0).collect()
+            }
+            _ => Vec::new(),
         }
     }
 

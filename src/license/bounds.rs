@@ -5,16 +5,13 @@
 //! license may narrow the item, but never widen it.
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::grace::{self, METERED_GRACE_PERCENT};
 use seatmeter_protocol::license::{CountAllowance, DAY_SECONDS, LicenseItem, LocalLicense};
-use seatmeter_protocol::page_module::PAGE_MODULES;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 use seatmeter_protocol::version::Version;
 
 use crate::built_in;
 use crate::parameters::Parameters;
-
-/// The percentage of a quota of scans or pages that is granted beyond it.
-const GRACE_PERCENT: u64 = 5;
 
 /// The request of a program, as far as the item must cover it.
 #[derive(Clone, Copy, Debug)]
@@ -79,18 +76,9 @@ pub(super) fn within(local: &LocalLicense, item: &LicenseItem) -> Result<(), Str
 
 /// Return the quota and grace of what an allowance counts; `None` where the item has no such quota.
 fn limit(item: &LicenseItem, allowance: &CountAllowance) -> Option<u64> {
-    let quota = match (item.charge_way, allowance.module) {
-        (ChargeWay::BarcodeScan, 0) => item.quota,
-        (ChargeWay::Page, module) => {
-            let quotas = item.page_quotas?;
-            let quotas = [quotas.core, quotas.webcam, quotas.pdfr, quotas.ocr];
-            let at = PAGE_MODULES.iter().position(|(_, number)| *number == module)?;
-            *quotas.get(at)?
-        }
-        _ => return None,
-    };
-    let grace = (u128::from(quota) * u128::from(GRACE_PERCENT) + 50) / 100;
-    Some(quota.saturating_add(u64::try_from(grace).unwrap_or(u64::MAX)))
+    let mut quotas = item.metered_quotas().into_iter();
+    let (_, quota) = quotas.find(|(module, _)| *module == allowance.module)?;
+    Some(grace::limit(quota, METERED_GRACE_PERCENT))
 }
 
 /// Check that an item covers what a program with these parameters asks for. This verifies no
@@ -179,6 +167,7 @@ mod tests {
     use super::super::grant::test_support::{NOW, item, local};
     use super::*;
     use seatmeter_protocol::license::{PageQuotas, VersionRange};
+    use seatmeter_protocol::page_module::PAGE_MODULES;
 
     fn widened(change: impl FnOnce(&mut LocalLicense)) -> Result<(), String> {
         let mut local = local();

@@ -23,7 +23,7 @@ use seatmeter_server::policy::overuse::{OveruseRule, excess};
 use seatmeter_server::policy::running::runs_until;
 use seatmeter_server::policy::select::access;
 use seatmeter_server::policy::select::access::Validation;
-use seatmeter_server::policy::select::admission::{Used, holder_name, meters, quotas};
+use seatmeter_server::policy::select::admission::{Used, holder_name, meters};
 use seatmeter_server::policy::select::item_choice::NoItem;
 use seatmeter_server::policy::strict_allowance::Allowance;
 use seatmeter_server::policy::validity::next_serial;
@@ -287,7 +287,7 @@ impl Plain {
             let of_module = self.allowances.iter().filter(move |((_, of), _)| *of == module);
             of_module.map(|(_, allowance)| *allowance)
         };
-        let modules = quotas(item).into_iter().map(|(module, _)| module);
+        let modules = item.metered_quotas().into_iter().map(|(module, _)| module);
         modules
             .map(|module| {
                 let used = Used { module, used: used_of(module), ..Used::default() };

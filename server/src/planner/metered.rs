@@ -3,8 +3,9 @@
 //! A device makes a request at the start of each slot in which it counts. From the slot on at whose
 //! start N and its grace are used, nothing more is counted.
 
+use seatmeter_protocol::grace::{METERED_GRACE_PERCENT, quota_for_limit};
+
 use crate::planner::Outcome;
-use crate::policy::grace::{METERED_GRACE_PERCENT, quota_for_limit};
 use crate::policy::metered::{Standing, standing};
 use crate::policy::slot_sums::SlotSums;
 

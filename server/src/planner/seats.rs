@@ -2,6 +2,7 @@
 //! devices and servers.
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::grace::{DEVICE_GRACE_PERCENT, quota_for_limit};
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::slot::slot_start;
 
@@ -10,7 +11,6 @@ use crate::planner::Outcome;
 use crate::planner::history::History;
 use crate::policy::charge_way::{per_client_device, per_server};
 use crate::policy::device_seats::Taking;
-use crate::policy::grace::{DEVICE_GRACE_PERCENT, quota_for_limit};
 use crate::policy::holders::{Hold, Holders, Occupied};
 
 /// Replay a history under an item for client devices, active devices or servers.

@@ -11,11 +11,11 @@
 //! A device that holds a seat keeps it whatever the others hold, even after N has become smaller.
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::grace::{grace, limit};
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::ProblemNumbers;
 
 use crate::error::Refusal;
-use crate::policy::grace::{grace, limit};
 use crate::policy::holders::{Hold, Occupied};
 use crate::policy::window::seat_until;
 use crate::utc;

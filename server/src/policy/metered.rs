@@ -10,10 +10,10 @@
 //! erases nothing.
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::grace::{METERED_GRACE_PERCENT, grace, limit};
 use seatmeter_protocol::message::ProblemNumbers;
 
 use crate::error::Refusal;
-use crate::policy::grace::{METERED_GRACE_PERCENT, grace, limit};
 
 /// The degree to which a quota is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

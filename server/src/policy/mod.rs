@@ -7,7 +7,6 @@
 pub mod active_slots;
 pub mod charge_way;
 pub mod device_seats;
-pub mod grace;
 pub mod history;
 pub mod holders;
 pub mod license_year;

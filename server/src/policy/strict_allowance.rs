@@ -27,10 +27,10 @@
 //! late. An operator who declares a device lost gives its allowance back instead.
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::grace::{METERED_GRACE_PERCENT, grace, limit};
 use seatmeter_protocol::message::ProblemNumbers;
 
 use crate::error::Refusal;
-use crate::policy::grace::{METERED_GRACE_PERCENT, grace, limit};
 
 /// The number that one device may count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

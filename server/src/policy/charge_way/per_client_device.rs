@@ -17,12 +17,12 @@
 //! In a browser the device is one profile on one origin: see [`browser_device`].
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::grace::DEVICE_GRACE_PERCENT;
 use seatmeter_protocol::license::LicenseItem;
 
 use crate::error::Refusal;
 use crate::policy::charge_way::host::Host;
 use crate::policy::device_seats::{self, Taking};
-use crate::policy::grace::DEVICE_GRACE_PERCENT;
 use crate::policy::holders::{Hold, Occupied};
 
 /// Decide about the seat of a device that requests an authorization.
@@ -69,10 +69,10 @@ pub fn browser_device(client_uuid: &str, origin: &str) -> Result<String, Refusal
 mod tests {
     use super::*;
     use crate::policy::fixture::{EXPIRY, START};
-    use crate::policy::grace::limit;
     use crate::policy::holders::Holders;
     use proptest::prelude::*;
     use seatmeter_protocol::charge_way::ChargeWay;
+    use seatmeter_protocol::grace::limit;
     use seatmeter_protocol::license::DAY_SECONDS;
     use std::collections::HashMap;
 

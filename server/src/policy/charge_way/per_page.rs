@@ -36,8 +36,7 @@ impl PageCounts {
 
 impl From<PageQuotas> for PageCounts {
     fn from(quotas: PageQuotas) -> Self {
-        let PageQuotas { core, webcam, pdfr, ocr } = quotas;
-        Self([core, webcam, pdfr, ocr])
+        Self(quotas.by_module().map(|(_, quota)| quota))
     }
 }
 

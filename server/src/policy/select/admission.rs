@@ -13,6 +13,7 @@
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::grace::{DEVICE_GRACE_PERCENT, METERED_GRACE_PERCENT, grace};
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::{Meter, MeterState, Metered};
 use seatmeter_protocol::page_module::{PAGE_MODULES, page_module_name};
@@ -23,7 +24,6 @@ use crate::policy::charge_way::{
     per_barcode_scan, per_client_device, per_concurrent_device, per_concurrent_instance,
     per_domain, per_page, per_server,
 };
-use crate::policy::grace::{DEVICE_GRACE_PERCENT, METERED_GRACE_PERCENT, grace};
 use crate::policy::holders::Hold;
 use crate::policy::metered::{Standing, standing};
 use crate::policy::overuse::OveruseRule;
@@ -153,24 +153,6 @@ fn page_counts(state: &ItemState) -> PageCounts {
     PageCounts(PAGE_MODULES.map(|(_, module)| state.used_of(module).used))
 }
 
-/// Return every module that an item counts, with its quota.
-#[must_use]
-pub fn quotas(item: &LicenseItem) -> Vec<(u32, u64)> {
-    match item.charge_way {
-        ChargeWay::BarcodeScan => vec![(0, item.quota)],
-        ChargeWay::Page => {
-            let quotas = PageCounts::from(item.page_quotas.unwrap_or_default());
-            PAGE_MODULES
-                .iter()
-                .map(|(_, module)| *module)
-                .zip(quotas.0)
-                .filter(|(_, quota)| *quota > 0)
-                .collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
 /// Return what the device may count under a strict item. Each requested module must have something
 /// left. If no module is requested, one with something left is enough.
 fn allowances(
@@ -185,7 +167,7 @@ fn allowances(
     }
     let mut first_refusal = None;
     let serial = validity::next_serial(state.newest_serial, claim.now);
-    for (module, quota) in quotas(item) {
+    for (module, quota) in item.metered_quotas() {
         let used = state.used_of(module);
         let devices = used.devices + u64::from(used.own.unused() == 0);
         let all = Allowances { quota, allowed: used.allowed, devices };
@@ -225,7 +207,8 @@ pub fn meters(item: &LicenseItem, state: &ItemState, now: u64) -> Vec<Meter> {
         vec![Meter { of: Metered::Devices, module: 0, quota: item.quota, used: held, grace, state }]
     };
     match item.charge_way {
-        ChargeWay::BarcodeScan | ChargeWay::Page => quotas(item)
+        ChargeWay::BarcodeScan | ChargeWay::Page => item
+            .metered_quotas()
             .into_iter()
             .map(|(module, quota)| metered(item, module, quota, state))
             .collect(),

@@ -21,7 +21,7 @@ use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::version::Version;
 
 use crate::error::Refusal;
-use crate::policy::select::admission::{Admission, admit, page_modules, quotas};
+use crate::policy::select::admission::{Admission, admit, page_modules};
 use crate::policy::{Candidate, Claim, Order, validity};
 
 /// The checks that an item has to pass, in order.
@@ -122,7 +122,7 @@ fn quota(claim: &Claim, item: &LicenseItem) -> u64 {
         ChargeWay::Page => {
             let asked = page_modules(&claim.modules);
             let counts = |module| asked.is_empty() || asked.contains(&module);
-            let of_asked = quotas(item).into_iter().filter(|(module, _)| counts(*module));
+            let of_asked = item.metered_quotas().into_iter().filter(|(module, _)| counts(*module));
             of_asked.fold(0, |sum, (_, quota)| sum.saturating_add(quota))
         }
         _ => item.quota,

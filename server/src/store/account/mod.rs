@@ -23,7 +23,7 @@ use crate::policy::holders::{Hold, Holders, Occupied};
 use crate::policy::overuse::{OveruseRule, excess};
 use crate::policy::reportable::{first_open_slot, last_open_slot};
 use crate::policy::running::runs_until;
-use crate::policy::select::admission::{Used, quotas};
+use crate::policy::select::admission::Used;
 use crate::policy::strict_allowance::Allowance;
 use crate::policy::{Candidate, ItemState};
 use crate::store::day_totals::day_of;
@@ -220,7 +220,7 @@ impl Account {
     /// allowance. `by_devices` is what the devices have used of their allowances, by module.
     pub(in crate::store) fn begin_strict(&mut self, by_devices: &BTreeMap<u32, u64>) {
         let kind = metered_kind(&self.item).number();
-        for (module, _) in quotas(&self.item) {
+        for (module, _) in self.item.metered_quotas() {
             let used = self.used.get(&(kind, module)).map_or(0, |used| used.value);
             let used = used.saturating_sub(by_devices.get(&module).copied().unwrap_or(0));
             self.set_allowance(NOBODY, module, Allowance { serial: 0, allowed: used, used });
@@ -308,7 +308,9 @@ impl Account {
         self.forget_ended(now);
         let mut state = ItemState::default();
         if self.item.charge_way.is_metered() {
-            state.used = quotas(&self.item)
+            state.used = self
+                .item
+                .metered_quotas()
                 .into_iter()
                 .map(|(module, _)| self.used_of(device_uuid, module))
                 .collect();

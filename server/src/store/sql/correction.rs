@@ -5,7 +5,6 @@ use super::{Sql, files, values};
 use crate::correction::Correction;
 use crate::error::Error;
 use crate::operator::commands::Correct;
-use crate::policy::select::admission::quotas;
 use crate::store::account::metered_kind;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::page_module::page_module_name;
@@ -80,7 +79,7 @@ fn require_item(sql: &dyn Sql, correct: &Correct) -> Result<LicenseItem, Error> 
         Some(item) if !item.charge_way.is_metered() => {
             no(format!("item \"{item_id}\" is not charged by scans or pages"))
         }
-        Some(item) if !quotas(item).iter().any(|(of, _)| of == module) => {
+        Some(item) if !item.metered_quotas().iter().any(|(of, _)| of == module) => {
             no(format!("item \"{item_id}\" has no quota for module {module}"))
         }
         Some(item) => Ok(item.clone()),
