@@ -5,10 +5,8 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::Deref;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::{StandardDescriptors, process_generation};
@@ -174,43 +172,6 @@ fn pipe() -> io::Result<(File, File)> {
     Ok(unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) })
 }
 
-/// A word of a mapped file, looked up once for repeated counting. It keeps the owner of the file
-/// alive, and so the mapping.
-#[derive(Debug)]
-pub struct FoundWord<T> {
-    word: NonNull<AtomicU64>,
-    owner: Arc<T>,
-}
-
-impl<T> FoundWord<T> {
-    /// Keep `owner` and the word that `find` returns from it.
-    pub fn new(owner: Arc<T>, find: impl FnOnce(&T) -> &AtomicU64) -> Self {
-        Self { word: NonNull::from(find(&owner)), owner }
-    }
-}
-
-impl<T> Clone for FoundWord<T> {
-    fn clone(&self) -> Self {
-        Self { word: self.word, owner: self.owner.clone() }
-    }
-}
-
-impl<T> Deref for FoundWord<T> {
-    type Target = AtomicU64;
-
-    #[inline(always)]
-    fn deref(&self) -> &AtomicU64 {
-        // SAFETY: borrowed from the owner, which `self` keeps, and which nobody can change as long
-        // as it does.
-        unsafe { self.word.as_ref() }
-    }
-}
-
-// SAFETY: an atomic may be used by any thread, and its owner goes along.
-unsafe impl<T: Send + Sync> Send for FoundWord<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send + Sync> Sync for FoundWord<T> {}
-
 /// Mapped pages of a file, shared and writable, that a forked child does not have. The child has no
 /// use for them, and without them it cannot be taken for their owner.
 #[derive(Debug)]
@@ -298,6 +259,8 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
+    use crate::os::FoundWord;
+    use std::sync::Arc;
 
     #[test]
     fn what_is_stored_is_in_the_file() {

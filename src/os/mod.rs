@@ -6,6 +6,7 @@
 //! same names in it. `stub_port.rs` is the smallest one: it offers all names, and answers that
 //! nothing is supported.
 
+mod found_word;
 mod lock;
 mod lock_order;
 pub mod locks;
@@ -62,6 +63,7 @@ pub use stub_port::{errors, forks, open_flags, robust_list, shared_memory, syste
 pub use descriptors::StandardDescriptors;
 pub use filesystem::{exchange_names, file_system_type, rename_to_new};
 pub use fork::{PerProcess, process_generation, wiped_pages};
+pub use found_word::FoundWord;
 pub use lock::FileLock;
 #[cfg(feature = "kill-points")]
 pub(crate) use machine::kill_own_process;
@@ -69,7 +71,7 @@ pub use machine::{
     boot_id, boot_ms, clocks_ahead, has_room_for, is_privileged, is_root, monotonic_ms,
     random_bytes, user_id, wall_ms, wall_seconds, with_signals_blocked,
 };
-pub use mapped::{FoundWord, MappedFile};
+pub use mapped::MappedFile;
 #[cfg(test)]
 pub(crate) use overlay::on_overlay;
 pub use page_lock::page_keeps_locks;
