@@ -59,13 +59,8 @@ impl Bench {
         let authorizations = self.measure(&format!("authorizations, {name}"), move |client| {
             let connections = connections.clone();
             async move {
-                let uuid = random_id().unwrap();
-                let (key, agreement) = (device_key(&uuid), Agreement::begin().unwrap());
-                let body = serde_json::to_vec(&authorization(&uuid, &key, &agreement)).unwrap();
                 let mut connection = connections[client].lock().await;
-                let by = By::Signature(&key);
-                let _: AuthorizationAnswer =
-                    post(&mut connection, AUTHORIZATIONS_PATH, &body, by).await;
+                authorize(&mut connection, &random_id().unwrap()).await;
             }
         });
         server.tell_memory(name);
@@ -85,10 +80,7 @@ struct Device {
 impl Device {
     async fn authorized(connection: &mut TcpStream) -> Self {
         let uuid = random_id().unwrap();
-        let (key, agreement) = (device_key(&uuid), Agreement::begin().unwrap());
-        let body = serde_json::to_vec(&authorization(&uuid, &key, &agreement)).unwrap();
-        let by = By::Signature(&key);
-        let answer: AuthorizationAnswer = post(connection, AUTHORIZATIONS_PATH, &body, by).await;
+        let (answer, agreement) = authorize(connection, &uuid).await;
         let report_key = agreement.of_device(&answer.key_share, &uuid).unwrap();
         let license: LocalLicense = serde_json::from_str(&answer.local_license.payload).unwrap();
         let (segment_id, license_id) = (random_id().unwrap(), license.license_id);
@@ -114,6 +106,16 @@ impl Device {
     }
 }
 
+/// Ask for a license, as the device with this UUID.
+pub(crate) async fn authorize(
+    connection: &mut TcpStream,
+    uuid: &str,
+) -> (AuthorizationAnswer, Agreement) {
+    let (key, agreement) = (device_key(uuid), Agreement::begin().unwrap());
+    let body = serde_json::to_vec(&authorization(uuid, &key, &agreement)).unwrap();
+    (post(connection, AUTHORIZATIONS_PATH, &body, By::Signature(&key)).await, agreement)
+}
+
 pub(crate) fn facts(uuid: &str) -> DeviceFacts {
     DeviceFacts {
         uuid: uuid.into(),
@@ -127,11 +129,7 @@ pub(crate) fn device_key(uuid: &str) -> SigningKey {
     SigningKey::from_seed(&digest_hex(uuid.as_bytes())).unwrap()
 }
 
-pub(crate) fn authorization(
-    uuid: &str,
-    key: &SigningKey,
-    agreement: &Agreement,
-) -> AuthorizationRequest {
+fn authorization(uuid: &str, key: &SigningKey, agreement: &Agreement) -> AuthorizationRequest {
     AuthorizationRequest {
         protocol: 1,
         handshake_code: CODE.into(),

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use seatmeter_protocol::message::*;
-use seatmeter_protocol::request_auth::{Agreement, ReportKey};
+use seatmeter_protocol::request_auth::ReportKey;
 use seatmeter_protocol::signature::digest_hex;
 use seatmeter_protocol::slot::slot_of;
 
 use crate::load::{Bench, Connections};
-use crate::ours::{Server, authorization, device_key, facts};
+use crate::ours::{Server, authorize, device_key, facts};
 use crate::wire::{By, post};
 use crate::{now, say};
 
@@ -176,13 +176,8 @@ fn known_devices_ask(
         let (turn, connections) = (turn.clone(), connections.clone());
         Box::pin(async move {
             let number = random_number(turn.fetch_add(1, Ordering::Relaxed), devices);
-            let uuid = id_of(1, number);
-            let (key, agreement) = (device_key(&uuid), Agreement::begin().unwrap());
-            let body = serde_json::to_vec(&authorization(&uuid, &key, &agreement)).unwrap();
             let mut connection = connections[client].lock().await;
-            let by = By::Signature(&key);
-            let _: AuthorizationAnswer =
-                post(&mut connection, AUTHORIZATIONS_PATH, &body, by).await;
+            authorize(&mut connection, &id_of(1, number)).await;
         })
     }
 }
