@@ -1,7 +1,7 @@
 //! The newest issue of each license file that this device has seen.
 //!
 //! A vendor issues a file again to renew items, to sell less, or to name another server's key after
-//! a theft. A device that has heard of the later issue accepts no earlier one, whoever shows it. It
+//! a theft. A device that has heard of the later issue accepts no earlier one from any server. It
 //! works no more under a license of a key that the later issue replaces.
 
 use std::collections::BTreeMap;

@@ -61,7 +61,7 @@ pub fn random_bytes() -> [u8; 16] {
     bytes
 }
 
-/// Return the user as whom the process acts.
+/// Return the user that the process acts as.
 pub fn user_id() -> u32 {
     // SAFETY: asks for a number; cannot fail.
     unsafe { libc::geteuid() }

@@ -212,7 +212,7 @@ pub(super) mod machine {
         bytes
     }
 
-    /// Return the user as whom the process acts.
+    /// Return the user that the process acts as.
     pub fn user_id() -> u32 {
         0
     }

@@ -90,7 +90,7 @@ CREATE INDEX local_license_by_id ON local_license (license_id);
 -- The question is whether a device that shows no license has one that runs.
 CREATE INDEX local_license_of_device ON local_license (device_uuid);
 
--- A segment belongs to one local license for good, and through it to a device, a handshake code and
+-- A segment always belongs to one local license, and through it to a device, a handshake code and
 -- an item.
 CREATE TABLE segment (
     item_id           TEXT NOT NULL,
@@ -300,7 +300,7 @@ CREATE TABLE audit (
     hash     TEXT NOT NULL
 ) STRICT;
 
--- Number and hash of the last line. Whoever adds a line locks this row, so that several servers add
+-- Number and hash of the last line. A server that adds a line locks this row, so that several servers add
 -- their lines one after another.
 CREATE TABLE audit_head (
     only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),

@@ -5,7 +5,7 @@
 //! because an answer may be lost, and a request may arrive twice or late:
 //!
 //! ```text
-//! shown ─┬─▶ granted             the device shows one of these next: it goes on there,
+//! shown ─┬─▶ granted             the device shows one of these next: it continues there,
 //!        └─▶ granted once more   and the others are left
 //! ```
 //!
@@ -16,7 +16,7 @@
 //! | one before the newest, and the device was heard a moment ago | -20151: two installations are alive |
 //! | one before the newest, and it was not | it was restored to an earlier state: a branch begins there |
 //! | one of a branch that was left | -20151: another installation has gone on |
-//! | one that is newer than all that were granted, of an earlier life of the data | it goes on from there: the server was restored since |
+//! | one that is newer than all that were granted, of an earlier life of the data | it continues from there: the server was restored since |
 //! | the same, of this life or one that is not known, and it still runs | the same; and the data of the server was put back |
 //! | nothing, and nothing runs | it begins anew |
 //! | nothing, and something runs | -20151; except that the first answer is asked for again |
@@ -119,7 +119,7 @@ impl History {
         true
     }
 
-    /// Go on to a place that was granted: what else was granted is left.
+    /// Continue from a place that was granted: what else was granted is left.
     pub fn go_on(&mut self, place: Generation) {
         self.shown = place;
         self.granted_step = place.step;
@@ -134,7 +134,7 @@ impl History {
         self.forks = kept;
     }
 
-    /// Go on from a place that is not known.
+    /// Continue from a place that is not known.
     pub fn adopt(&mut self, place: Generation) {
         self.shown = place;
         self.granted_step = place.step;
@@ -212,7 +212,7 @@ pub enum Told {
     ServerRolledBack,
 }
 
-/// A request that goes on.
+/// The result for a request that continues the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Next {
     /// The place of the next license.

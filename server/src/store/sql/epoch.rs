@@ -139,8 +139,8 @@ fn note(
 
 /// Record that a server accepts requests, so that devices which hold something forgotten can show
 /// it from now on. If several servers share a database, the first one starts that time, and the
-/// others find it started. An end that is further ahead than one slot is brought near, whoever
-/// wrote it: a clock that was ahead, or somebody who edited the database.
+/// others find it started. An end that is further ahead than one slot is brought near: a
+/// clock that was ahead has written it, or somebody has edited the database.
 pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
     sql.execute(
         "UPDATE epoch SET careful_until = ?1 WHERE number = (SELECT max(number) FROM epoch) AND \
@@ -167,7 +167,7 @@ impl Life {
     }
 
     /// Begin another life, because a device shows a license of this server that is newer than the
-    /// data knows. Whoever comes after this device shows licenses of lives that are known.
+    /// data knows. The devices after this one show licenses of lives that are known.
     pub(super) fn end_by(
         &mut self,
         sql: &dyn Sql,
