@@ -178,8 +178,8 @@ pub fn report_end(
 }
 
 /// Send a report of the work under a UUID, proved by the report key. A server that does not know
-/// this key, because its data was put back or another process got a newer one meanwhile, refuses it:
-/// then the report is signed. So is a report of a device that has no report key.
+/// this key, because its data was put back or another process got a newer one meanwhile, refuses
+/// the report: then it is signed. So is a report of a device that has no report key.
 fn send<T>(
     servers: &Servers<'_>,
     device: &Device,
