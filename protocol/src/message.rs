@@ -109,6 +109,9 @@ pub struct AuthorizationRequest {
     /// for example the barcodes of one image.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub needed: u64,
+    /// The challenge of the server's answer to this request, when it is sent again for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<Signed>,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -389,6 +392,10 @@ pub struct Problem {
     /// the decision did not need the data.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub epoch: String,
+    /// What the request must contain as [`AuthorizationRequest::challenge`] when it is sent again:
+    /// by it, the server knows that the request is not an old one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<Box<Signed>>,
 }
 
 /// The numbers behind a refusal.
@@ -442,6 +449,7 @@ impl Problem {
             code,
             numbers: None,
             epoch: String::new(),
+            challenge: None,
         }
     }
 }

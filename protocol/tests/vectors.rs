@@ -194,6 +194,7 @@ fn requests_and_problems_are_as_committed() {
         key_share: KeyShare::try_from("99".repeat(32)).unwrap(),
         first_contact: "88".repeat(16),
         needed: 3,
+        challenge: None,
     };
     let holder = Holder { name: "till".into(), seats: 4, until: NOW + 180 };
     let numbers = ProblemNumbers {

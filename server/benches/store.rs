@@ -272,6 +272,7 @@ fn authorization(charge_way: ChargeWay, device: &str, license_id: &str) -> Autho
         device_key: key().public().clone(),
         first_contact: String::new(),
         report_key: Some(report_key(device)),
+        is_fresh: false,
         license_id: license_id.to_owned(),
         keys: Keyring::new(key(), Vec::new()),
     }

@@ -13,6 +13,7 @@
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{Problem, ProblemNumbers};
+use seatmeter_protocol::signature::Signed;
 
 /// A request that the license rules do not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,13 @@ pub enum Error {
     /// about the device: who changes the proof on its way must not end an identity.
     #[error("{0}")]
     Unproven(&'static str),
+    /// A request that must be sent again with this challenge: as it is, it may be an old one that
+    /// arrives late.
+    #[error(
+        "the request must be sent again with the challenge of this answer: the device shows \
+             an earlier state than before, and an old request that arrives late looks the same"
+    )]
+    NotFresh(Box<Signed>),
     /// The request is not one that this server understands.
     #[error("{detail}")]
     BadRequest {
@@ -140,6 +148,11 @@ impl Error {
                 Problem::new(*status, ErrorCode::LICENSE_SYNC_FAILED, detail.clone())
             }
             Self::Unproven(why) => Problem::new(401, ErrorCode::DEVICE_NOT_MATCH, *why),
+            Self::NotFresh(challenge) => {
+                let mut problem = Problem::new(401, ErrorCode::DEVICE_NOT_MATCH, self.to_string());
+                problem.challenge = Some(challenge.clone());
+                problem
+            }
             Self::Busy => Problem::new(
                 503,
                 ErrorCode::STANDBY_NOT_READY,

@@ -11,6 +11,7 @@
 
 pub mod audit_chain;
 pub mod backup;
+mod challenge;
 pub mod cli;
 pub mod clock;
 pub mod correction;

@@ -18,6 +18,7 @@ use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
 use seatmeter_protocol::request_auth::{Agreement, KeyShare, Proof, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
+use crate::challenge;
 use crate::clock::Clock;
 use crate::correction::{self, Correction, IssuedCorrection};
 use crate::error::{Error, Refusal};
@@ -109,7 +110,9 @@ impl Licensing {
         request: AuthorizationRequest,
         proof: &RequestProof,
     ) -> Result<AuthorizationCheck, Error> {
-        let (authorization, password) = self.understand(&request, proof)?;
+        let (mut authorization, password) = self.understand(&request, proof)?;
+        // Nothing is changed, so that an old request does no harm.
+        authorization.is_fresh = true;
         let granted =
             self.decide(authorization, password, |request| self.store.check(request)).await?;
         Ok(AuthorizationCheck {
@@ -158,10 +161,17 @@ impl Licensing {
             device_key: request.device_key.clone(),
             first_contact: request.first_contact.clone(),
             report_key: None,
+            is_fresh: self.is_fresh(request),
             license_id: fresh_id()?,
             keys: self.keys.clone(),
         };
         Ok((authorization, request.session_password.clone()))
+    }
+
+    fn is_fresh(&self, request: &AuthorizationRequest) -> bool {
+        let (uuid, now) = (&request.device.uuid, self.clock.unix_seconds());
+        let is_good = |given: &Signed| challenge::is_good(given, uuid, &self.keys, now);
+        request.challenge.as_ref().is_some_and(is_good)
     }
 
     /// Let the store decide. A session password is checked outside the store, because that is slow
@@ -172,8 +182,13 @@ impl Licensing {
         password: String,
         ask: impl Fn(Authorization) -> Reply<Decision>,
     ) -> Result<Granted, Error> {
+        let not_fresh = |request: &Authorization| {
+            let challenge = challenge::make(&request.device.uuid, &self.keys, request.claim.now);
+            challenge.map_or_else(|error| error, Error::NotFresh)
+        };
         let hash = match ask(authorization.clone()).await? {
             Decision::Granted(granted) => return Ok(*granted),
+            Decision::ProveFresh => return Err(not_fresh(&authorization)),
             Decision::ProvePassword(hash) => hash,
         };
         let wrong = || {
@@ -185,8 +200,9 @@ impl Licensing {
             return Err(wrong().into());
         }
         authorization.proven_hash = Some(hash);
-        match ask(authorization).await? {
+        match ask(authorization.clone()).await? {
             Decision::Granted(granted) => Ok(*granted),
+            Decision::ProveFresh => Err(not_fresh(&authorization)),
             // The password was changed in between.
             Decision::ProvePassword(_) => Err(wrong().into()),
         }

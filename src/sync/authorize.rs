@@ -69,7 +69,7 @@ pub fn authorize(
         Err(error) => return Answered::not_asked(error),
     };
     let clock = servers.clock;
-    let request = |url: &str| license_request.to_server_at(url, &message);
+    let request = |url: &str, challenge| license_request.to_server_at(url, &message, challenge);
     let mut agreement = Some(agreement);
     let prover = Prover::Device(&key);
     servers.ask_each(AUTHORIZATIONS_PATH, request, prover, deadline, |answer| {
@@ -99,11 +99,13 @@ fn begin_agreement() -> Result<Agreement> {
 impl LicenseRequest<'_> {
     /// Return the message to the server at this base URL: with the newest license of that server,
     /// unless it is shown anyway, and with the id of the first contact if the server has not given
-    /// the device a license at that URL.
+    /// the device a license at that URL. For a challenge it is made anew, because another program
+    /// of the device may have got a license meanwhile.
     fn to_server_at(
         &self,
         url: &str,
         message: &AuthorizationRequest,
+        challenge: Option<Signed>,
     ) -> Result<AuthorizationRequest> {
         let uuid = self.device.uuid();
         let recorded = ServerRecord::newest_at(self.state, url, uuid);
@@ -113,7 +115,7 @@ impl LicenseRequest<'_> {
         };
         let newest = recorded.or_else(|| self.newest_known.clone());
         let newest_license = newest.filter(|newest| Some(newest) != self.shown.as_ref());
-        Ok(AuthorizationRequest { newest_license, first_contact, ..message.clone() })
+        Ok(AuthorizationRequest { newest_license, first_contact, challenge, ..message.clone() })
     }
 }
 
@@ -155,6 +157,7 @@ fn message(
         first_contact: String::new(),
         // A device that needs more at once gets this much, and asks again.
         needed: license_request.needed.min(NEEDED_MAX),
+        challenge: None,
     })
 }
 

@@ -6,7 +6,7 @@ use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
 use seatmeter_protocol::license::DAY_SECONDS;
 use seatmeter_protocol::message::{Problem, ProblemNumbers};
 use seatmeter_protocol::request_auth::{Proof, ReportKey, RequestFacts};
-use seatmeter_protocol::signature::{AnswerFacts, PublicKey, SigningKey, random_id};
+use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey, random_id};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -102,14 +102,15 @@ impl Servers<'_> {
         deadline: Deadline,
         read: impl FnMut(&Answer) -> Content<T>,
     ) -> Answered<T> {
-        self.ask_each(path, |_| Ok(request), prover, deadline, read)
+        self.ask_each(path, |_, _| Ok(request), prover, deadline, read)
     }
 
-    /// Do as [`Self::ask`] does, with a request of its own for each base URL.
+    /// Do as [`Self::ask`] does, with a request of its own for each base URL. A server may answer
+    /// once that the request must come again with a challenge.
     pub(super) fn ask_each<T, R: Serialize>(
         &self,
         path: &str,
-        request: impl Fn(&str) -> Result<R>,
+        request: impl Fn(&str, Option<Signed>) -> Result<R>,
         prover: Prover<'_>,
         deadline: Deadline,
         mut read: impl FnMut(&Answer) -> Content<T>,
@@ -118,14 +119,21 @@ impl Servers<'_> {
         let mut epoch = String::new();
         for (i, url) in self.urls.iter().enumerate() {
             let left = u32::try_from(self.urls.len() - i).unwrap_or(1);
-            let share = deadline.remaining(self.clock) / left;
-            let body = match request(url).and_then(|request| as_json(&request)) {
-                Ok(body) => body,
-                Err(error) => return Answered::not_asked(error),
-            };
-            let content = match self.ask_one(url, path, &body, prover, share) {
-                Ok(answer) => read(&answer),
-                Err(error) => Content::without_epoch(Err(error)),
+            let mut challenge = None;
+            let content = loop {
+                let share = deadline.remaining(self.clock) / left;
+                let body = request(url, challenge.clone()).and_then(|request| as_json(&request));
+                let body = match body {
+                    Ok(body) => body,
+                    Err(error) => return Answered::not_asked(error),
+                };
+                match self.ask_one(url, path, &body, prover, share) {
+                    Ok(answer) => match answer.challenge().filter(|_| challenge.is_none()) {
+                        Some(given) => challenge = Some(given),
+                        None => break read(&answer),
+                    },
+                    Err(error) => break Content::without_epoch(Err(error)),
+                }
             };
             // A believed answer names its epoch, even if another server has to decide.
             if !content.epoch.is_empty() {
@@ -241,6 +249,12 @@ impl Answer {
     /// Return whether the server says that the proof of who asks does not belong to the request.
     pub(super) fn is_unproven(&self) -> bool {
         self.raw.status == 401
+    }
+
+    /// Return the challenge with which the server wants the request again.
+    fn challenge(&self) -> Option<Signed> {
+        let problem = self.problem().filter(|_| self.is_unproven())?;
+        problem.challenge.map(|challenge| *challenge)
     }
 
     /// Return whether the server has granted the request.
@@ -400,6 +414,44 @@ mod tests {
         ] {
             assert_eq!(ask([first, Step::Answer(200, "5".into())]), (Ok(5), 2));
         }
+    }
+
+    fn challenge() -> Step {
+        let mut problem = Problem::new(401, ErrorCode::DEVICE_NOT_MATCH, "once more");
+        let (payload, key_id, signature) = ("{}".to_owned(), "1".to_owned(), "2".to_owned());
+        problem.challenge = Some(Box::new(Signed { payload, key_id, signature }));
+        Step::Answer(401, serde_json::to_string(&problem).unwrap())
+    }
+
+    #[test]
+    fn a_server_that_wants_the_request_again_with_a_challenge_gets_it_once() {
+        let asked = |steps: Vec<Step>| {
+            let transport = Scripted::new(key(1), steps);
+            let clock = HandClock::at(100);
+            let urls = ["http://main".to_owned()];
+            let servers =
+                Servers { transport: &transport, clock: &clock, urls: &urls, known_key: None };
+            let deadline = Deadline::after(&clock, Duration::from_secs(10));
+            let request = |_: &str, challenge: Option<Signed>| Ok(challenge);
+            let device_key = key(9);
+            let prover = Prover::Device(&device_key);
+            let answered = servers.ask_each("/x", request, prover, deadline, |answer| {
+                Content::without_epoch(match answer.is_success() {
+                    true => answer.read::<u32>(),
+                    false => Err(answer.refusal(None)),
+                })
+            });
+            let bodies: Vec<_> =
+                transport.asked.lock().iter().map(|(_, body)| body.clone()).collect();
+            (answered.value, bodies)
+        };
+        let (value, bodies) = asked(vec![challenge(), Step::Answer(200, "5".into())]);
+        assert_eq!(value.unwrap(), 5);
+        assert!(bodies[0].is_null());
+        assert_eq!(bodies[1]["payload"], "{}");
+        let (value, bodies) = asked(vec![challenge(), challenge()]);
+        assert_eq!(value.unwrap_err().code, ErrorCode::DEVICE_NOT_MATCH);
+        assert_eq!(bodies.len(), 2, "it is not asked for ever");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use seatmeter_server::store::{
     Authorization, Decision, Organization, Reply, Report, ShownLicense, Store,
 };
 
-use crate::plain::{Granted, Plain, Reported};
+use crate::plain::{Granted, No, Plain, Reported};
 use crate::server::now;
 use seatmeter_e2e::postgres::Cluster;
 
@@ -71,7 +71,7 @@ impl Compared {
         self.difference.lock().get_or_insert(sentence);
     }
 
-    fn compare(&self, sql: &Result<Decision, Error>, plain: &Result<Granted, Refusal>) {
+    fn compare(&self, sql: &Result<Decision, Error>, plain: &Result<Granted, No>) {
         match (sql, plain) {
             (Ok(Decision::Granted(sql)), Ok((grant, license_id, generation))) => {
                 let said = (&sql.grant, &sql.license_id, &sql.generation);
@@ -79,7 +79,8 @@ impl Compared {
                     self.differ("a grant", &said, plain);
                 }
             }
-            (Err(Error::Refused(sql)), Err(plain)) => {
+            (Ok(Decision::ProveFresh), Err(No::NotFresh)) => {}
+            (Err(Error::Refused(sql)), Err(No::Refused(plain))) => {
                 let facts = |refusal: &Refusal| {
                     (refusal.code, refusal.numbers.clone(), refusal.epoch.clone())
                 };
@@ -107,7 +108,8 @@ impl Store for Compared {
                 let granted = (granted.grant, granted.license_id, granted.generation);
                 self.compare(&sql, &Ok(granted));
             }
-            Some(Err(Error::Refused(refusal))) => self.compare(&sql, &Err(refusal)),
+            Some(Ok(Decision::ProveFresh)) => self.compare(&sql, &Err(No::NotFresh)),
+            Some(Err(Error::Refused(refusal))) => self.compare(&sql, &Err(refusal.into())),
             Some(other) => self.differ("an authorization on PostgreSQL", &sql, &other),
             None => {}
         }

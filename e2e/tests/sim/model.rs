@@ -14,7 +14,7 @@ use crate::seats_by_slot::SeatsBySlot;
 use crate::time::START;
 
 const DAY: u64 = 86_400;
-const SLOT: u64 = 180;
+pub(crate) const SLOT: u64 = 180;
 const SCAN: u8 = 1;
 const PAGE: u8 = 2;
 

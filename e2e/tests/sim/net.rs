@@ -286,8 +286,11 @@ impl Net {
         if answer.status != 200 {
             let problem: Problem =
                 serde_json::from_slice(&answer.body).expect("refusals are problems");
-            self.heard.refusals.push(problem.code);
-            self.refusals[letter_machine].insert(problem.code);
+            // A request that must come again with a challenge is not refused.
+            if problem.challenge.is_none() {
+                self.heard.refusals.push(problem.code);
+                self.refusals[letter_machine].insert(problem.code);
+            }
         }
         Some(answer)
     }

@@ -98,6 +98,20 @@ pub(crate) struct Plain {
 /// The result of an authorization: the grant, the license id, the place in the history.
 pub(crate) type Granted = (Admitted, String, Generation);
 
+/// The reason why nothing is granted.
+#[derive(Debug)]
+pub(crate) enum No {
+    Refused(Refusal),
+    /// The request must prove that it is sent now.
+    NotFresh,
+}
+
+impl From<Refusal> for No {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 impl Identity {
     fn new(key: &PublicKey) -> Self {
         Self {
@@ -143,24 +157,30 @@ impl Plain {
     }
 
     /// Decide one authorization. A refused request leaves no trace.
-    pub(crate) fn authorize(&mut self, request: &Authorization) -> Result<Granted, Refusal> {
+    pub(crate) fn authorize(&mut self, request: &Authorization) -> Result<Granted, No> {
         let before = self.clone();
         let epoch = self.epoch.clone();
-        self.decide(request).map_err(|refusal| {
+        self.decide(request).map_err(|no| {
             *self = before;
-            Refusal { epoch, ..refusal }
+            match no {
+                No::Refused(refusal) => No::Refused(Refusal { epoch, ..refusal }),
+                No::NotFresh => No::NotFresh,
+            }
         })
     }
 
-    fn decide(&mut self, request: &Authorization) -> Result<Granted, Refusal> {
+    fn decide(&mut self, request: &Authorization) -> Result<Granted, No> {
         let (claim, uuid) = (&request.claim, &request.device.uuid);
         if self.identities.get(uuid).is_some_and(|known| known.key != request.device_key) {
-            return Err(Refusal::new(ErrorCode::DEVICE_NOT_MATCH, "another key"));
+            return Err(Refusal::new(ErrorCode::DEVICE_NOT_MATCH, "another key").into());
         }
         access::may_use(&request.validation, &self.validation)?;
         let holder = holder_name(claim, uuid);
         let now = claim.now;
         let next = self.follow_history(request)?;
+        if next.must_be_fresh && !request.is_fresh {
+            return Err(No::NotFresh);
+        }
         if let Some(held) = &request.held {
             self.remember(held, Some(&holder));
             self.take_name(held, &holder);

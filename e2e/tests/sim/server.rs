@@ -25,7 +25,7 @@ use seatmeter_server::store::sqlite::InlineStore;
 
 use crate::books::{Books, Counter, rows, text};
 use crate::compared::Compared;
-use crate::model::Model;
+use crate::model::{Model, SLOT};
 use crate::plain::Plain;
 use crate::plan::{Code, Version, Versions};
 use crate::time::{START, ServerClock, Time};
@@ -366,7 +366,9 @@ impl Server {
         self.model.asks(&request.device.uuid, &request.validation.website_domain);
         let verdict =
             self.model.verdict(&books, &request.device.uuid, request.seats, at, asked.is_copied);
+        let epoch = epoch_of(&self.store);
         let outcome = now(self.licensing.authorize(request.clone(), &asked.proof()));
+        let careful_until = self.see_epoch(&epoch, at)?;
         match &outcome {
             Ok(answer) => {
                 let granted: LocalLicense =
@@ -375,13 +377,34 @@ impl Server {
                 self.promise(&granted);
             }
             Err(Error::Refused(refusal)) => {
-                verdict.allows(refusal.code)?;
-                // A refused request leaves no trace.
+                let is_careful = refusal.code == ErrorCode::STANDBY_NOT_READY && at < careful_until;
+                if !is_careful {
+                    verdict.allows(refusal.code)?;
+                }
+                // A refused request leaves no trace but that the data was put back.
                 self.model = before;
+                self.model.careful_until = careful_until;
+            }
+            Err(Error::NotFresh(_)) => {
+                self.model = before;
+                self.model.careful_until = careful_until;
             }
             Err(other) => return Err(format!("the server fails at an authorization: {other}")),
         }
         Ok(outcome)
+    }
+
+    /// See whether the server has begun an epoch since this one, as it does when a device proves
+    /// that the data was put back. Return the end of the time in which it grants only what devices
+    /// show.
+    fn see_epoch(&mut self, before: &str, at: u64) -> Result<u64, String> {
+        if epoch_of(&self.store) != before {
+            if self.model.restores == 0 {
+                return Err("the server begins an epoch, but was never put back".to_owned());
+            }
+            self.model.careful_until = self.model.careful_until.max(at + SLOT);
+        }
+        Ok(self.model.careful_until)
     }
 
     fn authorize_unjudged(
@@ -390,7 +413,7 @@ impl Server {
         request: AuthorizationRequest,
     ) -> Result<Result<AuthorizationAnswer, Error>, String> {
         match now(self.licensing.authorize(request, &asked.proof())) {
-            Err(error) if !matches!(error, Error::Refused(_)) => {
+            Err(error) if !matches!(error, Error::Refused(_) | Error::NotFresh(_)) => {
                 Err(format!("the server fails at an authorization: {error}"))
             }
             outcome => Ok(outcome),
@@ -410,7 +433,9 @@ impl Server {
             }
         }
         let before = Books::of(&self.store);
+        let epoch = epoch_of(&self.store);
         let outcome = now(self.licensing.record(report.clone(), asked.proof()));
+        self.see_epoch(&epoch, at)?;
         self.model.see_work(&report.device.uuid, &before, &Books::of(&self.store));
         match &outcome {
             Ok(answer) => {

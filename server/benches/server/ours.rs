@@ -151,6 +151,7 @@ fn authorization(uuid: &str, key: &SigningKey, agreement: &Agreement) -> Authori
         key_share: agreement.share().clone(),
         first_contact: uuid.to_owned(),
         needed: 0,
+        challenge: None,
     }
 }
 

@@ -221,6 +221,9 @@ pub struct Next {
     pub history: History,
     /// What the request tells.
     pub told: Told,
+    /// Whether the request must prove that it is sent now. The device begins a branch that ends
+    /// what went before, and an old request that arrives late looks the same.
+    pub must_be_fresh: bool,
 }
 
 /// Decide about the next license of a device, by the table above. `shown` is `None` for a device
@@ -230,15 +233,18 @@ pub struct Next {
 /// Returns -20151 where another installation has the same key.
 pub fn next(known: Known<'_>, shown: Option<Shown>, now: u64) -> Result<Next, Refusal> {
     let mut history = known.history.clone();
+    let awaits_first = known.is_same_contact && history.awaits_first();
     let (after, told) = match shown {
-        None if known.runs && !(known.is_same_contact && history.awaits_first()) => {
+        None if known.runs && !awaits_first => {
             return Err(copied("it shows no license, although one of this device runs"));
         }
         None => (Generation::default(), Told::Nothing),
         Some(shown) => (shown.generation, see(&mut history, known, shown, now)?),
     };
+    let begins_anew = shown.is_none() && history.branches > 0 && !awaits_first;
     let generation = history.grant(after);
-    Ok(Next { generation, history, told })
+    let must_be_fresh = begins_anew || told == Told::DeviceRolledBack;
+    Ok(Next { generation, history, told, must_be_fresh })
 }
 
 /// Take the license that a device shows into its history.

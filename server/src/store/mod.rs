@@ -161,6 +161,8 @@ pub struct Authorization {
     pub report_key: Option<ReportKey>,
     /// The id of the local license if the device has none to renew.
     pub license_id: String,
+    /// Whether the request is known to be sent now, and not earlier.
+    pub is_fresh: bool,
     /// The server's keys: a license that they cannot sign is not granted.
     pub keys: Keyring,
 }
@@ -173,6 +175,9 @@ pub enum Decision {
     /// The handshake code has a session password with this hash: the request must first prove that
     /// it knows the password.
     ProvePassword(String),
+    /// The request would end something if it were an old one that arrives late: it must first prove
+    /// that it is sent now.
+    ProveFresh,
 }
 
 /// A granted authorization.

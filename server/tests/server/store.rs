@@ -66,6 +66,7 @@ fn authorization(uuid: &str, license_id: &str) -> Authorization {
         device_key: device_key(uuid).public().clone(),
         first_contact: uuid.to_owned(),
         report_key: None,
+        is_fresh: false,
         license_id: license_id.into(),
         keys: Keyring::new(server_key(), vec![]),
     }

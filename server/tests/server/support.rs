@@ -290,9 +290,26 @@ impl TestServer {
     }
 }
 
+/// Post, and again with the challenge of the answer if there is one, as the library does.
+pub(crate) fn post<T: DeserializeOwned>(
+    address: SocketAddr,
+    key: &PublicKey,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<T, Problem> {
+    match post_once(address, key, path, body) {
+        Err(Problem { challenge: Some(challenge), .. }) => {
+            let mut body = serde_json::to_value(body).unwrap();
+            body["challenge"] = serde_json::to_value(challenge).unwrap();
+            post_once(address, key, path, &body)
+        }
+        outcome => outcome,
+    }
+}
+
 /// Post with a fresh nonce, signed by the key of the device in the body. Check the signature of the
 /// answer against this key, and return the answer or the refusal.
-pub(crate) fn post<T: DeserializeOwned>(
+pub(crate) fn post_once<T: DeserializeOwned>(
     address: SocketAddr,
     key: &PublicKey,
     path: &str,
@@ -338,6 +355,7 @@ pub(crate) fn request(uuid: &str, seats: u32) -> AuthorizationRequest {
         key_share: key_share(),
         first_contact: uuid.to_owned(),
         needed: 0,
+        challenge: None,
     }
 }
 

@@ -316,6 +316,86 @@ fn a_device_that_was_restored_is_shown_keeps_its_seat_and_loses_its_allowance() 
     assert_eq!(code(device.ask(&server)), COPIED);
 }
 
+/// A request as it was sent, with its proof.
+fn recorded(device: &Installation) -> Request {
+    let asked =
+        AuthorizationRequest { newest_license: device.newest.clone(), ..device.asked.clone() };
+    let body = serde_json::to_vec(&asked).unwrap();
+    Request::post(AUTHORIZATIONS_PATH, &body).signed_by(&device_key(&device.uuid))
+}
+
+#[test]
+fn an_old_request_that_arrives_late_changes_nothing() {
+    let strict = LicenseItem {
+        strict: true,
+        ..LicenseItem::new("scans", ChargeWay::BarcodeScan, 1_000, START, EXPIRY)
+    };
+    let server = TestServer::with_items(vec![strict]);
+    let mut device = Installation::new();
+    device.ask(&server).unwrap();
+    let old = recorded(&device);
+    device.ask(&server).unwrap();
+    let used = device.ask(&server).unwrap().allowances[0].used;
+    // The device is silent for so long that it may have been restored.
+    server.clock.set(START + DAY);
+    let problem = old.send(server.address).problem();
+    assert_eq!((problem.status, problem.code), UNPROVEN);
+    assert_eq!(server.number("SELECT rollbacks FROM device_identity"), 0);
+    assert_eq!(device.ask(&server).unwrap().allowances[0].used, used, "its allowance stays");
+}
+
+#[test]
+fn only_a_fresh_challenge_for_the_device_itself_proves_that_a_request_is_sent_now() {
+    let server = instances();
+    let challenged = |restored: &Installation| {
+        let problem = recorded(restored).send(server.address).problem();
+        problem.challenge.unwrap()
+    };
+    let mut restored = Vec::new();
+    for _ in 0..2 {
+        let mut device = Installation::new();
+        device.ask(&server).unwrap();
+        restored.push(device.copy());
+        device.ask(&server).unwrap();
+        device.ask(&server).unwrap();
+    }
+    server.clock.set(START + DAY);
+    let of_another = challenged(&restored[1]);
+    let of_itself = challenged(&restored[0]);
+    let answer_to = |challenge: &Signed| {
+        let mut asking = restored[0].copy();
+        asking.asked.challenge = Some(challenge.clone());
+        let answer = recorded(&asking).send(server.address);
+        answer.status
+    };
+    assert_eq!(answer_to(&of_another), 401);
+    server.clock.set(START + DAY + 301);
+    assert_eq!(answer_to(&of_itself), 401, "it is old");
+    server.clock.set(START + DAY + 300);
+    let later = challenged(&restored[0]);
+    assert_eq!(answer_to(&later), 200);
+}
+
+#[test]
+fn a_recorded_first_request_of_a_released_device_takes_no_seat() {
+    let devices = LicenseItem::new("devices", ChargeWay::ClientDevice, 4, START, EXPIRY);
+    let server = TestServer::with_items(vec![devices]);
+    let mut device = Installation::new();
+    let first = recorded(&device);
+    device.ask(&server).unwrap();
+    device.ask(&server).unwrap();
+    let LocalLicense { license_id, serial, .. } = device.license();
+    let ended = UsageReport {
+        ended: vec![EndedLicense { license_id, serial }],
+        ..report(&device.uuid, vec![])
+    };
+    outcome(post_of(&ended).tagged_by(device.report_key.as_ref().unwrap()), &server).unwrap();
+    let seats = "SELECT count(*) FROM seat_holder";
+    assert_eq!(server.number(seats), 0, "it has given it back");
+    assert_eq!(first.send(server.address).problem().status, 401);
+    assert_eq!(server.number(seats), 0);
+}
+
 #[test]
 fn a_report_is_proved_by_either_report_key_or_by_the_key_of_the_device() {
     let server = instances();

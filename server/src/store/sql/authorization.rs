@@ -101,6 +101,9 @@ fn decide(
     }
     access::may_use(&request.validation, &code.validation)?;
     let next = identity::follow(sql, batch, request, is_kept)?;
+    if next.must_be_fresh && !request.is_fresh {
+        return Ok(Decision::ProveFresh);
+    }
     held::remember(&mut batch.accounts, &mut batch.owners, request, holder);
     let code = batch.codes.meant(request)?;
     let (uuid, now) = (&request.device.uuid, request.claim.now);

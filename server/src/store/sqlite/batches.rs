@@ -242,6 +242,7 @@ impl Devices {
             device_key: key().public().clone(),
             first_contact: format!("contact of device {}", step.device),
             report_key: None,
+            is_fresh: false,
             license_id: format!("license-{}", self.fresh()),
             keys: Keyring::new(key(), Vec::new()),
         }
