@@ -28,6 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         epoch: String::new(),
         meters: Vec::new(),
         any_program: false,
+        receipt: String::new(),
     };
     if let Ok(grant) = Grant::verify(&answer, VENDOR.public(), &device) {
         for now in [0, 1, grant.local.valid_until, u64::MAX] {

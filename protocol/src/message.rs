@@ -109,6 +109,9 @@ pub struct AuthorizationRequest {
     /// for example the barcodes of one image.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub needed: u64,
+    /// The receipt in the last answer of this server, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub receipt: String,
     /// The challenge of the server's answer to this request, when it is sent again for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge: Option<Signed>,
@@ -165,6 +168,9 @@ pub struct AuthorizationAnswer {
     /// them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any_program: bool,
+    /// The receipt of the server, as in [`UsageAnswer::receipt`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub receipt: String,
 }
 
 /// The answer of [`AUTHORIZATION_CHECKS_PATH`]: what the server would grant to this request. It is
@@ -256,6 +262,9 @@ pub struct UsageReport {
     /// was put back to an earlier state notices that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_license: Option<Signed>,
+    /// The receipt in the last answer of this server, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub receipt: String,
     /// Segments with what was counted in each.
     pub segments: Vec<SegmentReport>,
     /// Ids of local licenses that the device ended after these totals. It no longer works under
@@ -351,6 +360,10 @@ pub struct UsageAnswer {
     /// The quotas of the items behind the recorded segments, and how much of them is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standings: Vec<ItemStanding>,
+    /// The receipt of the server: what the device shows with its next request to it. By it, a
+    /// server whose data was put back to an earlier state notices that.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub receipt: String,
 }
 
 /// The use of an item.

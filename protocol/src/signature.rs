@@ -156,6 +156,16 @@ impl SigningKey {
         &self.public
     }
 
+    /// Return a secret for a purpose of its own that only the holder of the key can derive.
+    #[must_use]
+    pub fn secret(&self, purpose: &str) -> [u8; 32] {
+        // The signature is deterministic, and is never sent.
+        let signature = self.pair.sign(&with_context("secret", purpose.as_bytes()));
+        let mut secret = [0; 32];
+        secret.copy_from_slice(digest(&SHA256, signature.as_ref()).as_ref());
+        secret
+    }
+
     pub(crate) fn sign(&self, context: &str, message: &[u8]) -> String {
         hex::encode(self.pair.sign(&with_context(context, message)))
     }

@@ -116,6 +116,7 @@ fn a_signed_answer_is_as_committed_and_verifies() {
     };
     let ended = vec![EndedLicense { license_id: "33".repeat(16), serial: 7 }];
     let request = serde_json::to_string(&UsageReport {
+        receipt: String::new(),
         protocol: 1,
         device,
         newest_license: None,
@@ -132,6 +133,7 @@ fn a_signed_answer_is_as_committed_and_verifies() {
         state: MeterState::InGrace,
     };
     let answer = UsageAnswer {
+        receipt: String::new(),
         recorded: vec!["55".repeat(16)],
         refused: vec![],
         epoch: "66".repeat(16),
@@ -194,6 +196,7 @@ fn requests_and_problems_are_as_committed() {
         key_share: KeyShare::try_from("99".repeat(32)).unwrap(),
         first_contact: "88".repeat(16),
         needed: 3,
+        receipt: String::new(),
         challenge: None,
     };
     let holder = Holder { name: "till".into(), seats: 4, until: NOW + 180 };

@@ -12,7 +12,7 @@
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use seatmeter_e2e::postgres as cluster;
@@ -178,6 +178,7 @@ async fn reporting(
             totals: vec![total(UsageKind::Scan, 0x20), total(UsageKind::Image, 0)],
         };
         let report = UsageReport {
+            receipt: String::new(),
             protocol: 1,
             device: facts(&device),
             newest_license: None,
@@ -188,7 +189,9 @@ async fn reporting(
         let key = report_key(&device);
         let proof = Some(Proof::Tag { key_id: key.id(), tag: facts.tag(&key) });
         let proof = ReportProof { facts, proof, signed_by: None };
-        let report = Report { report, proof, newest: None, shown: Vec::new(), now: NOW };
+        let (receipt, keys) = (None, KEYS.clone());
+        let report =
+            Report { report, proof, newest: None, shown: Vec::new(), receipt, keys, now: NOW };
         let answer = store.record(report).await.unwrap();
         assert!(answer.refused.is_empty());
         latencies.push(begun.elapsed());
@@ -216,6 +219,8 @@ fn facts(uuid: &str) -> DeviceFacts {
         library_version: String::new(),
     }
 }
+
+static KEYS: LazyLock<Keyring> = LazyLock::new(|| Keyring::new(key(), Vec::new()));
 
 /// The vendor's and the server's.
 fn key() -> SigningKey {
@@ -249,6 +254,7 @@ fn import() -> Import {
 
 fn authorization(charge_way: ChargeWay, device: &str, license_id: &str) -> Authorization {
     Authorization {
+        receipt: None,
         handshake_code: "BENCH".into(),
         organization_id: String::new(),
         device: facts(device),
@@ -274,7 +280,7 @@ fn authorization(charge_way: ChargeWay, device: &str, license_id: &str) -> Autho
         report_key: Some(report_key(device)),
         is_fresh: false,
         license_id: license_id.to_owned(),
-        keys: Keyring::new(key(), Vec::new()),
+        keys: KEYS.clone(),
     }
 }
 

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use ring::hmac;
 use seatmeter_protocol::signature::{PublicKey, SigningKey};
 
 /// The server's keys.
@@ -18,6 +19,8 @@ use seatmeter_protocol::signature::{PublicKey, SigningKey};
 pub struct Keyring {
     /// The keys, with the one in use first.
     keys: Arc<[SigningKey]>,
+    /// The secrets for receipts, one for each key.
+    receipt_keys: Arc<[hmac::Key]>,
 }
 
 impl Keyring {
@@ -26,13 +29,26 @@ impl Keyring {
     pub fn new(current: SigningKey, replaced: Vec<SigningKey>) -> Self {
         let mut keys = vec![current];
         keys.extend(replaced);
-        Self { keys: keys.into() }
+        let secret = |key: &SigningKey| hmac::Key::new(hmac::HMAC_SHA256, &key.secret("receipts"));
+        let receipt_keys = keys.iter().map(secret).collect();
+        Self { keys: keys.into(), receipt_keys }
     }
 
     /// Return the key in use.
     #[must_use]
     pub fn current(&self) -> &SigningKey {
         self.keys.first().expect("`new` has put one in")
+    }
+
+    /// Return the secret for receipts of the key in use.
+    #[must_use]
+    pub fn receipt_key(&self) -> &hmac::Key {
+        self.receipt_keys.first().expect("there is one for each key")
+    }
+
+    /// Return the secrets for receipts of all keys, that of the key in use first.
+    pub fn receipt_keys(&self) -> impl Iterator<Item = &hmac::Key> + '_ {
+        self.receipt_keys.iter()
     }
 
     /// Return the key with this id, if it is in the ring.

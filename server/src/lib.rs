@@ -26,6 +26,7 @@ pub mod password;
 pub mod planner;
 pub mod policy;
 pub mod random;
+pub mod receipt;
 pub mod server_time;
 pub mod sharing;
 pub mod store;

@@ -29,6 +29,7 @@ use crate::policy::Claim;
 use crate::policy::charge_way::per_domain;
 use crate::policy::strict_allowance::Allowance;
 use crate::random::fresh_id;
+use crate::receipt::Receipt;
 use crate::store::{
     Authorization, Decision, Granted, Reply, Report, ReportProof, ShownLicense, Store,
 };
@@ -98,6 +99,7 @@ impl Licensing {
             epoch: granted.epoch,
             meters: granted.meters,
             any_program: granted.any_program,
+            receipt: granted.receipt,
         })
     }
 
@@ -161,6 +163,7 @@ impl Licensing {
             device_key: request.device_key.clone(),
             first_contact: request.first_contact.clone(),
             report_key: None,
+            receipt: Receipt::from_text(&request.receipt, &self.keys),
             is_fresh: self.is_fresh(request),
             license_id: fresh_id()?,
             keys: self.keys.clone(),
@@ -258,7 +261,9 @@ impl Licensing {
         let RequestProof { facts, proof } = proof;
         let proof = ReportProof { facts, proof, signed_by };
         let now = self.clock.unix_seconds();
-        self.store.record(Report { report, proof, newest, shown, now }).await
+        let receipt = Receipt::from_text(&report.receipt, &self.keys);
+        let keys = self.keys.clone();
+        self.store.record(Report { report, proof, newest, shown, receipt, keys, now }).await
     }
 
     /// Import a license file that a vendor has signed.

@@ -231,6 +231,7 @@ pub(crate) mod test_support {
             epoch: String::new(),
             meters: Vec::new(),
             any_program: false,
+            receipt: String::new(),
         }
     }
 }

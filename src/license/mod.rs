@@ -13,7 +13,7 @@ pub use bounds::covers;
 pub use grant::{Grant, Validity, built_in_root_keys};
 pub use presented::{Basis, Credentials};
 pub use server_notice::ServerNotice;
-pub use server_record::{ServerRecord, first_contact};
+pub use server_record::{ServerRecord, Shown, first_contact};
 pub use store::{Accepted, GrantStore};
 pub use users::Users;
 

@@ -42,6 +42,18 @@ struct Content {
     newest: Option<Signed>,
     /// The newest report key of each client UUID of the device.
     report_keys: BTreeMap<String, ReportKey>,
+    /// The receipt in the last answer.
+    #[serde(default)]
+    receipt: String,
+}
+
+/// What the device shows of a server with a request to it.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// The newest license under the client UUID of the request.
+    pub newest: Option<Signed>,
+    /// The receipt in the server's last answer, or empty.
+    pub receipt: String,
 }
 
 impl ServerRecord {
@@ -54,42 +66,44 @@ impl ServerRecord {
         Self { file: FramedFile::new(path.to_owned(), Kind::Server) }
     }
 
-    /// Return the newest license under this UUID of the server that has answered at this base URL.
-    pub fn newest_at(state: &StateDirectory, url: &str, uuid: &str) -> Option<Signed> {
-        let files = std::fs::read_dir(state.licenses()).ok()?.flatten().map(|file| file.path());
-        let records = files.filter(|path| path.extension().is_some_and(|found| found == ENDING));
+    /// Return what to show at this base URL, of the server that has answered there.
+    pub fn shown_at(state: &StateDirectory, url: &str, uuid: &str) -> Shown {
+        let files = std::fs::read_dir(state.licenses()).into_iter().flatten().flatten();
+        let records = files.map(|file| file.path());
+        let records = records.filter(|path| path.extension().is_some_and(|found| found == ENDING));
         let contents = records.filter_map(|path| Self::at(&path).file.peek::<Content>());
-        let newest = contents
-            .filter(|content| content.urls.iter().any(|known| known == url))
-            .filter_map(|content| content.newest_of(uuid));
-        newest.max_by_key(|(_, local)| local.issued_at).map(|(newest, _)| newest)
+        let here = contents.filter(|content| content.urls.iter().any(|known| known == url));
+        let issued_at =
+            |content: &Content| content.newest_of(uuid).map(|(_, local)| local.issued_at);
+        here.max_by_key(issued_at).unwrap_or_default().shown(uuid)
     }
 
     /// Return the newest license under this UUID.
     pub fn newest(&self, uuid: &str) -> Option<Signed> {
-        self.known(uuid).0
+        self.known(uuid).0.newest
     }
 
-    /// Return the newest license under this UUID, and the report key that was agreed on for it.
-    pub fn known(&self, uuid: &str) -> (Option<Signed>, Option<ReportKey>) {
+    /// Return what to show with a report under this UUID, and the report key.
+    pub fn known(&self, uuid: &str) -> (Shown, Option<ReportKey>) {
         let mut content = self.file.peek::<Content>().unwrap_or_default();
-        let newest = content.newest_of(uuid).map(|(newest, _)| newest);
-        (newest, content.report_keys.remove(uuid))
+        let report_key = content.report_keys.remove(uuid);
+        (content.shown(uuid), report_key)
     }
 
-    /// Note a license that the server gave at this base URL, and the report key that was agreed on
-    /// with it. A later license that another process got meanwhile stays.
+    /// Note a license that the server gave at this base URL, the report key that was agreed on
+    /// with it, and the receipt. A later license that another process got meanwhile stays.
     ///
     /// # Errors
     /// Fails if the file cannot be written.
-    pub fn note(&self, url: &str, license: &Signed, report_key: &ReportKey) -> Result<()> {
+    pub fn note(
+        &self,
+        url: &str,
+        license: &Signed,
+        report_key: &ReportKey,
+        receipt: &str,
+    ) -> Result<()> {
         let Ok(local) = license.peek::<LocalLicense>() else { return Ok(()) };
-        for _ in 0..TRIES_MAX {
-            let seen = match self.file.load::<Content>()? {
-                Loaded::Content(seen) => Some(seen),
-                Loaded::Absent | Loaded::SetAside { .. } => None,
-            };
-            let mut content = seen.clone().unwrap_or_default();
+        self.change(|content| {
             content.urls.retain(|known| known != url);
             content.urls.push(url.to_owned());
             let surplus = content.urls.len().saturating_sub(REMEMBERED_MAX);
@@ -102,6 +116,27 @@ impl ServerRecord {
                 }
                 content.report_keys.insert(local.device_uuid.clone(), report_key.clone());
             }
+            receipt.clone_into(&mut content.receipt);
+        })
+    }
+
+    /// Note the receipt in an answer of the server.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
+    pub fn note_receipt(&self, receipt: &str) -> Result<()> {
+        self.change(|content| receipt.clone_into(&mut content.receipt))
+    }
+
+    /// Change the content, with what other processes write meanwhile.
+    fn change(&self, change: impl Fn(&mut Content)) -> Result<()> {
+        for _ in 0..TRIES_MAX {
+            let seen = match self.file.load::<Content>()? {
+                Loaded::Content(seen) => Some(seen),
+                Loaded::Absent | Loaded::SetAside { .. } => None,
+            };
+            let mut content = seen.clone().unwrap_or_default();
+            change(&mut content);
             if self.file.store_over(seen.as_ref(), &content)? {
                 return Ok(());
             }
@@ -111,6 +146,11 @@ impl ServerRecord {
 }
 
 impl Content {
+    fn shown(self, uuid: &str) -> Shown {
+        let newest = self.newest_of(uuid).map(|(newest, _)| newest);
+        Shown { newest, receipt: self.receipt }
+    }
+
     fn newest_of(&self, uuid: &str) -> Option<(Signed, LocalLicense)> {
         let newest = self.newest.clone()?;
         let local: LocalLicense = newest.peek().ok()?;
@@ -167,9 +207,9 @@ mod tests {
         let record = ServerRecord::of(&state, key(2).public());
         let uuid = local().device_uuid;
         let keys = [report_key(), report_key(), report_key()];
-        record.note("http://main", &license(1, 2), &keys[0]).unwrap();
-        record.note("http://other-name", &license(1, 3), &keys[1]).unwrap();
-        record.note("http://main", &license(1, 1), &keys[2]).unwrap();
+        record.note("http://main", &license(1, 2), &keys[0], "1").unwrap();
+        record.note("http://other-name", &license(1, 3), &keys[1], "2").unwrap();
+        record.note("http://main", &license(1, 1), &keys[2], "3").unwrap();
         assert_eq!(
             record.newest(&uuid),
             Some(license(1, 3)),
@@ -177,11 +217,15 @@ mod tests {
         );
         assert!(record.known(&uuid).1 == Some(keys[1].clone()));
         for url in ["http://main", "http://other-name"] {
-            assert_eq!(ServerRecord::newest_at(&state, url, &uuid), Some(license(1, 3)), "{url}");
+            let shown = ServerRecord::shown_at(&state, url, &uuid);
+            assert_eq!((shown.newest, shown.receipt.as_str()), (Some(license(1, 3)), "3"), "{url}");
         }
-        assert_eq!(ServerRecord::newest_at(&state, "http://another-vendor", &uuid), None);
+        let of_another = ServerRecord::shown_at(&state, "http://another-vendor", &uuid);
+        assert_eq!((of_another.newest, of_another.receipt.as_str()), (None, ""));
+        record.note_receipt("4").unwrap();
+        assert_eq!(record.known(&uuid).0.receipt, "4");
         assert_eq!(record.newest("another"), None);
-        record.note("http://main", &license(2, 3), &keys[2]).unwrap();
+        record.note("http://main", &license(2, 3), &keys[2], "5").unwrap();
         assert_eq!(record.newest(&uuid), Some(license(2, 3)), "a later branch is newer");
     }
 

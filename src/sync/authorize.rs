@@ -16,7 +16,7 @@ use crate::clock::{Clock, Deadline};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::license::{
-    Accepted, Credentials, Grant, GrantStore, ServerRecord, covers, first_contact,
+    Accepted, Credentials, Grant, GrantStore, ServerRecord, Shown, covers, first_contact,
 };
 use crate::log::{Level, say};
 use crate::os::locks::Mutex;
@@ -108,14 +108,20 @@ impl LicenseRequest<'_> {
         challenge: Option<Signed>,
     ) -> Result<AuthorizationRequest> {
         let uuid = self.device.uuid();
-        let recorded = ServerRecord::newest_at(self.state, url, uuid);
-        let first_contact = match &recorded {
+        let Shown { newest, receipt } = ServerRecord::shown_at(self.state, url, uuid);
+        let first_contact = match &newest {
             Some(_) => String::new(),
             None => first_contact(self.state, uuid)?,
         };
-        let newest = recorded.or_else(|| self.newest_known.clone());
+        let newest = newest.or_else(|| self.newest_known.clone());
         let newest_license = newest.filter(|newest| Some(newest) != self.shown.as_ref());
-        Ok(AuthorizationRequest { newest_license, first_contact, challenge, ..message.clone() })
+        Ok(AuthorizationRequest {
+            newest_license,
+            receipt,
+            first_contact,
+            challenge,
+            ..message.clone()
+        })
     }
 }
 
@@ -157,6 +163,7 @@ fn message(
         first_contact: String::new(),
         // A device that needs more at once gets this much, and asks again.
         needed: license_request.needed.min(NEEDED_MAX),
+        receipt: String::new(),
         challenge: None,
     })
 }
@@ -198,7 +205,8 @@ fn accepted(
     // If the disk does not take it, the next request shows an older license, and the next report is
     // signed.
     let record = ServerRecord::of(state, &file.server_key);
-    if let Err(error) = record.note(answer.base(), &content.local_license, &report_key) {
+    let (url, license) = (answer.base(), &content.local_license);
+    if let Err(error) = record.note(url, license, &report_key, &content.receipt) {
         say(Level::Warning, format_args!("{error}"));
     }
     Ok((accepted, content.epoch))

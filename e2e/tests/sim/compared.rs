@@ -66,6 +66,12 @@ impl Compared {
         self.postgres.lock().as_ref().map(|store| wait_for(ask(store)))
     }
 
+    fn note_receipt(&self, receipt: &str) {
+        if let Some(plain) = self.plain.lock().as_mut() {
+            plain.note_receipt(receipt);
+        }
+    }
+
     fn differ(&self, what: &str, sql: &impl std::fmt::Debug, plain: &impl std::fmt::Debug) {
         let sentence = format!("of {what} the SQL store says {sql:?}, the plain one {plain:?}");
         self.difference.lock().get_or_insert(sentence);
@@ -98,10 +104,15 @@ impl Compared {
 impl Store for Compared {
     fn authorize(&self, request: Authorization) -> Reply<Decision> {
         let plain = self.plain.lock().as_mut().map(|plain| plain.authorize(&request));
-        let third = self.on_postgres(|store| store.authorize(request.clone()));
+        let third = self.on_postgres(|store| {
+            store.authorize(Authorization { receipt: None, ..request.clone() })
+        });
         let sql = now(self.sql.authorize(request));
         if let Some(plain) = plain {
             self.compare(&sql, &plain);
+        }
+        if let Ok(Decision::Granted(granted)) = &sql {
+            self.note_receipt(&granted.receipt);
         }
         match third {
             Some(Ok(Decision::Granted(granted))) => {
@@ -136,22 +147,27 @@ impl Store for Compared {
                 proof: report.proof.clone(),
                 newest: newest.as_ref().map(|newest| again(newest, is_newest_ours)),
                 shown: vouched.iter().map(|license| again(license, true)).collect(),
+                // A receipt is of the other store, and the data is never put back while both run.
+                receipt: None,
+                keys: report.keys.clone(),
                 now: report.now,
             })
         });
-        let at = report.now;
+        let (at, receipt) = (report.now, report.receipt.clone());
         let sql = now(self.sql.record(report));
         // Who has sent the report is checked by the others alone.
         let reported = Reported {
             report: &content,
             newest: newest.as_ref(),
             is_newest_ours,
+            receipt: receipt.as_ref(),
             vouched: &vouched,
             now: at,
         };
         let plain =
             self.plain.lock().as_mut().filter(|_| sql.is_ok()).map(|plain| plain.record(&reported));
         if let Ok(sql) = &sql {
+            self.note_receipt(&sql.receipt);
             let ids = |answer: &UsageAnswer| -> Vec<String> {
                 answer.refused.iter().map(|refused| refused.segment_id.clone()).collect()
             };

@@ -29,6 +29,7 @@ use seatmeter_server::policy::strict_allowance::Allowance;
 use seatmeter_server::policy::validity::next_serial;
 use seatmeter_server::policy::window::seat_until;
 use seatmeter_server::policy::{self, Admitted, Candidate, Claim, ItemState, Order};
+use seatmeter_server::receipt::Receipt;
 use seatmeter_server::store::Authorization;
 
 use crate::books::Counter;
@@ -60,6 +61,7 @@ pub(crate) struct Reported<'a> {
     pub(crate) newest: Option<&'a LocalLicense>,
     /// Whether the newest license is the server's.
     pub(crate) is_newest_ours: bool,
+    pub(crate) receipt: Option<&'a Receipt>,
     pub(crate) vouched: &'a [LocalLicense],
     pub(crate) now: u64,
 }
@@ -85,6 +87,8 @@ pub(crate) struct Plain {
     rollbacks: Vec<u64>,
     /// Whether the epoch began by such a proof.
     is_rollback: bool,
+    /// The number of the last commit of each sequence.
+    commits: BTreeMap<String, u64>,
     /// The license of each segment.
     segments: BTreeMap<String, String>,
     usage: BTreeMap<(String, Counter), u64>,
@@ -161,12 +165,41 @@ impl Plain {
         let before = self.clone();
         let epoch = self.epoch.clone();
         self.decide(request).map_err(|no| {
-            *self = before;
+            // What a device has proved is kept.
+            let after = std::mem::replace(self, before);
+            self.keep_life(after);
             match no {
                 No::Refused(refusal) => No::Refused(Refusal { epoch, ..refusal }),
                 No::NotFresh => No::NotFresh,
             }
         })
+    }
+
+    fn keep_life(&mut self, after: Self) {
+        self.epoch = after.epoch;
+        self.careful_until = after.careful_until;
+        self.lives = after.lives;
+        self.rollbacks = after.rollbacks;
+        self.is_rollback = after.is_rollback;
+    }
+
+    /// Note a receipt of the server that is simulated.
+    pub(crate) fn note_receipt(&mut self, text: &str) {
+        let mut parts = text.split('.').skip(1);
+        if let (Some(sequence), Some(number)) = (parts.next(), parts.next()) {
+            let number = number.parse().expect("it is a number");
+            self.commits.insert(sequence.to_owned(), number);
+        }
+    }
+
+    /// Notice by a receipt that the data was put back.
+    fn see_receipt(&mut self, receipt: Option<&Receipt>, now: u64) {
+        let Some(receipt) = receipt else { return };
+        let is_known =
+            self.commits.get(&receipt.sequence_id).is_some_and(|last| receipt.number <= *last);
+        if !is_known && !self.lives.contains(&receipt.epoch) {
+            self.end_life(&receipt.epoch, &receipt.to_string(), now);
+        }
     }
 
     fn decide(&mut self, request: &Authorization) -> Result<Granted, No> {
@@ -177,6 +210,7 @@ impl Plain {
         access::may_use(&request.validation, &self.validation)?;
         let holder = holder_name(claim, uuid);
         let now = claim.now;
+        self.see_receipt(request.receipt.as_ref(), now);
         let next = self.follow_history(request)?;
         if next.must_be_fresh && !request.is_fresh {
             return Err(No::NotFresh);
@@ -349,7 +383,7 @@ impl Plain {
         };
         let next = history::next(known, shown, now)?;
         if let (Told::ServerRolledBack, Some(proof)) = (next.told, newest) {
-            self.end_life(proof, now);
+            self.end_life(&proof.epoch, &facts_of(proof), now);
         }
         Ok(next)
     }
@@ -363,11 +397,10 @@ impl Plain {
         Shown { generation: license.generation, life, runs: license.valid_until > now }
     }
 
-    /// Begin another life, because this license is newer than the data.
-    fn end_life(&mut self, proof: &LocalLicense, now: u64) {
+    /// Begin another life, because something of this epoch is newer than the data.
+    fn end_life(&mut self, of_epoch: &str, facts: &str, now: u64) {
         const HOUR: u64 = 3_600;
-        if self.shown(proof, now).life == Life::Unknown {
-            self.lives.insert(proof.epoch.clone());
+        if of_epoch != self.epoch && self.lives.insert(of_epoch.to_owned()) {
             if self.is_rollback && now < self.careful_until {
                 return;
             }
@@ -375,8 +408,7 @@ impl Plain {
         let year_ago = now.saturating_sub(365 * DAY_SECONDS);
         let latest = self.rollbacks.iter().copied().filter(|at| *at > year_ago).max();
         let is_careful = latest.is_none_or(|latest| now >= latest + HOUR);
-        let generation = proof.generation;
-        let facts = format!("{}\n{}\n{now}\n{generation:?}", self.epoch, proof.license_id);
+        let facts = format!("{}\n{now}\n{facts}", self.epoch);
         let mut epoch = digest_hex(facts.as_bytes());
         epoch.truncate(32);
         self.lives.insert(std::mem::replace(&mut self.epoch, epoch));
@@ -420,7 +452,7 @@ impl Plain {
             {
                 known.history.adopt(newest.generation);
                 if history::newer(self.shown(newest, now)) == Told::ServerRolledBack {
-                    self.end_life(newest, now);
+                    self.end_life(&newest.epoch, &facts_of(newest), now);
                 }
             }
             _ => {}
@@ -560,6 +592,7 @@ impl Plain {
     /// Record a report.
     pub(crate) fn record(&mut self, reported: &Reported<'_>) -> UsageAnswer {
         let &Reported { report, vouched, now, .. } = reported;
+        self.see_receipt(reported.receipt, reported.now);
         let is_diverged = self.hear(reported);
         let mut answer =
             UsageAnswer { epoch: self.epoch.clone(), is_diverged, ..UsageAnswer::default() };
@@ -707,4 +740,8 @@ fn has_seats(item: &LicenseItem) -> bool {
 
 fn is_concurrent(item: &LicenseItem) -> bool {
     matches!(item.charge_way, ChargeWay::ConcurrentDevice | ChargeWay::ConcurrentInstance)
+}
+
+fn facts_of(license: &LocalLicense) -> String {
+    format!("{}\n{:?}", license.license_id, license.generation)
 }

@@ -96,6 +96,7 @@ impl Device {
             totals: vec![total(UsageKind::Scan, 0x0400_0000), total(UsageKind::Image, 0)],
         };
         let report = UsageReport {
+            receipt: String::new(),
             protocol: 1,
             device: facts(&self.uuid),
             newest_license: Some(self.local_license.clone()),
@@ -151,6 +152,7 @@ fn authorization(uuid: &str, key: &SigningKey, agreement: &Agreement) -> Authori
         key_share: agreement.share().clone(),
         first_contact: uuid.to_owned(),
         needed: 0,
+        receipt: String::new(),
         challenge: None,
     }
 }

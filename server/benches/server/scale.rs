@@ -209,6 +209,7 @@ fn known_devices(
             };
             let uuid = id_of(1, number);
             let report = UsageReport {
+                receipt: String::new(),
                 protocol: 1,
                 device: facts(&uuid),
                 newest_license: None,

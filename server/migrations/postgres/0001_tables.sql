@@ -227,6 +227,11 @@ CREATE TABLE foreign_epoch (
     seen_at BIGINT NOT NULL
 );
 
+CREATE TABLE commit_sequence (
+    sequence_id TEXT NOT NULL PRIMARY KEY,
+    number      BIGINT NOT NULL
+);
+
 CREATE TABLE server_time (
     only_row  BIGINT NOT NULL PRIMARY KEY,
     newest_at BIGINT NOT NULL,

@@ -279,6 +279,12 @@ CREATE TABLE foreign_epoch (
     seen_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The sequences of commits, and the number of the last commit of each (src/receipt.rs).
+CREATE TABLE commit_sequence (
+    sequence_id TEXT NOT NULL PRIMARY KEY,
+    number      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- The highest time of any server of this database, and how often an operator has accepted a clock
 -- that was behind it (src/server_time.rs).
 CREATE TABLE server_time (

@@ -24,7 +24,7 @@ use seatmeter_protocol::message::UsageAnswer;
 use tokio::sync::oneshot;
 
 use super::queue::{NoPlace, Queue};
-use super::sql::{self, Answer, Request, Sql};
+use super::sql::{self, Answer, Request, Sequence, Sql};
 use super::{Authorization, Decision, Organization, Reply, Report, Store};
 use crate::error::Error;
 use crate::kill_points::kill_point;
@@ -368,6 +368,7 @@ fn named(text: &str) -> Option<&str> {
 fn write_groups(engine: &impl Engine, queue: &Queue<Job>, group_max: usize) {
     let mut group = Group::default();
     let mut last = LastGroup::default();
+    let mut sequence = Sequence::default();
     loop {
         // Requests that did not fit into the last transaction begin the next one.
         if group.jobs.is_empty() {
@@ -377,7 +378,7 @@ fn write_groups(engine: &impl Engine, queue: &Queue<Job>, group_max: usize) {
         gather(queue, &mut group, group_max, &last);
         kill_point("group: gathered");
         let begun = Instant::now();
-        let outcome = run_group(engine, &mut group);
+        let outcome = run_group(engine, &mut group, &mut sequence);
         last = LastGroup { requests: group.jobs.len(), took: begun.elapsed() };
         if let Err(error) = &outcome {
             tracing::error!(requests = group.jobs.len(), %error, "a group of requests was not recorded");
@@ -407,13 +408,19 @@ fn gather(queue: &Queue<Job>, group: &mut Group, group_max: usize, last: &LastGr
     }
 }
 
-fn run_group(engine: &impl Engine, group: &mut Group) -> Result<(), Error> {
+fn run_group(
+    engine: &impl Engine,
+    group: &mut Group,
+    sequence: &mut Sequence,
+) -> Result<(), Error> {
     let mut attempt = 1;
     loop {
-        let outcome = commit_group(engine, group);
+        let outcome = commit_group(engine, group, sequence);
         let met_another = engine.met_another();
         if outcome.is_err() || met_another {
             engine.roll_back();
+            // The engine may have opened another connection, to data that was put back.
+            sequence.end();
         }
         if !met_another {
             return outcome;
@@ -425,7 +432,11 @@ fn run_group(engine: &impl Engine, group: &mut Group) -> Result<(), Error> {
     }
 }
 
-fn commit_group(engine: &impl Engine, group: &mut Group) -> Result<(), Error> {
+fn commit_group(
+    engine: &impl Engine,
+    group: &mut Group,
+    sequence: &mut Sequence,
+) -> Result<(), Error> {
     let begun = Instant::now();
     engine.begin(|| group.concerned())?;
     kill_point("group: begun");
@@ -436,7 +447,7 @@ fn commit_group(engine: &impl Engine, group: &mut Group) -> Result<(), Error> {
                 run_other(engine, other.as_mut())?;
                 1
             }
-            jobs => run_members(engine, &mut first_members(jobs), begun)?,
+            jobs => run_members(engine, &mut first_members(jobs), begun, sequence)?,
         };
     }
     kill_point("commit: before");
@@ -468,9 +479,10 @@ fn run_members(
     engine: &impl Engine,
     members: &mut [&mut Member],
     begun: Instant,
+    sequence: &mut Sequence,
 ) -> Result<usize, Error> {
     engine.save()?;
-    match run_batch(engine, members) {
+    match run_batch(engine, members, sequence) {
         Ok(outcomes) => {
             for (member, outcome) in members.iter_mut().zip(outcomes) {
                 member.outcome = outcome;
@@ -492,7 +504,7 @@ fn run_members(
         if done > 0 && begun.elapsed() > WORK_TIME_MAX {
             break;
         }
-        done += run_members(engine, member, begun)?;
+        done += run_members(engine, member, begun, sequence)?;
     }
     Ok(done)
 }
@@ -500,9 +512,10 @@ fn run_members(
 fn run_batch(
     engine: &impl Engine,
     members: &[&mut Member],
+    sequence: &mut Sequence,
 ) -> Result<Vec<Result<Answer, Error>>, Error> {
     let requests: Vec<&Request> = members.iter().map(|member| &member.request).collect();
-    catch_unwind(AssertUnwindSafe(|| sql::run(engine.sql(), &requests)))
+    catch_unwind(AssertUnwindSafe(|| sql::run(engine.sql(), &requests, sequence)))
         .unwrap_or_else(|_| Err(panicked()))
 }
 

@@ -30,6 +30,7 @@ use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::policy::{Admitted, Claim};
+use crate::receipt::Receipt;
 use crate::server_time::{RecordedTime, ServerClock};
 
 pub use audit_reader::AuditReader;
@@ -102,6 +103,10 @@ pub struct Report {
     pub newest: Option<ShownLicense>,
     /// The local licenses of its segments.
     pub shown: Vec<ShownLicense>,
+    /// The last receipt that the device has from this server.
+    pub receipt: Option<Receipt>,
+    /// The server's keys.
+    pub keys: Keyring,
     /// The instant at which the report came, Unix seconds.
     pub now: u64,
 }
@@ -161,6 +166,8 @@ pub struct Authorization {
     pub report_key: Option<ReportKey>,
     /// The id of the local license if the device has none to renew.
     pub license_id: String,
+    /// The last receipt that the device has from this server.
+    pub receipt: Option<Receipt>,
     /// Whether the request is known to be sent now, and not earlier.
     pub is_fresh: bool,
     /// The server's keys: a license that they cannot sign is not granted.
@@ -205,6 +212,8 @@ pub struct Granted {
     pub meters: Vec<Meter>,
     /// Whether programs of any name may use the code.
     pub any_program: bool,
+    /// The receipt for the device.
+    pub receipt: String,
 }
 
 /// A licensee.

@@ -394,6 +394,7 @@ const FILLED: &str = "
     INSERT INTO item_held SELECT 'i' || i, 1 FROM generate_series(1, 2000) AS i;
     INSERT INTO item_allowed SELECT 'i' || i, 0, 1, 1 FROM generate_series(1, 2000) AS i;
     INSERT INTO year_excess SELECT 'i' || i, 0, 1 FROM generate_series(1, 2000) AS i;
+    INSERT INTO commit_sequence SELECT 's' || i, 1 FROM generate_series(1, 2000) AS i;
     INSERT INTO compacted SELECT 'i' || i, 1 FROM generate_series(1, 2000) AS i;
     INSERT INTO device SELECT 'i1', 'd' || i, 'n', '1', 1, 1, i FROM generate_series(1, 20000) AS i;
     INSERT INTO device_name SELECT 'd' || i, 'n' FROM generate_series(1, 20000) AS i;

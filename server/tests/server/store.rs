@@ -43,6 +43,7 @@ fn store_with_device(location: &Location) -> (Arc<dyn Store>, String, String) {
 
 fn authorization(uuid: &str, license_id: &str) -> Authorization {
     Authorization {
+        receipt: None,
         handshake_code: CODE.into(),
         organization_id: String::new(),
         device: device(uuid),
@@ -78,7 +79,8 @@ fn signed(report: UsageReport, now: u64) -> Report {
     let facts = RequestFacts::new(USAGE_PATH, "", b"");
     let proof = Some(Proof::Signature(facts.sign(&key)));
     let proof = ReportProof { facts, proof, signed_by: Some(key.public().clone()) };
-    Report { report, proof, newest: None, shown: Vec::new(), now }
+    let (receipt, keys) = (None, Keyring::new(server_key(), vec![]));
+    Report { report, proof, newest: None, shown: Vec::new(), receipt, keys, now }
 }
 
 fn totals(location: &Location, filter: UsageFilter) -> Vec<UsageTotal> {

@@ -355,6 +355,7 @@ pub(crate) fn request(uuid: &str, seats: u32) -> AuthorizationRequest {
         key_share: key_share(),
         first_contact: uuid.to_owned(),
         needed: 0,
+        receipt: String::new(),
         challenge: None,
     }
 }
@@ -378,6 +379,7 @@ pub(crate) fn segment(
 
 pub(crate) fn report(uuid: &str, segments: Vec<SegmentReport>) -> UsageReport {
     UsageReport {
+        receipt: String::new(),
         protocol: 1,
         device: device(uuid),
         newest_license: None,

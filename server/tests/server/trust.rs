@@ -23,12 +23,15 @@ struct Installation {
     asked: AuthorizationRequest,
     newest: Option<Signed>,
     report_key: Option<ReportKey>,
+    /// The receipt that it shows with reports.
+    receipt: String,
 }
 
 impl Installation {
     fn new() -> Self {
         let uuid = id();
-        Self { asked: request(&uuid, 1), uuid, newest: None, report_key: None }
+        let (asked, receipt) = (request(&uuid, 1), String::new());
+        Self { asked, uuid, newest: None, report_key: None, receipt }
     }
 
     /// Copies the whole state.
@@ -38,6 +41,7 @@ impl Installation {
             asked: self.asked.clone(),
             newest: self.newest.clone(),
             report_key: self.report_key.clone(),
+            receipt: self.receipt.clone(),
         }
     }
 
@@ -70,8 +74,11 @@ impl Installation {
         let license = self.license();
         let mut used = segment(&license.license_id, &license.license_id, vec![scans(1, 2, total)]);
         used.local_license = self.newest.clone();
-        let report =
-            UsageReport { newest_license: self.newest.clone(), ..report(&self.uuid, vec![used]) };
+        let report = UsageReport {
+            newest_license: self.newest.clone(),
+            receipt: self.receipt.clone(),
+            ..report(&self.uuid, vec![used])
+        };
         post_of(&report)
     }
 
@@ -106,8 +113,17 @@ fn instances() -> TestServer {
 /// The server as its database was at an instant: the files are put back, and nobody says so.
 struct Snapshot(Vec<(&'static str, String)>);
 
-const TABLES: [&str; 6] =
-    ["device_identity", "local_license", "device", "seat_holder", "item_held", "epoch"];
+const TABLES: [&str; 9] = [
+    "device_identity",
+    "local_license",
+    "device",
+    "seat_holder",
+    "item_held",
+    "epoch",
+    "commit_sequence",
+    "usage_day",
+    "item_used",
+];
 
 impl Snapshot {
     fn of(server: &TestServer) -> Self {
@@ -501,6 +517,45 @@ fn the_first_device_that_proves_it_shows_that_the_data_was_put_back() {
         assert!(audit.contains("\"actor\":\"server\""), "{audit}");
         assert!(audit.contains("was put back"), "{audit}");
     }
+}
+
+#[test]
+fn data_that_was_put_back_to_before_reports_alone_is_noticed_and_nothing_is_lost() {
+    let server = TestServer::with_items(vec![LicenseItem::new(
+        "scans",
+        ChargeWay::BarcodeScan,
+        1_000,
+        START,
+        EXPIRY,
+    )]);
+    let used = || server.number("SELECT coalesce(max(used), 0) FROM item_used WHERE kind = 1");
+    let (mut first, mut second) = (Installation::new(), Installation::new());
+    for device in [&mut first, &mut second] {
+        let epoch = device.ask(&server).unwrap().epoch;
+        device.receipt = device.report(&server, 1).unwrap().receipt;
+        assert!(device.receipt.starts_with(&epoch), "{}", device.receipt);
+    }
+    let snapshot = Snapshot::of(&server);
+    for device in [&mut first, &mut second] {
+        device.receipt = device.report(&server, 5).unwrap().receipt;
+    }
+    assert_eq!(used(), 10);
+    snapshot.put_back(&server);
+    assert_eq!((used(), rollbacks(&server)), (2, 0));
+    // A receipt of nobody's proves nothing.
+    let real = std::mem::replace(&mut first.receipt, "e.s.9.00".into());
+    first.report(&server, 1).unwrap();
+    assert_eq!(rollbacks(&server), 0);
+    first.receipt = real;
+    let begun = first.report(&server, 6).unwrap().epoch;
+    assert_eq!(rollbacks(&server), 1);
+    // What the others have is of a life that is known now.
+    let answer = second.report(&server, 5).unwrap();
+    assert_eq!((answer.epoch, rollbacks(&server)), (begun, 1));
+    assert_eq!(used(), 11);
+    second.receipt = answer.receipt;
+    second.report(&server, 6).unwrap();
+    assert_eq!((used(), rollbacks(&server)), (12, 1));
 }
 
 #[test]

@@ -31,7 +31,8 @@ use crate::device::Device;
 use crate::error::{Error, Result, Stage};
 use crate::fault_injection::kill_points::kill_point;
 use crate::files::{is_draft, is_no_file, sweep, sync_folder};
-use crate::license::{GrantStore, ServerRecord};
+use crate::license::{GrantStore, ServerRecord, Shown};
+use crate::log::{Level, say};
 use crate::state::{FramedFile, Kind, Loaded};
 use crate::usage::{
     Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING,
@@ -188,17 +189,22 @@ fn send<T>(
     deadline: Deadline,
     read: impl Fn(&Answer) -> Result<T>,
 ) -> Answered<T> {
-    let (newest_license, report_key) = record.known(uuid);
+    let (Shown { newest, receipt }, report_key) = record.known(uuid);
     let report = UsageReport {
         protocol: PROTOCOL_VERSION,
         device: device_facts(uuid),
-        newest_license,
+        newest_license: newest,
+        receipt,
         segments,
         ended,
     };
     let ask = |prover: Prover<'_>| {
         servers.ask(USAGE_PATH, &report, prover, deadline, |answer| {
-            Content::without_epoch(read(answer))
+            let value = read(answer);
+            if value.is_ok() {
+                note_receipt(answer, record);
+            }
+            Content::without_epoch(value)
         })
     };
     if let Some(report_key) = report_key {
@@ -216,6 +222,14 @@ fn send<T>(
         return Answered::not_asked(Error::new(ErrorCode::DEVICE_NOT_MATCH, message));
     };
     ask(Prover::Device(&key))
+}
+
+/// Note the receipt in a believed answer. If the disk does not take it, an older one is shown.
+fn note_receipt(answer: &Answer, record: &ServerRecord) {
+    let said = answer.read::<UsageAnswer>().unwrap_or_default();
+    if let Err(error) = record.note_receipt(&said.receipt) {
+        say(Level::Warning, format_args!("{error}"));
+    }
 }
 
 /// Return the file with the epoch in which a server got everything that the folder has for it.

@@ -236,6 +236,7 @@ fn request(
         key_share: agreement.share().clone(),
         first_contact: String::new(),
         needed: 0,
+        receipt: String::new(),
         challenge: None,
     })
 }

@@ -100,6 +100,14 @@ fn decide(
         return Ok(Decision::ProvePassword(hash.clone()));
     }
     access::may_use(&request.validation, &code.validation)?;
+    if is_kept {
+        batch.see_receipt(
+            sql,
+            request.receipt.as_ref(),
+            &request.device.uuid,
+            request.claim.now,
+        )?;
+    }
     let next = identity::follow(sql, batch, request, is_kept)?;
     if next.must_be_fresh && !request.is_fresh {
         return Ok(Decision::ProveFresh);
@@ -158,6 +166,7 @@ fn granted(
         root_key: file.root_key.clone(),
         server_key_id,
         generation: Generation::default(),
+        receipt: batch.commits.receipt(&batch.life.epoch).to_text(&request.keys),
         epoch: batch.life.epoch.clone(),
         meters: meters(&item, &state, request.claim.now),
         any_program: code.validation.process_names.is_empty(),

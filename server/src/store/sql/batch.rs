@@ -11,14 +11,17 @@ use seatmeter_protocol::message::{DeviceFacts, EndedLicense, UsageAnswer};
 use seatmeter_protocol::signature::PublicKey;
 
 use super::codes::Codes;
-use super::epoch::{Life, life};
+use super::epoch::{Life, RollbackProof, life};
 use super::identity::Identities;
 use super::segments::{Owner, Owners, Segments};
+use super::sequence::{Commits, Sequence};
 use super::table::LICENSE;
 use super::{Sql, Value, authorization, usage};
 use crate::error::Error;
+use crate::policy::history;
 use crate::policy::select::admission::holder_name;
 use crate::policy::select::item_choice::needs_state;
+use crate::receipt::Receipt;
 use crate::store::account::load::{Accounts, Place, Wanted};
 use crate::store::account::{License, load, save};
 use crate::store::{Authorization, Decision, Report, ShownLicense};
@@ -34,6 +37,7 @@ pub(in crate::store) enum Request {
 }
 
 /// The answer to such a request.
+#[derive(Clone)]
 pub(in crate::store) enum Answer {
     /// The answer to a report.
     Recorded(UsageAnswer),
@@ -61,15 +65,17 @@ impl Answer {
     }
 }
 
-/// Run these requests, in this order. Return the outcome of each.
+/// Run these requests, in this order, as the next commit of the sequence. Return the outcome of
+/// each.
 ///
 /// # Errors
 /// Fails when the database or this program has failed. Then no request may be recorded.
 pub(in crate::store) fn run(
     sql: &dyn Sql,
     requests: &[&Request],
+    sequence: &mut Sequence,
 ) -> Result<Vec<Result<Answer, Error>>, Error> {
-    let mut batch = Batch::open(sql, requests)?;
+    let mut batch = Batch::open(sql, requests, sequence)?;
     let mut outcomes = Vec::with_capacity(requests.len());
     for request in requests {
         let outcome = match request {
@@ -99,6 +105,7 @@ pub(super) struct Batch<'a> {
     pub(super) owners: Owners,
     pub(super) segments: Segments<'a>,
     pub(super) accounts: Accounts,
+    pub(super) commits: Commits,
 }
 
 /// The requests of a batch by their kinds.
@@ -119,9 +126,15 @@ struct Found {
 impl<'a> Batch<'a> {
     /// Look up all data. Items are locked first, so that their data stays true until the end of the
     /// transaction.
-    fn open(sql: &dyn Sql, requests: &[&'a Request]) -> Result<Self, Error> {
+    fn open(
+        sql: &dyn Sql,
+        requests: &[&'a Request],
+        sequence: &mut Sequence,
+    ) -> Result<Self, Error> {
         let asked = Asked::of(requests);
         let life = life(sql)?;
+        let is_kept = requests.iter().any(|request| !matches!(request, Request::Check(_)));
+        let commits = Commits::load(sql, sequence, is_kept, &asked.receipts())?;
         let mut codes = Codes::load(sql, &asked.authorizations)?;
         let found = licenses(sql, &asked.license_ids())?;
         let items = asked.items(&codes, &found);
@@ -146,7 +159,26 @@ impl<'a> Batch<'a> {
             segments,
             owners,
             accounts,
+            commits,
         })
+    }
+
+    /// Begin another life if this receipt is newer than the data.
+    pub(super) fn see_receipt(
+        &mut self,
+        sql: &dyn Sql,
+        receipt: Option<&Receipt>,
+        device_uuid: &str,
+        now: u64,
+    ) -> Result<(), Error> {
+        let Some(receipt) = receipt.filter(|receipt| !self.commits.knows(receipt)) else {
+            return Ok(());
+        };
+        // A restore that the server knows of has forgotten commits of the epochs before.
+        if self.life.of(sql, &receipt.epoch)? == history::Life::Earlier {
+            return Ok(());
+        }
+        self.life.end_by(sql, &RollbackProof::by_receipt(receipt, device_uuid), now)
     }
 
     /// Return the license with this id, and its owner.
@@ -193,6 +225,7 @@ impl<'a> Batch<'a> {
 
     /// Write all changes.
     fn close(mut self, sql: &dyn Sql) -> Result<(), Error> {
+        self.commits.save(sql)?;
         self.segments.save(sql, &self.owners)?;
         save::save(sql, &mut self.accounts)?;
         self.identities.save(sql)
@@ -219,6 +252,12 @@ impl<'a> Asked<'a> {
         let reports = self.reports.iter().map(|report| report.now);
         let times = || reports.clone().chain(self.authorizations.iter().map(|one| one.claim.now));
         times().min().unwrap_or(0)..=times().max().unwrap_or(0)
+    }
+
+    fn receipts(&self) -> Vec<&'a Receipt> {
+        let of_reports = self.reports.iter().filter_map(|report| report.receipt.as_ref());
+        let others = self.authorizations.iter().filter_map(|one| one.receipt.as_ref());
+        of_reports.chain(others).collect()
     }
 
     fn license_ids(&self) -> BTreeSet<&'a str> {

@@ -24,6 +24,7 @@ use crate::error::{Error, Refusal};
 use crate::operator::commands::{Actor, ROLLBACK, ROLLBACK_YEAR};
 use crate::policy::history;
 use crate::policy::{Candidate, Claim};
+use crate::receipt::Receipt;
 use crate::utc;
 
 /// The value that stands for the instant until a server accepts requests for the first time after a
@@ -150,6 +151,47 @@ pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
     Ok(())
 }
 
+/// The proof that the data was put back.
+pub(super) struct RollbackProof {
+    /// The epoch of what the device shows.
+    epoch: String,
+    /// What the device shows, in short.
+    facts: String,
+    /// What the device shows, for people.
+    detail: String,
+}
+
+impl RollbackProof {
+    /// Describe a license that is newer than the data.
+    pub(super) fn by_license(license: &LocalLicense) -> Self {
+        let LocalLicense { license_id, generation, device_uuid, issued_at, epoch, .. } = license;
+        Self {
+            epoch: epoch.clone(),
+            facts: format!("{license_id}\n{generation:?}"),
+            detail: format!(
+                "device {device_uuid} shows a license by this server's key of {} (branch {}, step \
+                 {}), which the data does not know",
+                utc::text(*issued_at),
+                generation.branch,
+                generation.step
+            ),
+        }
+    }
+
+    /// Describe a receipt that is newer than the data.
+    pub(super) fn by_receipt(receipt: &Receipt, device_uuid: &str) -> Self {
+        Self {
+            epoch: receipt.epoch.clone(),
+            facts: receipt.to_string(),
+            detail: format!(
+                "device {device_uuid} has a receipt by this server's key of what the data does \
+                 not know (commit {} of sequence {})",
+                receipt.number, receipt.sequence_id
+            ),
+        }
+    }
+}
+
 impl Life {
     /// Return the life in which a license was granted.
     pub(super) fn of(&mut self, sql: &dyn Sql, epoch: &str) -> Result<history::Life, Error> {
@@ -166,12 +208,12 @@ impl Life {
         Ok(life)
     }
 
-    /// Begin another life, because a device shows a license of this server that is newer than the
-    /// data knows. The devices after this one show licenses of lives that are known.
+    /// Begin another life, because a device shows something of this server that is newer than the
+    /// data. What the devices after this one show is of lives that are known.
     pub(super) fn end_by(
         &mut self,
         sql: &dyn Sql,
-        proof: &LocalLicense,
+        proof: &RollbackProof,
         now: u64,
     ) -> Result<(), Error> {
         if self.of(sql, &proof.epoch)? == history::Life::Unknown {
@@ -187,22 +229,15 @@ impl Life {
         }
         let (of_year, latest) = noticed(sql, now)?;
         let is_careful = latest.is_none_or(|latest| now >= latest.saturating_add(CAREFUL_AGAIN));
-        let LocalLicense { generation, device_uuid, .. } = proof;
         // What follows from the proof needs no chance: stores that see the same agree.
-        let facts = format!("{}\n{}\n{now}\n{generation:?}", self.epoch, proof.license_id);
+        let facts = format!("{}\n{now}\n{}", self.epoch, proof.facts);
         let mut epoch = digest_hex(facts.as_bytes());
         epoch.truncate(EPOCH_DIGITS);
         let number = self.number.saturating_add(1);
         let careful_until = if is_careful { now.saturating_add(SLOT_SECONDS) } else { 0 };
         insert(sql, (number, &epoch, Cause::Rollback), now, careful_until)?;
-        let detail = format!(
-            "device {device_uuid} shows a license by this server's key of {} (branch {}, step \
-             {}), which the data does not know{}",
-            utc::text(proof.issued_at),
-            generation.branch,
-            generation.step,
-            if of_year > 0 { "; it is not the first time in a year" } else { "" }
-        );
+        let again = if of_year > 0 { "; it is not the first time in a year" } else { "" };
+        let detail = format!("{}{again}", proof.detail);
         tracing::error!(epoch, "the data of this server was put back: {detail}");
         note(sql, Cause::Rollback, "server", &epoch, &detail, now)?;
         let mut others = std::mem::take(&mut self.others);

@@ -12,7 +12,7 @@ use seatmeter_protocol::request_auth::{Proof, ReportKey};
 use seatmeter_protocol::signature::PublicKey;
 
 use super::batch::Batch;
-use super::epoch::Life;
+use super::epoch::{Life, RollbackProof};
 use super::table::{ALL_LICENSES, IDENTITY};
 use super::{Row, Sql, Value, values};
 use crate::error::{Error, Refusal};
@@ -253,7 +253,7 @@ pub(super) fn follow(
     };
     let next = history::next(known, shown, now)?;
     if let (true, Told::ServerRolledBack, Some(proof)) = (is_kept, next.told, newest) {
-        batch.life.end_by(sql, proof, now)?;
+        batch.life.end_by(sql, &RollbackProof::by_license(proof), now)?;
     }
     Ok(next)
 }
@@ -406,7 +406,7 @@ pub(super) fn hear(
             let shown = shown(sql, &mut batch.life, &newest.license, history, now)?;
             identity.history.adopt(newest.license.generation);
             if history::newer(shown) == Told::ServerRolledBack {
-                batch.life.end_by(sql, &newest.license, now)?;
+                batch.life.end_by(sql, &RollbackProof::by_license(&newest.license), now)?;
             }
         }
         _ => {}

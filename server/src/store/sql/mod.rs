@@ -23,6 +23,7 @@ mod ready;
 mod recorded;
 mod retention;
 mod segments;
+mod sequence;
 pub(super) mod table;
 pub(super) mod time;
 mod usage;
@@ -39,6 +40,7 @@ pub(super) use operation::{change, keys, look, token_hashes};
 pub(super) use ready::ready;
 pub(super) use recorded::{for_each as for_each_recorded, segment_totals};
 pub(super) use retention::tidy;
+pub(super) use sequence::Sequence;
 pub(super) use table::{Kind, Table, join};
 
 /// A connection within a transaction.

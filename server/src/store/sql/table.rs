@@ -203,6 +203,13 @@ pub(in crate::store) const IDENTITY: Table = Table {
     ],
 };
 
+pub(in crate::store) const COMMIT_SEQUENCE: Table = Table {
+    name: "commit_sequence",
+    key: &[("sequence_id", Text)],
+    last: "=",
+    rest: &[("number", Integer)],
+};
+
 /// The local licenses of a device under all items.
 pub(in crate::store) const ALL_LICENSES: Table = Table {
     name: "local_license",

@@ -42,11 +42,13 @@ pub(super) fn record<'a>(
 ) -> Result<UsageAnswer, Error> {
     let device_key = identity::prove(batch, whole)
         .map_err(|refusal| Error::from(refusal).in_life(&batch.life.epoch))?;
+    let device_uuid = &whole.report.device.uuid;
+    batch.see_receipt(sql, whole.receipt.as_ref(), device_uuid, whole.now)?;
     let is_diverged = identity::hear(sql, batch, whole, &device_key)?;
     let epoch = batch.life.epoch.clone();
-    let mut answer = UsageAnswer { epoch, is_diverged, ..UsageAnswer::default() };
+    let receipt = batch.commits.receipt(&epoch).to_text(&whole.keys);
+    let mut answer = UsageAnswer { epoch, is_diverged, receipt, ..UsageAnswer::default() };
     let Report { report, shown, now, .. } = whole;
-    let device_uuid = &report.device.uuid;
     for shown in shown {
         batch.remember(shown, &report.device, &device_key);
     }

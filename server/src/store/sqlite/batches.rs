@@ -10,7 +10,8 @@ use seatmeter_protocol::license::{
     CountAllowance, Generation, LicenseFile, LicenseItem, LocalLicense,
 };
 use seatmeter_protocol::message::{
-    DeviceFacts, EndedLicense, SegmentReport, UsageKind, UsageReport, UsageTotal, ValidationFacts,
+    DeviceFacts, EndedLicense, SegmentReport, UsageAnswer, UsageKind, UsageReport, UsageTotal,
+    ValidationFacts,
 };
 use seatmeter_protocol::request_auth::{Proof, RequestFacts};
 use seatmeter_protocol::signature::{Signed, SigningKey};
@@ -21,7 +22,7 @@ use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Import};
 use crate::policy::Claim;
-use crate::store::sql::{self, Answer, Request, Sql};
+use crate::store::sql::{self, Answer, Request, Sequence, Sql};
 use crate::store::{
     Authorization, Decision, Granted, Reply, Report, ReportProof, ShownLicense, Store,
 };
@@ -205,6 +206,7 @@ impl Devices {
                 let ended =
                     EndedLicense { license_id: license.license_id.clone(), serial: license.serial };
                 let report = UsageReport {
+                    receipt: String::new(),
                     protocol: 1,
                     device: facts(step.device),
                     newest_license: None,
@@ -218,6 +220,7 @@ impl Devices {
 
     fn ask(&mut self, step: &Step, now: u64, held: Option<LocalLicense>) -> Authorization {
         Authorization {
+            receipt: None,
             handshake_code: "CODE".into(),
             organization_id: String::new(),
             device: facts(step.device),
@@ -274,7 +277,8 @@ fn signed(report: UsageReport, shown: Vec<ShownLicense>, now: u64) -> Report {
     let signature = Proof::Signature(facts.sign(&key()));
     let proof =
         ReportProof { facts, proof: Some(signature), signed_by: Some(key().public().clone()) };
-    Report { report, proof, newest: None, shown, now }
+    let keys = Keyring::new(key(), Vec::new());
+    Report { report, proof, newest: None, shown, receipt: None, keys, now }
 }
 
 fn facts(device: u8) -> DeviceFacts {
@@ -289,22 +293,31 @@ fn facts(device: u8) -> DeviceFacts {
 fn run(connection: &mut Connection, made: &[Made]) -> Vec<Result<Answer, Error>> {
     let transaction = connection.transaction().unwrap();
     let requests: Vec<Request> = made.iter().map(Made::request).collect();
-    let outcomes = sql::run(&*transaction, &requests.iter().collect::<Vec<_>>()).unwrap();
+    let mut sequence = Sequence::default();
+    let requests: Vec<&Request> = requests.iter().collect();
+    let outcomes = sql::run(&*transaction, &requests, &mut sequence).unwrap();
     transaction.commit().unwrap();
     outcomes
 }
 
+/// Return an outcome as a text, without its receipt, which is of the commit.
 fn told(outcome: &Result<Answer, Error>) -> String {
-    match outcome {
-        Ok(Answer::Recorded(answer)) => format!("{answer:?}"),
+    let receipt = String::new();
+    match outcome.clone() {
+        Ok(Answer::Recorded(answer)) => format!("{:?}", UsageAnswer { receipt, ..answer }),
+        Ok(Answer::Decided(Decision::Granted(granted))) => {
+            format!("{:?}", Granted { receipt, ..*granted })
+        }
         Ok(Answer::Decided(decision)) => format!("{decision:?}"),
         Err(error) => format!("{error:?}"),
     }
 }
 
-/// Return every row of every table. No seats are as good as no row about seats.
+/// Return every row of every table but the numbers of commits. No seats are as good as no row about
+/// seats.
 fn rows(connection: &Connection) -> Vec<String> {
-    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND \
+                  name <> 'commit_sequence' ORDER BY name";
     let mut all = Vec::new();
     for mut table in connection.query(tables, &[]).unwrap() {
         let name: String = table.take(0).unwrap();

@@ -15,13 +15,13 @@ use crate::error::Error;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::random::fresh_id;
 use crate::server_time::RecordedTime;
-use crate::store::sql::{self, Answer, Cause, Field, Request, Row, Sql};
+use crate::store::sql::{self, Answer, Cause, Field, Request, Row, Sequence, Sql};
 use crate::store::{Authorization, Decision, Organization, Reply, Report, SegmentTotal, Store};
 
 /// The store in memory.
 #[derive(Debug)]
 pub struct InlineStore {
-    connection: Mutex<Connection>,
+    connection: Mutex<(Connection, Sequence)>,
 }
 
 impl InlineStore {
@@ -34,7 +34,7 @@ impl InlineStore {
         migration::migrate(&mut connection)?;
         sql::renew_epoch(&connection, &fresh_id()?, Cause::Created, 0)?;
         sql::serving(&connection, 0)?;
-        Ok(Self { connection: Mutex::new(ready(connection)?) })
+        Ok(Self { connection: Mutex::new((ready(connection)?, Sequence::default())) })
     }
 
     /// Return all data as a snapshot, which serves as a backup.
@@ -42,7 +42,7 @@ impl InlineStore {
     /// # Errors
     /// Fails when there is no memory for the snapshot.
     pub fn snapshot(&self) -> Result<Vec<u8>, Error> {
-        Ok(self.connection().serialize(MAIN_DB)?.to_vec())
+        Ok(self.connection().0.serialize(MAIN_DB)?.to_vec())
     }
 
     /// Go back to a snapshot, and begin a new epoch, as the restore of a backup does. The store
@@ -54,7 +54,7 @@ impl InlineStore {
         let connection = opened(snapshot)?;
         sql::renew_epoch(&connection, &fresh_id()?, Cause::Restored, now)?;
         sql::serving(&connection, now)?;
-        *self.connection() = ready(connection)?;
+        *self.connection() = (ready(connection)?, Sequence::default());
         Ok(())
     }
 
@@ -64,7 +64,7 @@ impl InlineStore {
     /// # Errors
     /// Fails when the bytes are not a snapshot.
     pub fn put_back(&self, snapshot: &[u8]) -> Result<(), Error> {
-        *self.connection() = ready(opened(snapshot)?)?;
+        *self.connection() = (ready(opened(snapshot)?)?, Sequence::default());
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl InlineStore {
     /// # Errors
     /// Fails when the statement is not one that reads.
     pub fn rows(&self, statement: &str) -> Result<Vec<Vec<Field>>, Error> {
-        let rows = self.connection().query(statement, &[])?;
+        let rows = self.connection().0.query(statement, &[])?;
         Ok(rows.into_iter().map(|Row(fields)| fields).collect())
     }
 
@@ -82,12 +82,12 @@ impl InlineStore {
     /// # Errors
     /// Fails when a row is damaged.
     pub fn segment_totals(&self) -> Result<Vec<SegmentTotal>, Error> {
-        sql::segment_totals(&*self.connection())
+        sql::segment_totals(&self.connection().0)
     }
 
     /// Lock the connection. A transaction that panicked was rolled back, so the connection is
     /// intact.
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    fn connection(&self) -> MutexGuard<'_, (Connection, Sequence)> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -95,13 +95,32 @@ impl InlineStore {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Error>,
     ) -> Reply<T> {
-        let mut connection = self.connection();
+        self.submit_with(|connection, _| work(connection))
+    }
+
+    fn submit_with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection, &mut Sequence) -> Result<T, Error>,
+    ) -> Reply<T> {
+        let mut guard = self.connection();
+        let (connection, sequence) = &mut *guard;
         let outcome = connection.transaction().map_err(Error::from).and_then(|transaction| {
-            let outcome = work(&transaction)?;
+            let outcome = work(&transaction, sequence)?;
             transaction.commit()?;
             Ok(outcome)
         });
         Box::pin(std::future::ready(outcome))
+    }
+
+    /// Run a batch of one request. What it has written stays, also if the request is refused: the
+    /// data may have been put back.
+    fn run(&self, request: Request) -> Reply<Answer> {
+        let outcomes =
+            self.submit_with(|connection, sequence| sql::run(connection, &[&request], sequence));
+        Box::pin(async {
+            let none = || Err(Error::Internal("a request has no answer".to_owned()));
+            outcomes.await?.pop().unwrap_or_else(none)
+        })
     }
 }
 
@@ -118,23 +137,20 @@ fn ready(connection: Connection) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Run a batch of one request.
-fn run(connection: &Connection, request: Request) -> Result<Answer, Error> {
-    let mut outcomes = sql::run(connection, &[&request])?;
-    outcomes.pop().unwrap_or_else(|| Err(Error::Internal("a request has no answer".to_owned())))
-}
-
 impl Store for InlineStore {
     fn authorize(&self, request: Authorization) -> Reply<Decision> {
-        self.submit(|connection| run(connection, Request::Authorization(request))?.decided())
+        let answer = self.run(Request::Authorization(request));
+        Box::pin(async { answer.await?.decided() })
     }
 
     fn check(&self, request: Authorization) -> Reply<Decision> {
-        self.submit(|connection| run(connection, Request::Check(request))?.decided())
+        let answer = self.run(Request::Check(request));
+        Box::pin(async { answer.await?.decided() })
     }
 
     fn record(&self, report: Report) -> Reply<UsageAnswer> {
-        self.submit(|connection| run(connection, Request::Report(report))?.recorded())
+        let answer = self.run(Request::Report(report));
+        Box::pin(async { answer.await?.recorded() })
     }
 
     fn change(&self, change: Change, by: Actor) -> Reply<()> {
@@ -179,7 +195,7 @@ mod tests {
         let store = InlineStore::new().unwrap();
         let insert = |name: &'static str| {
             let row = "INSERT INTO organization VALUES (?1, 'x', NULL, 'k')";
-            store.connection().execute(row, [name]).unwrap();
+            store.connection().0.execute(row, [name]).unwrap();
         };
         insert("kept");
         let epoch = store.rows("SELECT epoch FROM epoch ORDER BY number DESC LIMIT 1").unwrap();
