@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit_chain;
+pub mod authorities;
 pub mod backup;
 mod challenge;
 pub mod cli;
