@@ -135,7 +135,7 @@ impl StateDirectory {
             format!(
                 "another, or share it with a group: \
                  \"sudo chgrp -R GROUP {quoted} && sudo chmod -R o-w,g+rwX {quoted} && sudo chmod \
-                 g+s {quoted}\""
+                 g+s,-t {quoted}\""
             )
         };
         Err(Error::new(
