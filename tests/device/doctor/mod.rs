@@ -157,6 +157,24 @@ fn what_answers_and_is_no_license_server_is_told_from_one() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_file_is_named_and_not_waited_for() {
+    let device = Device::new();
+    let state = device.program.state();
+    for (folder, ending) in [("", "device"), ("licenses", ".grant"), ("seats", ".pool")] {
+        let mut files = fs::read_dir(state.join(folder)).unwrap().flatten().map(|file| file.path());
+        let path = files.find(|path| path.to_str().unwrap().ends_with(ending)).unwrap();
+        let aside = state.with_file_name("aside");
+        fs::rename(&path, &aside).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let run = device.doctor(&[]);
+        assert!(run.stdout.contains("it is not a regular file"), "{ending}: {}", run.stdout);
+        let run = doctor(&state, &["seats"]);
+        assert!(run.code.is_some(), "{run:?}");
+        fs::rename(&aside, &path).unwrap();
+    }
+}
+
+#[test]
 fn a_proxy_is_named_where_programs_go_through_it_and_nowhere_else() {
     let device = Device::new();
     let proxy = "http://user:secret@proxy.example:3128";

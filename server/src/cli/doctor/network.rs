@@ -33,9 +33,10 @@ use seatmeter_protocol::signature::{AnswerFacts, PublicKey, SigningKey, random_i
 use super::clock::DIFFER_SECONDS_MAX;
 use super::state::Device;
 use super::{Findings, Health};
-use crate::authorities::{self, CA_FILE_BYTES_MAX, read_named};
+use crate::authorities::{self, CA_FILE_BYTES_MAX};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::named_file::read_named;
 use crate::utc;
 
 /// The time limit of each stage.
