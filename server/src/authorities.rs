@@ -1,6 +1,6 @@
 //! The files with certificate authorities that the environment and the user name. TLS reads them,
-//! and must neither wait for one nor fill the memory with it. `src/sync/http/trust.rs` does the same
-//! in the library.
+//! and must neither wait for one nor fill the memory with it. `src/sync/http/trust.rs` does the
+//! same in the library.
 
 #![allow(
     clippy::disallowed_methods,

@@ -331,9 +331,9 @@ mod killed {
     #[test]
     fn a_process_that_dies_while_it_carries_counts_bills_none_twice_and_all_once_they_have_a_name()
     {
-        for harm in 0..HARMS.len() {
-            for place in 0..CARRIES.len() {
-                let why = format!("{}, killed at {:?}", HARMS[harm].0, CARRIES[place]);
+        for (harm, (harmed, _)) in HARMS.iter().enumerate() {
+            for (place, name) in CARRIES.iter().enumerate() {
+                let why = format!("{harmed}, killed at {name:?}");
                 let state = tempfile::tempdir().unwrap();
                 let folder = state.path().join("usage/name");
                 kill_one(&folder, harm, place);
@@ -345,7 +345,7 @@ mod killed {
                     recorded: BTreeMap::new(),
                 };
                 bench.report();
-                if CARRIES[place] == "carry: renamed" {
+                if *name == "carry: renamed" {
                     assert_eq!(bench.billed(), PERFORMED, "{why}");
                 }
                 // Another process of the device counts on, and sweeps what is left.

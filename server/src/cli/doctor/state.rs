@@ -24,7 +24,8 @@ use crate::named_file::read_named;
 use crate::sharing::advice_around;
 use crate::utc;
 
-/// The greatest number of bytes of a file that is read. The library's largest are archives of 8 MiB.
+/// The greatest number of bytes of a file that is read. The library's largest files are archives
+/// of 8 MiB.
 pub(super) const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The data of a device that the other checks need.
