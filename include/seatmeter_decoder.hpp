@@ -40,7 +40,9 @@ inline std::vector<Decoded> decode_file(const std::string &path) {
     const TextResult &one = *array->results[i];
     const auto *bytes = reinterpret_cast<const char *>(one.barcodeBytes);
     const auto length = static_cast<std::size_t>(one.barcodeBytesLength);
-    found.push_back({one.barcodeFormatString, one.barcodeText, std::string(bytes, bytes + length)});
+    // One of the two names is empty.
+    const char *format = *one.barcodeFormatString != '\0' ? one.barcodeFormatString : one.barcodeFormatString_2;
+    found.push_back({format, one.barcodeText, std::string(bytes, bytes + length)});
   }
   if (code != DBR_OK) detail::fail(code, "", std::move(found));
   return found;

@@ -97,6 +97,12 @@ pub fn authorities_file() -> Option<PathBuf> {
     env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// Return the folders in `SSL_CERT_DIR`, from which the platform's verifier takes more authorities.
+pub fn authorities_folders() -> Vec<PathBuf> {
+    let folders = env::var_os("SSL_CERT_DIR").unwrap_or_default();
+    env::split_paths(&folders).filter(|path| !path.as_os_str().is_empty()).collect()
+}
+
 /// Return the hosts for which the environment asks for no proxy (`NO_PROXY`). If the environment is
 /// ignored, these are all hosts.
 pub fn hosts_without_proxy() -> String {

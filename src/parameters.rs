@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::handshake_code;
 use seatmeter_protocol::license::SEATS_MAX;
 use seatmeter_protocol::license_module::license_module_name;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
@@ -219,22 +220,8 @@ fn invalid(message: String) -> Error {
 
 /// Refuse a handshake code with a character that no code contains, and show where it is.
 fn require_graphic(code: &str) -> Result<()> {
-    let Some((at, strange)) = code.chars().enumerate().find(|(_, c)| !c.is_ascii_graphic()) else {
-        return Ok(());
-    };
-    let what = match strange {
-        ' ' => "a space".to_owned(),
-        other => format!("the character U+{:04X}", u32::from(other)),
-    };
-    Err(Error::new(
-        ErrorCode::HANDSHAKE_CODE_INVALID,
-        format!(
-            "handshakeCode {code:?} has {what} at position {}: codes have printable ASCII \
-             characters \
-             and no spaces; copy the code again",
-            at + 1
-        ),
-    ))
+    let Some(flaw) = handshake_code::flaw(code) else { return Ok(()) };
+    Err(Error::new(ErrorCode::HANDSHAKE_CODE_INVALID, format!("handshakeCode {code:?} {flaw}")))
 }
 
 fn modules(asked: &[i32]) -> Result<Vec<String>> {

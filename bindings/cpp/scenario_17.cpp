@@ -1,5 +1,6 @@
 // Plays a program of bindings/scenario.txt: reads commands from standard input, and answers each with a line.
 #include <atomic>
+#include <iomanip>
 #include <iostream>
 #include <sstream>
 #include <type_traits>
@@ -76,12 +77,21 @@ std::string stale() {
   return std::to_string(heard) + " closed";
 }
 
+std::string bytes(const std::string &path) {
+  const seatmeter::Decoded first = seatmeter::decode_file(path).at(0);
+  std::ostringstream out;
+  out << first.format << ' ' << std::hex << std::setfill('0');
+  for (const char byte : first.bytes) out << std::setw(2) << static_cast<int>(static_cast<unsigned char>(byte));
+  return out.str();
+}
+
 std::string obey(std::istringstream words) {
   std::string command, path;
   words >> command;
   if (command == "init") return init(words);
   if (command == "nul") return nul(words);
   if (command == "decode") return words >> path, std::to_string(seatmeter::decode_file(path).size());
+  if (command == "bytes") return words >> path, bytes(path);
   if (command == "version") return seatmeter::version();
   if (command == "heard") return has_heard ? "yes" : "no";
   if (command == "uuid") return std::to_string(seatmeter::device_uuid().size()) + " digits";

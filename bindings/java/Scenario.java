@@ -133,6 +133,9 @@ final class Scenario {
         return "ok";
       case "decode":
         return Integer.toString(Seatmeter.decodeFile(argument).size());
+      case "bytes":
+        Seatmeter.Decoded first = Seatmeter.decodeFile(argument).get(0);
+        return first.format() + " " + HexFormat.of().formatHex(first.bytes());
       case "status":
         Seatmeter.Status now = Seatmeter.status();
         return now.state() + " " + now.seatsGranted() + " " + now.seatsHeld() + " " + now.seatsIdle();

@@ -330,7 +330,7 @@ class Reader {
 
 if (Symbol.dispose) Reader.prototype[Symbol.dispose] = Reader.prototype.close;
 
-// Reads the barcodes of a picture, { format, text }, and counts them. Holds a seat meanwhile. A file
+// Reads the barcodes of a picture, { format, text, bytes }, and counts them. Holds a seat meanwhile. A file
 // may give barcodes and an error, for example a PNG that is cut in its middle: the error has them as
 // its `results`.
 async function decodeFile(path) {
@@ -346,7 +346,10 @@ async function decodeFile(path) {
     const pointers = array.count ? koffi.decode(array.results, koffi.array('void *', array.count)) : [];
     const found = pointers.map((pointer) => {
       const one = koffi.decode(pointer, library.TextResult);
-      return { format: one.formatName, text: one.text };
+      // Copy the bytes: the library frees its own.
+      const bytes = Buffer.from(one.length ? koffi.decode(one.bytes, koffi.array('uint8_t', one.length)) : []);
+      // One of the two names is empty.
+      return { format: one.formatName || one.formatName2, text: one.text, bytes };
     });
     check(code, undefined, found);
     return found;

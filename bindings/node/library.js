@@ -60,6 +60,8 @@ const TextResult = koffi.pack('TextResult', {
   format2: 'int',
   formatName2: 'const char *',
   text: 'const char *',
+  bytes: 'void *',
+  length: 'int',
 });
 const TextResults = koffi.pack('TextResultArray', { count: 'int', results: 'void *' });
 

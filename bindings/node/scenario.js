@@ -98,6 +98,10 @@ const commands = {
   frame: (n) => readers.at(-1).countFrame(barcodes(n)),
   pages: (n) => seatmeter.countPages(seatmeter.PageModule.CORE, Number(n)),
   decode: async (path) => (await seatmeter.decodeFile(path)).length,
+  bytes: async (path) => {
+    const [{ format, bytes }] = await seatmeter.decodeFile(path);
+    return `${format} ${bytes.toString('hex')}`;
+  },
   status,
   sync: () => seatmeter.sync(20000),
   shutdown: () => seatmeter.shutdown(20000),

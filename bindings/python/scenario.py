@@ -76,6 +76,11 @@ def no_copy() -> str:
     return "no copy"
 
 
+def first_bytes(path: str) -> str:
+    first = seatmeter.decode_file(path)[0]
+    return f"{first.format} {first.bytes.hex()}"
+
+
 COMMANDS = {
     "version": seatmeter.version,
     "log": lambda: seatmeter.set_log(lambda level, line: lines.append(line)),
@@ -99,6 +104,7 @@ COMMANDS = {
     "frame": lambda n: readers[-1].count_frame(barcodes(n)),
     "pages": lambda n: seatmeter.count_pages(seatmeter.PageModule.CORE, int(n)),
     "decode": lambda path: len(seatmeter.decode_file(path)),
+    "bytes": first_bytes,
     "status": status,
     "sync": lambda: seatmeter.sync(20000),
     "shutdown": lambda: seatmeter.shutdown(20000),

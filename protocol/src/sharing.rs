@@ -55,6 +55,13 @@ pub const fn is_shared_by_all(directory: u32) -> bool {
     directory & 0o002 != 0
 }
 
+/// Return whether several users may make files in a directory, but each may replace only his own:
+/// it has the sticky bit.
+#[must_use]
+pub const fn is_sticky_and_shared(directory: u32) -> bool {
+    directory & 0o1000 != 0 && directory & SHARED != 0
+}
+
 /// Owner, group and mode of a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owned {

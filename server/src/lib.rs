@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit_chain;
+pub mod authorities;
 pub mod backup;
 mod challenge;
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod http;
 pub mod keyring;
 pub mod kill_points;
 pub mod licensing;
+pub mod named_file;
 pub mod operator;
 pub mod password;
 pub mod planner;

@@ -309,8 +309,9 @@ impl DeviceClock {
     /// does not share the server times that it receives.
     pub fn signed_at(&self, seconds: u64) -> u64 {
         let date_ms = signed(seconds.saturating_mul(1000));
-        let now_ms = signed(self.unix_ms());
+        // Another thread sets the time under this lock.
         let known = &mut *self.known.lock();
+        let now_ms = signed(self.unix_ms());
         let is_set = self.is_set.load(Ordering::Relaxed);
         let corrected = match known.leaps.corrected(date_ms, now_ms) {
             None if is_set && date_ms > now_ms.saturating_add(AHEAD_MS_MAX) => {
@@ -329,32 +330,33 @@ impl DeviceClock {
     /// valid for longer than intended once as much time has passed as the server's clock was ahead.
     pub fn dated_since(&self, seconds: u64, stamp: &Stamp) -> u64 {
         let corrected = self.signed_at(seconds);
-        let now_ms = self.unix_ms();
         let known = &mut *self.known.lock();
-        let (boot_id, boot_ms) = self.boot_for_stamps(known);
-        let is_comparable = stamp.boot_id == boot_id && self.is_set.load(Ordering::Relaxed);
+        let is_comparable = !stamp.boot_id.is_empty()
+            && stamp.boot_id == self.boot_for_stamps(known).0
+            && self.is_set.load(Ordering::Relaxed);
         if corrected != seconds || !is_comparable {
             return corrected;
         }
-        let should_be_ms =
-            signed(stamp.unix_ms.saturating_add(boot_ms.saturating_sub(stamp.boot_ms)));
-        let back_ms = should_be_ms.saturating_sub(signed(now_ms));
-        if back_ms <= AHEAD_MS_MAX {
+        // This is the time at which the license was accepted, as the device knows it now. The time
+        // that the device believed then decides nothing: between the server's decision and its
+        // signature, the server's clock may have leaped, and the date is then right and the
+        // believed time wrong.
+        let accepted_ms = signed(stamp.boot_ms)
+            .saturating_add(ahead_in_stamps_ms(known))
+            .saturating_add(self.offset_ms.load(Ordering::Relaxed));
+        let date_ms = signed(seconds.saturating_mul(1000));
+        if date_ms <= accepted_ms.saturating_add(AHEAD_MS_MAX) {
             return corrected;
         }
-        let date_ms = signed(seconds.saturating_mul(1000));
-        let should_be_dated_ms = date_ms.saturating_sub(back_ms);
-        known.leaps.take_for(date_ms, should_be_dated_ms);
-        unsigned(should_be_dated_ms) / 1000
+        known.leaps.take_for(date_ms, accepted_ms);
+        unsigned(accepted_ms) / 1000
     }
 
     /// Return the name and the value of the boot clock for stamps. It is the machine's boot clock,
     /// or this process's own if the machine's is not known.
     fn boot_for_stamps<'a>(&'a self, known: &'a Known) -> (&'a str, u64) {
-        match known.ahead_ms.filter(|_| !known.boot.id.is_empty()) {
-            Some(ahead_ms) => (&known.boot.id, unsigned(self.boot_now() - ahead_ms)),
-            None => (&self.own_id, unsigned(self.boot_now())),
-        }
+        let boot_ms = unsigned(self.boot_now() - ahead_in_stamps_ms(known));
+        (if names_machine(known) { &known.boot.id } else { &self.own_id }, boot_ms)
     }
 
     fn is_at_least(&self, date_ms: i64) {
@@ -419,10 +421,9 @@ impl Clock for DeviceClock {
         if !self.is_set.load(Ordering::Relaxed) {
             return Stamp::default();
         }
-        let unix_ms = self.unix_ms();
         let known = self.known.lock();
         let (boot_id, boot_ms) = self.boot_for_stamps(&known);
-        Stamp { boot_id: boot_id.to_owned(), boot_ms, unix_ms }
+        Stamp { boot_id: boot_id.to_owned(), boot_ms }
     }
 
     fn machine_boot_ms(&self) -> Option<u64> {
@@ -481,6 +482,16 @@ impl Clock for DeviceClock {
 /// difference and the start of the machine are known.
 fn ahead_of_machine_ms(boot: &Boot) -> Option<i64> {
     boot.ahead_ms.filter(|_| !boot.id.is_empty())
+}
+
+/// Return whether stamps use the machine's boot clock, and not this process's own.
+fn names_machine(known: &Known) -> bool {
+    known.ahead_ms.is_some() && !known.boot.id.is_empty()
+}
+
+/// Return the milliseconds by which this process's boot clock is ahead of the one in its stamps.
+fn ahead_in_stamps_ms(known: &Known) -> i64 {
+    known.ahead_ms.filter(|_| names_machine(known)).unwrap_or(0)
 }
 
 fn is_of_this_boot(known: &Known, seen: &Seen) -> bool {

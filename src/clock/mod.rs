@@ -54,7 +54,7 @@ pub trait Clock: Send + Sync {
         Some(self.boot_ms())
     }
 
-    /// Return how this clock stands now, to be stored beside other data. The default stamp is
+    /// Return this instant by the boot clock, to be stored beside other data. The default stamp is
     /// unlike every other one: where no server time was received, nothing can show later that a
     /// server has set the time back since.
     fn stamp(&self) -> Stamp {
@@ -66,7 +66,8 @@ pub trait Clock: Send + Sync {
     fn hear(&self, _server_seconds: u64, _asked_at_ms: u64) {}
 }
 
-/// The state of the device's clock at some instant.
+/// An instant by a boot clock. The time at that instant follows from what the device knows of the
+/// time later.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stamp {
@@ -74,8 +75,6 @@ pub struct Stamp {
     boot_id: String,
     /// The value of that boot clock, in milliseconds.
     boot_ms: u64,
-    /// The device's time at that instant, in Unix milliseconds.
-    unix_ms: u64,
 }
 
 /// The start of the machine from which a boot clock counts, and how this process reads that clock.

@@ -18,7 +18,7 @@ pub(crate) use set_aside::is_no_file;
 pub use set_aside::{set_aside, set_aside_same, sync_folder};
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -39,6 +39,21 @@ pub fn named_file(path: &Path) -> io::Result<File> {
         return Ok(file);
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+}
+
+/// Return the content of a file that the program or its user names. Some files call themselves
+/// regular, and have no end (`/proc/kmsg`): reading stops at `bytes_max`, and never waits.
+///
+/// # Errors
+/// Returns the error of [`named_file`], or `FileTooLarge` if the file has more bytes.
+pub fn read_named_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    named_file(path)?.take(bytes_max + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > bytes_max {
+        let why = format!("it has more than {} MiB", bytes_max >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(content)
 }
 
 /// Write a file that the program names, as [`std::fs::write`] does, but never wait for the other

@@ -46,7 +46,7 @@ use crate::os::{
 };
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::file_system::refusal;
-use seatmeter_protocol::sharing::{is_shared_by_all, quoted};
+use seatmeter_protocol::sharing::{is_shared_by_all, is_sticky_and_shared, quoted};
 
 /// The device's state directory, which exists and is writable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +105,7 @@ impl StateDirectory {
         let directory = Self { path };
         make_home(&directory.path).map_err(|e| unusable(&directory.path, &directory.path, &e))?;
         directory.check_owner()?;
+        directory.check_sticky()?;
         for folder in [directory.licenses(), directory.seats(), directory.usage()] {
             folder_made_if_missing(&folder).map_err(|e| unusable(&directory.path, &folder, &e))?;
         }
@@ -134,7 +135,7 @@ impl StateDirectory {
             format!(
                 "another, or share it with a group: \
                  \"sudo chgrp -R GROUP {quoted} && sudo chmod -R o-w,g+rwX {quoted} && sudo chmod \
-                 g+s {quoted}\""
+                 g+s,-t {quoted}\""
             )
         };
         Err(Error::new(
@@ -146,6 +147,27 @@ impl StateDirectory {
                  {todo}",
                 names().user_for_people(of.uid()),
                 of.mode() & 0o7777
+            ),
+        ))
+    }
+
+    /// Refuse a shared directory with the sticky bit to users other than its owner: they could not
+    /// replace files that others have made, and the kernel may not even open them
+    /// (`fs.protected_regular`).
+    fn check_sticky(&self) -> Result<()> {
+        let of = fs::metadata(&self.path).map_err(|e| unusable(&self.path, &self.path, &e))?;
+        let me = user_id();
+        if me == 0 || of.uid() == me || !is_sticky_and_shared(of.mode()) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::LICENSE_BUFFER_FAILED,
+            format!(
+                "the state directory {} has mode {:o}: with the sticky bit, its users cannot \
+                 replace the files of one another. Run \"sudo chmod -t {}\"",
+                self.path.display(),
+                of.mode() & 0o7777,
+                quoted(&self.path.to_string_lossy())
             ),
         ))
     }

@@ -197,8 +197,8 @@ fn accepted(
     let report_key = agreement
         .of_device(&content.key_share, device.uuid())
         .map_err(|e| answer.untrusted(&e.to_string()))?;
-    // The time is set before the grant is stored: the grant is stamped by this time, and the disk
-    // may refuse it.
+    // The time is set before the grant is stored: the disk may refuse the grant, and only a clock
+    // that a server has set gives a stamp.
     answer.tell_time(clock);
     let stamp = clock.stamp();
     let accepted = store.accept(&content, device, shown.as_ref(), credentials, &stamp)?;

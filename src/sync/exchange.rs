@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
+use seatmeter_protocol::foreign_answer::ForeignAnswer;
 use seatmeter_protocol::license::DAY_SECONDS;
 use seatmeter_protocol::message::{Problem, ProblemNumbers};
 use seatmeter_protocol::request_auth::{Proof, ReportKey, RequestFacts};
@@ -212,25 +213,10 @@ fn as_json(request: &impl Serialize) -> Result<Vec<u8>> {
 /// of the process for the answer.
 const LATE_AFTER: Duration = Duration::from_secs(5);
 
-/// Return what to do about an answer of this status that is not a license server's.
-fn advice(status: u16) -> &'static str {
-    match status {
-        300..=399 => {
-            ": it redirects its callers, and redirects are not followed. Use the license server's \
-             own URL, or sign in \
-             to this network"
-        }
-        401 | 403 => {
-            ": a proxy or gateway asks for a login. Sign in to this network, or use the server's \
-             own URL"
-        }
-        407 => {
-            ": the proxy requires a login. Put it into the proxy's URL (HTTP_PROXY, HTTPS_PROXY), \
-             or name the server in NO_PROXY"
-        }
-        502..=504 => ": a proxy or gateway cannot reach it",
-        _ => ": check the URL, and any proxy or gateway on the way",
-    }
+/// Return the end of a sentence about an answer of this status that is not a license server's.
+fn advice(status: u16) -> String {
+    let ForeignAnswer { cause, todo } = ForeignAnswer::of_status(status);
+    if cause.is_empty() { format!(": {todo}") } else { format!(": {cause}; {todo}") }
 }
 
 fn joined(failures: Vec<Error>) -> Error {

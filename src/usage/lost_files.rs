@@ -278,3 +278,89 @@ fn a_file_that_was_cut_short_is_lost_and_counting_goes_on_in_another() {
         assert_eq!(bench.billed(), recorded + 6, "cut to {length}");
     }
 }
+
+/// The counts of a process that is killed while it carries them.
+#[cfg(feature = "kill-points")]
+mod killed {
+    #![allow(
+        clippy::disallowed_methods,
+        reason = "an inner process is told by the environment what to do"
+    )]
+
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::fault_injection::kill_points::{CARRIES, arm};
+
+    /// The counts before the file loses its name, and those between that and the check.
+    const COUNTED: [(u32, u64); 3] = [(1, 5), (2, 7), (2, 2)];
+    const PERFORMED: u64 = 14;
+
+    /// Count, let the file lose its name, and die at a place of the carry. Without its environment
+    /// variables this test does nothing.
+    #[test]
+    fn victim() {
+        let number = |name: &str| std::env::var(name).map(|text| text.parse::<usize>().unwrap());
+        let (Ok(harm), Ok(place)) = (number("CARRY_HARM"), number("CARRY_PLACE")) else { return };
+        let folder = PathBuf::from(std::env::var_os("CARRY_FOLDER").unwrap());
+        let counter = Counter::new(folder.clone(), attribution(ID, ID));
+        let mut mine = SlotEntries::default();
+        let mut count =
+            |(slot, n)| counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, n)]).unwrap();
+        COUNTED[..2].iter().copied().for_each(&mut count);
+        let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+        HARMS[harm].1(&file);
+        count(COUNTED[2]);
+        arm(CARRIES[place], 1);
+        panic!("it was not killed: {:?}", counter.check_files());
+    }
+
+    fn kill_one(folder: &Path, harm: usize, place: usize) {
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["usage::lost_files::killed::victim", "--exact", "--quiet", "--test-threads=1"])
+            .env("CARRY_HARM", harm.to_string())
+            .env("CARRY_PLACE", place.to_string())
+            .env("CARRY_FOLDER", folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert_eq!(status.unwrap().signal(), Some(9), "{} {}", HARMS[harm].0, CARRIES[place]);
+    }
+
+    #[test]
+    fn a_process_that_dies_while_it_carries_counts_bills_none_twice_and_all_once_they_have_a_name()
+    {
+        for (harm, (harmed, _)) in HARMS.iter().enumerate() {
+            for (place, name) in CARRIES.iter().enumerate() {
+                let why = format!("{harmed}, killed at {name:?}");
+                let state = tempfile::tempdir().unwrap();
+                let folder = state.path().join("usage/name");
+                kill_one(&folder, harm, place);
+                let mut bench = Bench {
+                    state,
+                    counter: Counter::new(folder.clone(), attribution(ID, ID)),
+                    mine: SlotEntries::default(),
+                    performed: PERFORMED,
+                    recorded: BTreeMap::new(),
+                };
+                bench.report();
+                if *name == "carry: renamed" {
+                    assert_eq!(bench.billed(), PERFORMED, "{why}");
+                }
+                // Another process of the device counts on, and sweeps what is left.
+                let before = bench.billed();
+                bench.performed = before;
+                bench.count(3, 4);
+                bench.report();
+                assert_eq!(bench.billed(), before + 4, "{why}");
+                for draft in fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()) {
+                    if draft.extension().is_some_and(|ending| ending == "new") {
+                        Segment::sweep_unfinished(&draft).unwrap();
+                        assert!(!draft.exists(), "{why}: nobody holds the draft");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -68,11 +68,22 @@ fn cut_picture(folder: &Path) -> String {
     path.display().to_string()
 }
 
+/// Draw a QR code whose content is no text, and return the path of the picture.
+fn binary_picture(folder: &Path) -> String {
+    let code = zxingcpp::create(zxingcpp::BarcodeFormat::QRCode).from_slice(b"A\0B\xff").unwrap();
+    let drawn = code.to_image_with(&zxingcpp::write().scale(4).add_quiet_zones(true)).unwrap();
+    let (width, height) = (drawn.width().cast_unsigned(), drawn.height().cast_unsigned());
+    let path = folder.join("binary.png");
+    image::GrayImage::from_raw(width, height, drawn.data()).unwrap().save(&path).unwrap();
+    path.display().to_string()
+}
+
 fn plays_the_scenario(start: impl Fn(&Server) -> Command) {
     let server = Server::with_demo_license();
     let picture = image("four_barcodes.png").display().to_string();
     let folder = tempfile::tempdir().unwrap();
     let cut_picture = cut_picture(folder.path());
+    let binary_picture = binary_picture(folder.path());
     let mut programs = ["a", "b"].map(|name| (name, Some(Dialogue::start(start(&server)))));
     let text =
         std::fs::read_to_string(seatmeter_e2e::root().join("bindings/scenario.txt")).unwrap();
@@ -82,6 +93,7 @@ fn plays_the_scenario(start: impl Fn(&Server) -> Command) {
         ("$SERVER", server.url()),
         ("$PICTURE", &picture),
         ("$CUT_PICTURE", &cut_picture),
+        ("$BINARY_PICTURE", &binary_picture),
         ("$CA", &ca),
         ("$VERSION", env!("CARGO_PKG_VERSION")),
     ];

@@ -73,6 +73,11 @@ fn a_license_is_had_by_one_text_in_the_form_of_8_and_in_that_of_9() {
 }
 
 #[test]
+fn a_program_that_goes_on_without_a_server_gets_the_reason_from_every_call_that_needs_a_license() {
+    runs_twice("tests/c/dbr_unreachable.c", &Server::with_demo_license(), &[&image("")]);
+}
+
+#[test]
 fn an_old_key_that_is_registered_as_a_code_licenses_a_program_as_it_is() {
     let server = Server::with_demo_license();
     let program = Program::compile("tests/c/dbr9_key.c");

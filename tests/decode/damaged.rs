@@ -8,6 +8,9 @@ use seatmeter::reader::{Picture, Reader};
 use crate::made_pictures;
 use crate::own_process::in_a_process_of_its_own;
 
+/// `one_qr.jpg` in six scans, each of which makes the picture finer (`jpegtran -progressive`).
+const PROGRESSIVE: &[u8] = include_bytes!("progressive.jpg");
+
 fn damage(file: &[u8], random: &mut Rng) -> Vec<u8> {
     let mut bytes = file.to_vec();
     for _ in 0..=random.usize(..8) {
@@ -50,6 +53,7 @@ fn whole_files() -> Vec<Vec<u8>> {
     for name in ["one_qr.jpg", "four_barcodes.png"] {
         std::fs::copy(examples.join(name), folder.path().join(name)).unwrap();
     }
+    std::fs::write(folder.path().join("progressive.jpg"), PROGRESSIVE).unwrap();
     let paths = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
     let files: Vec<_> = paths.filter(|path| path.to_str().unwrap().ends_with(&kind())).collect();
     assert!(!files.is_empty(), "no picture has a name that ends with {}", kind());
@@ -68,6 +72,19 @@ fn damaged_files_are_refused_or_read_and_memory_stays_as_it_is() {
     in_a_process_of_its_own(|| {
         damage_files_and_watch_memory();
     });
+}
+
+#[test]
+fn a_jpeg_of_many_scans_is_read_like_one_of_one_scan_and_as_far_as_it_goes() {
+    let reader = Reader::vacant();
+    let read = |bytes: &[u8]| {
+        // Without a license the call returns an error after it has decoded.
+        assert!(reader.decode(Picture::Bytes(bytes), "").is_err());
+        reader.with_outcome(|outcome| outcome.barcodes.len())
+    };
+    assert_eq!(read(PROGRESSIVE), 1);
+    assert_eq!(read(&PROGRESSIVE[..PROGRESSIVE.len() * 9 / 10]), 1, "in the middle of a scan");
+    assert_eq!(read(&PROGRESSIVE[..PROGRESSIVE.len() / 10]), 0, "only a head");
 }
 
 fn damage_files_and_watch_memory() {

@@ -86,6 +86,47 @@ fn become_user(command: &mut Command, user: u32, umask: u32) {
     unsafe { command.pre_exec(become_it) };
 }
 
+/// Let the kernel refuse the command every change of owner, group and mode, as file systems without
+/// owners and modes do.
+fn refuse_changes(command: &mut Command) {
+    const CALLS: [libc::c_long; 8] = [
+        libc::SYS_chmod,
+        libc::SYS_fchmod,
+        libc::SYS_fchmodat,
+        libc::SYS_fchmodat2,
+        libc::SYS_chown,
+        libc::SYS_fchown,
+        libc::SYS_lchown,
+        libc::SYS_fchownat,
+    ];
+    let step = |code: u32, on_match: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: on_match,
+        jf: 0,
+        k,
+    };
+    // The number of the system call is the first word of what the filter sees.
+    let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
+    for (number, left) in CALLS.into_iter().zip((1..=8).rev()) {
+        filter.push(step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, left, number as u32));
+    }
+    let end = libc::BPF_RET | libc::BPF_K;
+    filter.push(step(end, 0, libc::SECCOMP_RET_ALLOW));
+    filter.push(step(end, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32));
+    let refuse = move || {
+        let program =
+            libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+        // SAFETY: numbers, and a filter that lives until the call returns.
+        let is_done = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
+        };
+        if is_done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: only system calls that may be made after a fork.
+    unsafe { command.pre_exec(refuse) };
+}
+
 fn give(path: &Path, owner: u32, group: u32, mode: u32) {
     chown(path, Some(owner), Some(group)).unwrap();
     fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
@@ -178,6 +219,23 @@ fn two_users_of_a_group_directory_share_seats_and_counts_and_all_files() {
 }
 
 #[test]
+fn a_group_directory_with_the_sticky_bit_is_refused_with_the_command_that_mends_it() {
+    let Some(device) = Device::new() else { return };
+    let state = device.directory("sticky", ADA, TEAM, 0o3770);
+    live(device.program(ADA, 0o077, &state));
+    live(device.program(ROOT, 0o077, &state));
+    let before = all_in(&state);
+    let answer = device.init(BOB, &state);
+    assert!(answer.starts_with("-20002 "), "{answer}");
+    assert!(answer.contains("mode 3770") && answer.contains("sticky bit"), "{answer}");
+    assert_eq!(all_in(&state), before, "nothing was changed in it");
+    let command = answer.split('"').nth(1).unwrap().replace("sudo ", "");
+    assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
+    live(device.program(BOB, 0o077, &state));
+    live(device.program(ADA, 0o077, &state));
+}
+
+#[test]
 fn no_umask_makes_files_that_nobody_opens() {
     let Some(device) = Device::new() else { return };
     let state = device.directory("umask", ADA, ADA, 0o755);
@@ -192,6 +250,31 @@ fn no_umask_makes_files_that_nobody_opens() {
             );
         }
     }
+}
+
+#[test]
+fn where_owner_and_mode_cannot_be_changed_the_user_works_and_another_is_told_whose_the_files_are() {
+    let Some(device) = Device::new() else { return };
+    let program = |user, umask, state: &Path| {
+        let mut command = device.command(&device.tool, user, umask, state);
+        refuse_changes(&mut command);
+        Dialogue::start(command)
+    };
+    let private = device.directory("fixed", ADA, ADA, 0o700);
+    live(program(ADA, 0o022, &private));
+    live(program(ADA, 0o077, &private.join("inner")));
+    // The files are for their maker alone, and no other file can be made here.
+    let shared = device.directory("fixed-shared", ROOT, TEAM, 0o2770);
+    live(program(ADA, 0o022, &shared));
+    let answer = program(BOB, 0o022, &shared).ask("init");
+    assert!(answer.starts_with("-20002 "), "{answer}");
+    assert!(answer.contains("belongs to user 12001") && answer.contains("sudo "), "{answer}");
+    live(program(ADA, 0o022, &shared));
+    // Nobody could open such files again.
+    let closed = device.directory("fixed-closed", ADA, ADA, 0o700);
+    let answer = program(ADA, 0o777, &closed).ask("init");
+    assert!(answer.starts_with("-20002 "), "{answer}");
+    assert!(answer.contains("Operation not permitted"), "{answer}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod addresses;
 mod broken;
 mod peer;
 mod programs;
+mod silent_dns;
 mod tls;
 
 use std::path::{Path, PathBuf};

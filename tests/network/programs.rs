@@ -116,6 +116,26 @@ fn a_companys_own_authority_is_trusted_from_a_file_and_from_the_systems_store() 
 }
 
 #[test]
+fn a_file_of_authorities_without_an_end_is_named_and_neither_waited_for_nor_kept_in_memory() {
+    let server = Server::with_demo_license();
+    let url = format!("https://localhost:{}", behind_tls(&server));
+    let folder = tempfile::tempdir().unwrap();
+    let (pipe, large) = (folder.path().join("pipe"), folder.path().join("large.pem"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::fs::File::create(&large).unwrap().set_len((1 << 20) + 1).unwrap();
+    for endless in [&*pipe, Path::new("/dev/zero"), Path::new("/proc/kmsg")] {
+        let path = endless.to_str().unwrap();
+        for variable in ["SSL_CERT_FILE", "SEATMETER_CA_FILE"] {
+            let begun = Instant::now();
+            is_refused(&init(&url, &[(variable, path)]), &[path, "cannot be used"]);
+            assert!(begun.elapsed() < FIRST_CONTACT, "{path}: {:?}", begun.elapsed());
+        }
+    }
+    let answer = init(&url, &[("SEATMETER_CA_FILE", large.to_str().unwrap())]);
+    is_refused(&answer, &["large.pem cannot be used: it has more than 1 MiB"]);
+}
+
+#[test]
 fn a_proxy_that_opens_tls_changes_nothing_once_its_authority_is_trusted() {
     let server = Server::with_demo_license();
     let gateway = behind_tls(&server);

@@ -191,6 +191,12 @@ func obey(command string, words []string) (string, error) {
 		return "ok", seatmeter.CountPages(seatmeter.Core, uint64(n))
 	case "decode":
 		return decode(word)
+	case "bytes":
+		found, err := seatmeter.DecodeFile(word)
+		if err != nil {
+			return "", err
+		}
+		return found[0].Format + " " + hex.EncodeToString(found[0].Bytes), nil
 	case "status":
 		return status()
 	case "sync":

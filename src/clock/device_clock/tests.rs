@@ -346,6 +346,18 @@ fn a_license_of_a_server_that_was_ahead_ends_with_its_time_however_late_that_is_
 }
 
 #[test]
+fn a_license_that_a_server_dated_before_its_clock_was_set_ahead_keeps_its_date() {
+    let (machine, clock) = Machine::in_contact();
+    // The server decides at `NOW`. Its clock is set ahead before it signs the answer.
+    hear(&clock, NOW + 400 * DAY);
+    let stamp = clock.stamp();
+    machine.system.pass(1000);
+    hear(&clock, NOW + 1);
+    assert_eq!(clock.dated_since(NOW, &stamp), NOW);
+    assert_eq!(clock.signed_at(NOW), NOW, "nor does this spoil other licenses of that second");
+}
+
+#[test]
 fn a_date_ahead_is_the_time_at_least_while_no_server_was_heard() {
     let (mut machine, _) = Machine::in_contact();
     let clock = machine.reboot(60);

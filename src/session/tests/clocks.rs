@@ -200,3 +200,17 @@ fn what_failed_after_a_server_that_was_ahead_was_heard_is_still_told() {
         "the order comes from another clock"
     );
 }
+
+#[test]
+fn a_grant_from_the_second_in_which_a_servers_clock_leaped_ahead_is_good_when_it_is_right_again() {
+    let bench = Bench::new(2);
+    // The server decides by the right time and signs the answer by the wrong one.
+    bench.transport.set_time(NOW + 400 * DAY_SECONDS);
+    let session = bench.licensed_session("CODE");
+    assert_eq!(session.licensed().unwrap().check().unwrap_err().code, ErrorCode::EXPIRED);
+    bench.transport.set_time(NOW);
+    bench.then_grants();
+    session.sync(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap();
+    count(&session, 1);
+    assert_eq!(session.licensed().unwrap().grant().local.issued_at, NOW);
+}

@@ -17,7 +17,7 @@ mod proxies;
 mod trust;
 
 use std::future::poll_fn;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ use self::proxies::Proxies;
 use self::trust::Trust;
 use super::transport::{RawAnswer, RawRequest, Transport, Unreachable};
 use crate::error::Stage;
-use crate::files::named_file;
+use crate::files::read_named_file;
 use crate::os::locks::Mutex;
 use crate::os::{StandardDescriptors, with_signals_blocked};
 
@@ -108,13 +108,7 @@ impl HttpTransport {
             stage: Stage::Setup,
             detail: format!("the CA file {} cannot be used: {why}", path.display()),
         };
-        let mut pem = Vec::new();
-        named_file(path)
-            .and_then(|file| file.take(CA_FILE_BYTES_MAX + 1).read_to_end(&mut pem))
-            .map_err(|e| unfit(e.to_string()))?;
-        if pem.len() as u64 > CA_FILE_BYTES_MAX {
-            return Err(unfit(format!("it has more than {} MiB", CA_FILE_BYTES_MAX >> 20)));
-        }
+        let pem = read_named_file(path, CA_FILE_BYTES_MAX).map_err(|e| unfit(e.to_string()))?;
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
             .collect::<Result<_, _>>()
             .map_err(|e| unfit(e.to_string()))?;

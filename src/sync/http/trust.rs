@@ -7,6 +7,9 @@
 //! `SSL_CERT_FILE` and `SSL_CERT_DIR` may name their place. A program that has more rights than its
 //! user ignores them and reads the usual places only.
 
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use once_cell::sync::OnceCell;
@@ -18,8 +21,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-use crate::environment::authorities_file;
-use crate::files::named_file;
+use crate::environment::{authorities_file, authorities_folders};
+use crate::files::read_named_file;
 use crate::os::is_privileged;
 
 /// The platform's verifier, created when it is needed.
@@ -40,15 +43,8 @@ impl Trust {
         let new = || match is_privileged() {
             true => self.verifier_of_usual_places(),
             false => {
-                if let Some(path) = authorities_file() {
-                    // Opening a pipe in its place would wait forever.
-                    named_file(&path).map_err(|e| {
-                        Error::General(format!(
-                            "SSL_CERT_FILE {} cannot be used: {e}",
-                            path.display()
-                        ))
-                    })?;
-                }
+                check_places(authorities_file().as_deref(), &authorities_folders())
+                    .map_err(Error::General)?;
                 let verifier =
                     Verifier::new_with_extra_roots(self.extra.clone(), self.provider.clone())?;
                 Ok(Arc::new(verifier) as Arc<dyn ServerCertVerifier>)
@@ -72,6 +68,33 @@ impl Trust {
             Err(e) => Err(Error::Other(OtherError(Arc::new(e)))),
         }
     }
+}
+
+/// The greatest number of bytes of one file of the platform's authorities. Distributions have
+/// bundles of 300 KB.
+const AUTHORITIES_BYTES_MAX: u64 = 16 << 20;
+
+/// Check that the platform's verifier can read the places that the environment names. It waits for
+/// a file that does not end, and keeps all of it in memory.
+fn check_places(file: Option<&Path>, folders: &[PathBuf]) -> Result<(), String> {
+    if let Some(file) = file {
+        read_named_file(file, AUTHORITIES_BYTES_MAX)
+            .map_err(|e| format!("SSL_CERT_FILE {} cannot be used: {e}", file.display()))?;
+    }
+    for entry in folders.iter().flat_map(fs::read_dir).flatten().flatten() {
+        let path = entry.path();
+        // The verifier ignores what is not a regular file, and what cannot be opened.
+        if !fs::metadata(&path).is_ok_and(|of| of.is_file()) {
+            continue;
+        }
+        match read_named_file(&path, AUTHORITIES_BYTES_MAX) {
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::FileTooLarge) => {
+                return Err(format!("{} in SSL_CERT_DIR cannot be used: {e}", path.display()));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The files in which distributions keep all certificates that they trust: Debian, Fedora and RHEL,
@@ -144,5 +167,23 @@ mod tests {
         Trust::new(provider, extra).verifier_of_usual_places().unwrap();
         let places = BUNDLES.iter().any(|path| std::path::Path::new(path).exists());
         assert_eq!(places, !usual_certificates().is_empty());
+    }
+
+    #[test]
+    fn a_place_of_authorities_that_does_not_end_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let large = folder.path().join("large");
+        fs::File::create(&large).unwrap().set_len(AUTHORITIES_BYTES_MAX + 1).unwrap();
+        for path in [&*pipe, &*large, "/dev/zero".as_ref(), "/proc/kmsg".as_ref()] {
+            let why = check_places(Some(path), &[]).unwrap_err();
+            assert!(why.starts_with(&format!("SSL_CERT_FILE {}", path.display())), "{why}");
+        }
+        let why = check_places(None, &[folder.path().to_owned()]).unwrap_err();
+        assert!(why.contains("large in SSL_CERT_DIR") && why.contains("16 MiB"), "{why}");
+        fs::remove_file(large).unwrap();
+        let folders = [folder.path().to_owned(), folder.path().join("missing")];
+        assert_eq!(check_places(None, &folders), Ok(()), "the pipe in it is ignored");
     }
 }

@@ -118,6 +118,7 @@ fn what_answers_and_is_no_license_server_is_told_from_one() {
         });
         let run = device.doctor(&["--server", &format!("http://{address}")]);
         says(&run, 1, &["BROKEN HTTP status 200, which is not an answer of a license server"]);
+        says(&run, 1, &["the login page of this network", "→ check the URL, or open a web page"]);
         let run = device.doctor(&["--server", &format!("http://{address}")]);
         says(&run, 1, &["BROKEN answer no whole answer"]);
     });
@@ -130,9 +131,47 @@ fn what_answers_and_is_no_license_server_is_told_from_one() {
             device.doctor(&["--server", device.server.url(), "--ca-file", file.to_str().unwrap()]);
         says(&run, 1, &["BROKEN CA file", unfit, "certificates in PEM form"]);
     }
+    // Files that do not end are not waited for.
+    let folder = tempfile::tempdir().unwrap();
+    let (pipe, large) = (folder.path().join("pipe"), folder.path().join("large.pem"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::File::create(&large).unwrap().set_len((1 << 20) + 1).unwrap();
+    for unfit in [&*pipe, &*large, Path::new("/dev/zero"), Path::new("/proc/kmsg")] {
+        let path = unfit.to_str().unwrap();
+        let run = device.doctor(&["--server", device.server.url(), "--ca-file", path]);
+        says(&run, 1, &["BROKEN CA file", path, "certificates in PEM form"]);
+    }
+    let secure = device.server.url().replace("http://", "https://");
+    for unfit in [&*pipe, Path::new("/proc/kmsg")] {
+        let path = unfit.to_str().unwrap();
+        let run = doctor_amid(
+            &[("SSL_CERT_FILE", path)],
+            &device.program.state(),
+            &["--server", &secure],
+        );
+        says(&run, 1, &["BROKEN TLS SSL_CERT_FILE", path, "cannot be used", "or unset it"]);
+    }
     let other = Server::with_demo_license();
     let run = device.doctor(&["--server", other.url()]);
     says(&run, 0, &["warning signature it is not the server that has granted the license"]);
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_named_and_not_waited_for() {
+    let device = Device::new();
+    let state = device.program.state();
+    for (folder, ending) in [("", "device"), ("licenses", ".grant"), ("seats", ".pool")] {
+        let mut files = fs::read_dir(state.join(folder)).unwrap().flatten().map(|file| file.path());
+        let path = files.find(|path| path.to_str().unwrap().ends_with(ending)).unwrap();
+        let aside = state.with_file_name("aside");
+        fs::rename(&path, &aside).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let run = device.doctor(&[]);
+        assert!(run.stdout.contains("it is not a regular file"), "{ending}: {}", run.stdout);
+        let run = doctor(&state, &["seats"]);
+        assert!(run.code.is_some(), "{run:?}");
+        fs::rename(&aside, &path).unwrap();
+    }
 }
 
 #[test]
@@ -255,6 +294,12 @@ fn the_server_is_asked_as_the_program_would_and_nothing_is_granted() {
         &["BROKEN licensing", "with -20008"],
     );
     says(&with(&["--handshake-code", "TYPO"]), 1, &["BROKEN licensing", "with -20101"]);
+    // The library refuses such a code without asking a server, and ignores white space around one.
+    for strange in ["A B", "A\u{200b}"] {
+        says(&with(&["--handshake-code", strange]), 1, &["BROKEN licensing", "with -20001"]);
+    }
+    let spaced = format!(" {code} ");
+    says(&with(&["--handshake-code", &spaced]), 0, &["ok licensing"]);
     says(&with(&["--organization", "demo", "--deployment-type", "server"]), 0, &["ok licensing"]);
     says(&with(&["--handshake-code", code, "--deployment-type", "mobile"]), 1, &["with -20108"]);
     says(&with(&["--handshake-code", code, "--charge-way", "domain"]), 1, &["BROKEN licensing"]);

@@ -44,6 +44,13 @@ fn whose_directory_it_is_who_looked_and_what_was_not_looked_at_is_said() {
         0,
         &["ok user checked as user root (0), who owns the directory", "ok files"],
     );
+    give_all(&state, ADA, TEAM, 0o2770, 0o660);
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o3770)).unwrap();
+    says(
+        &doctor_as(ADA, &state),
+        0,
+        &["warning permissions", "has mode 3770: with the sticky bit", "→ run sudo chmod -t"],
+    );
     give_all(&state, ADA, ADA, 0o700, 0o600);
     says(
         &doctor_as(ADA, &state),

@@ -8,6 +8,7 @@ import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 
 /** Seats, scans, pages and devices, counted without loss: licenses, and everything that needs no reader. */
 public final class Seatmeter {
@@ -164,8 +165,24 @@ public final class Seatmeter {
       String lastError,
       String server) {}
 
-  /** A barcode that the library has read. */
-  public record Decoded(String format, String text) implements Serializable {}
+  /**
+   * A barcode that the library has read. The text ends at the first NUL of the content; the bytes are
+   * the whole content, also where it is no text.
+   */
+  public record Decoded(String format, String text, byte[] bytes) implements Serializable {
+    @Override
+    public boolean equals(Object other) {
+      return other instanceof Decoded that
+          && format.equals(that.format)
+          && text.equals(that.text)
+          && Arrays.equals(bytes, that.bytes);
+    }
+
+    @Override
+    public int hashCode() {
+      return Objects.hash(format, text, Arrays.hashCode(bytes));
+    }
+  }
 
   /** Chooses where this device's state is kept, before {@link #initialize}. */
   public static void setStateDirectory(String path) {
@@ -266,12 +283,16 @@ public final class Seatmeter {
       int code = Library.INSTANCE.DBR_DecodeFile(instance, path, "");
       // Read the results also after an error: barcodes that were found before it are counted.
       SeatmeterException.check(Library.INSTANCE.DBR_GetAllTextResults(instance, results));
-      // TextResultArray and TextResult are packed: count, results; format, name, format, name, text.
+      // TextResultArray and TextResult are packed: count, results; format, name, format, name, text, bytes, length.
       int count = results.getValue().getInt(0);
       List<Decoded> found = new ArrayList<>();
       for (int i = 0; i < count; i++) {
         Pointer one = results.getValue().getPointer(4).getPointer((long) i * Long.BYTES);
-        found.add(new Decoded(one.getPointer(4).getString(0, "UTF-8"), one.getPointer(24).getString(0, "UTF-8")));
+        String name = one.getPointer(4).getString(0, "UTF-8");
+        // One of the two names is empty.
+        String format = name.isEmpty() ? one.getPointer(16).getString(0, "UTF-8") : name;
+        byte[] bytes = one.getPointer(32).getByteArray(0, one.getInt(40));
+        found.add(new Decoded(format, one.getPointer(24).getString(0, "UTF-8"), bytes));
       }
       SeatmeterException.check(code, found);
       return found;

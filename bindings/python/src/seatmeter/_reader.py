@@ -140,7 +140,12 @@ def decode_file(path: "os.PathLike[str] | str") -> List[Barcode]:
         check(library.DBR_GetAllTextResults(instance, results))
         raw = [results.contents.results[i].contents for i in range(results.contents.count)]
         found = [
-            Barcode(one.format_name.decode(), one.text.decode(), ctypes.string_at(one.bytes, one.length))
+            # One of the two names is empty.
+            Barcode(
+                (one.format_name or one.format_name_2).decode(),
+                one.text.decode(),
+                ctypes.string_at(one.bytes, one.length),
+            )
             for one in raw
         ]
         check(code, results=found)

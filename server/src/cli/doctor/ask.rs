@@ -18,6 +18,7 @@ use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::built_in::BuiltIn;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::handshake_code;
 use seatmeter_protocol::license::Generation;
 use seatmeter_protocol::message::{
     AUTHORIZATION_CHECKS_PATH, AuthorizationCheck, AuthorizationRequest, DeviceFacts, Problem,
@@ -76,6 +77,11 @@ impl AskArguments {
     fn names_somebody(&self) -> bool {
         self.handshake_code.is_some() || self.organization.is_some()
     }
+
+    /// Return the handshake code without the white space around it, which programs ignore, too.
+    fn code(&self) -> Option<&str> {
+        self.handshake_code.as_deref().map(str::trim)
+    }
 }
 
 /// Make the request, and report what the server would do.
@@ -101,10 +107,19 @@ pub(super) fn examine(
         }
         return Ok(());
     }
-    let is_same = |held: &&Held| match &arguments.handshake_code {
-        Some(code) => held.local.handshake_code == *code,
-        None => false,
-    };
+    if let Some(code) = arguments.code()
+        && let Some(flaw) = handshake_code::flaw(code)
+    {
+        // A program gets this answer from its library, which does not ask the server.
+        let finding = format!(
+            "a program would be refused with {}: the code {code:?} {flaw}",
+            ErrorCode::HANDSHAKE_CODE_INVALID
+        );
+        let todo = "copy the code again, from the operator of the license server";
+        return findings.say(Health::Broken, "licensing", &finding, todo);
+    }
+    let is_same =
+        |held: &&Held| arguments.code().is_some_and(|code| held.local.handshake_code == code);
     ask(way, arguments, device.licenses.iter().find(is_same), library, device, findings)
 }
 
@@ -200,8 +215,8 @@ fn request(
     let renewed = held.filter(|_| !arguments.names_somebody());
     Ok(AuthorizationRequest {
         protocol: PROTOCOL_VERSION,
-        handshake_code: match (&arguments.handshake_code, renewed) {
-            (Some(code), _) => code.clone(),
+        handshake_code: match (arguments.code(), renewed) {
+            (Some(code), _) => code.to_owned(),
             (None, Some(held)) => held.local.handshake_code.clone(),
             (None, None) => String::new(),
         },

@@ -9,7 +9,6 @@
     reason = "proxies are named in the environment, and nowhere else"
 )]
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -22,6 +21,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_platform_verifier::Verifier;
+use seatmeter_protocol::foreign_answer::ForeignAnswer;
 use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, DEVICE_SIGNATURE_HEADER, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER,
     TIME_HEADER,
@@ -33,8 +33,10 @@ use seatmeter_protocol::signature::{AnswerFacts, PublicKey, SigningKey, random_i
 use super::clock::DIFFER_SECONDS_MAX;
 use super::state::Device;
 use super::{Findings, Health};
+use crate::authorities::{self, CA_FILE_BYTES_MAX};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::named_file::read_named;
 use crate::utc;
 
 /// The time limit of each stage.
@@ -224,6 +226,8 @@ fn advice(why: &str) -> &'static str {
     if why.contains("InvalidContentType") {
         "the program that answers there does not speak TLS: name the server with http://, or put \
         TLS before it"
+    } else if why.contains("SSL_CERT_") {
+        "name a file or folder with certificates in PEM form in this variable, or unset it"
     } else if why.contains("CaUsedAsEndEntity") {
         "the server shows a certificate that is for signing others, as \"openssl req -x509\" \
          makes them: make one with \
@@ -276,7 +280,7 @@ fn connect(
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let unfit = |why: String| format!("{} cannot be used: {why}", path.display());
-    let pem = fs::read(path).map_err(|e| unfit(e.to_string()))?;
+    let pem = read_named(path, CA_FILE_BYTES_MAX).map_err(|e| unfit(e.to_string()))?;
     let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     match certificates.map_err(|e| unfit(e.to_string()))? {
         none if none.is_empty() => Err(unfit("it holds no certificate in PEM form".to_owned())),
@@ -290,6 +294,7 @@ fn trust(
     extra: Vec<CertificateDer<'static>>,
 ) -> Result<StreamOwned<ClientConnection, TcpStream>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    authorities::check_places()?;
     let verifier =
         Verifier::new_with_extra_roots(extra, provider.clone()).map_err(|e| e.to_string())?;
     let config = ClientConfig::builder_with_provider(provider)
@@ -396,9 +401,10 @@ fn judge(
     findings: &mut Findings<'_>,
 ) -> Result<Option<Broken>, Error> {
     let Some((server_time, key_id, _)) = answer.signature() else {
+        let ForeignAnswer { cause, todo } = ForeignAnswer::of_status(answer.status);
+        let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
         let finding =
-            format!("status {}, which is not an answer of a license server", answer.status);
-        let todo = "check the URL, and what stands between: a proxy, a login page";
+            format!("status {}, which is not an answer of a license server{cause}", answer.status);
         return Ok(Some(Broken { stage: "HTTP", finding, todo }));
     };
     findings.good("HTTP", "a license server answers")?;

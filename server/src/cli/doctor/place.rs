@@ -15,7 +15,7 @@ use nix::sys::statfs::statfs;
 use nix::unistd::{geteuid, getgroups};
 use seatmeter_protocol::file_system::refusal;
 use seatmeter_protocol::sharing::{
-    Denied, Place, advice, is_shared_by_all, is_shared_by_group, quoted,
+    Denied, Place, advice, is_shared_by_all, is_shared_by_group, is_sticky_and_shared, quoted,
 };
 
 use super::{Findings, Health};
@@ -163,6 +163,15 @@ fn permissions(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Res
                       chmod 2770"
                 .to_owned(),
         };
+        return findings.say(Health::Warning, "permissions", &finding, &todo);
+    }
+    if is_sticky_and_shared(mode) {
+        let finding = format!(
+            "{} belongs to {owner} and has mode {mode:o}: with the sticky bit, its users cannot \
+             replace the files of one another, so programs of other users refuse it",
+            folder.display()
+        );
+        let todo = format!("run sudo chmod -t {}", quoted(&folder.to_string_lossy()));
         return findings.say(Health::Warning, "permissions", &finding, &todo);
     }
     let shared = match is_shared_by_group(mode) {

@@ -20,10 +20,11 @@ use seatmeter_protocol::slot::slot_start;
 use seatmeter_protocol::state_frame::{Kind, unframe};
 
 use super::super::output_error;
-use super::state::Unsent;
+use super::state::{FILE_BYTES_MAX, Unsent};
 use super::{StateDir, seats};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::named_file::read_named;
 use crate::sharing::{advice_about, advice_around, make_folder};
 use crate::utc;
 
@@ -195,7 +196,7 @@ fn require_reported(folder: &Path, unsent: &Unsent, is_accepted: bool) -> Result
 }
 
 fn uuid_of(folder: &Path) -> Option<String> {
-    let bytes = fs::read(folder.join("device")).ok()?;
+    let bytes = read_named(&folder.join("device"), FILE_BYTES_MAX).ok()?;
     let device: serde_json::Value =
         serde_json::from_slice(unframe(&bytes, Kind::Device).ok()?).ok()?;
     device["uuid"].as_str().map(str::to_owned)

@@ -15,7 +15,9 @@ use seatmeter_protocol::seat_layout::{EntryReport, LOCK_BASE, PoolReport, parse}
 
 use super::super::output_error;
 use super::StateDir;
+use super::state::FILE_BYTES_MAX;
 use crate::error::Error;
+use crate::named_file::{open_named, read_named};
 use crate::utc;
 
 /// Show which programs hold the seats of this device
@@ -58,8 +60,8 @@ pub(super) fn summary(folder: &Path) -> Vec<(String, Result<String, String>)> {
 }
 
 fn in_use(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let file = open_named(path).map_err(|e| e.to_string())?;
+    let bytes = read_named(path, FILE_BYTES_MAX).map_err(|e| e.to_string())?;
     let report = parse(&bytes).map_err(|unfit| unfit.to_string())?;
     let held = report.entries.iter().filter(|entry| entry.held > 0 && lives(&file, entry));
     let used: u32 = held.map(|entry| entry.held).sum();
@@ -72,7 +74,7 @@ pub(super) fn holders(folder: &Path) -> Vec<String> {
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let pools = entries.filter(|path| path.extension().is_some_and(|ending| ending == "pool"));
     let of_pool = |path: PathBuf| {
-        let (file, bytes) = (File::open(&path).ok()?, std::fs::read(&path).ok()?);
+        let (file, bytes) = (open_named(&path).ok()?, read_named(&path, FILE_BYTES_MAX).ok()?);
         let living = parse(&bytes)
             .ok()?
             .entries
@@ -85,8 +87,8 @@ pub(super) fn holders(folder: &Path) -> Vec<String> {
 
 fn show(path: &Path, output: &mut dyn Write) -> std::io::Result<()> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let file = File::open(path)?;
-    let report = match std::fs::read(path).map(|bytes| parse(&bytes))? {
+    let file = open_named(path)?;
+    let report = match read_named(path, FILE_BYTES_MAX).map(|bytes| parse(&bytes))? {
         Ok(report) => report,
         Err(unfit) => return writeln!(output, "{name}: not a seat pool of this version: {unfit}"),
     };

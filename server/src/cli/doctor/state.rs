@@ -20,8 +20,13 @@ use serde::de::DeserializeOwned;
 use super::{Findings, Health, clock, seats};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::named_file::read_named;
 use crate::sharing::advice_around;
 use crate::utc;
+
+/// The greatest number of bytes of a file that is read. The library's largest files are archives
+/// of 8 MiB.
+pub(super) const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The data of a device that the other checks need.
 #[derive(Default)]
@@ -68,6 +73,10 @@ impl Unread {
     fn from(path: &Path, cause: &io::Error) -> Self {
         match cause.kind() {
             io::ErrorKind::NotFound => Self::Missing,
+            // Programs set it aside.
+            io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge => {
+                Self::Unfit(cause.to_string())
+            }
             _ => {
                 let other = "check as a user who may read it";
                 let advice = advice_around(path, cause).unwrap_or_else(|| other.to_owned());
@@ -140,7 +149,7 @@ fn list(
 
 /// Return the content of a framed file.
 pub(super) fn content<T: DeserializeOwned>(path: &Path, kind: Kind) -> Result<T, Unread> {
-    let bytes = fs::read(path).map_err(|e| Unread::from(path, &e))?;
+    let bytes = read_named(path, FILE_BYTES_MAX).map_err(|e| Unread::from(path, &e))?;
     let json = unframe(&bytes, kind).map_err(Unread::Unfit)?;
     serde_json::from_slice(json).map_err(|e| Unread::Unfit(e.to_string()))
 }
@@ -431,8 +440,10 @@ impl Unsent {
             Err(e) => return self.deny(folder, &e),
         };
         for path in files.iter().filter(|path| path.extension().is_some_and(|e| e == "segment")) {
-            let bytes = match fs::read(path) {
+            let bytes = match read_named(path, FILE_BYTES_MAX) {
                 Ok(bytes) => bytes,
+                // It is no segment: programs set it aside.
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => Vec::new(),
                 Err(e) => {
                     self.deny(path, &e);
                     continue;

@@ -27,6 +27,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::connection::PgConnection;
 use self::engine::PgEngine;
+use crate::authorities;
 use crate::error::Error;
 use crate::server_time::RecordedTime;
 use crate::store::group::{GROUP_MAX, GroupStore, Writers};
@@ -212,6 +213,7 @@ impl Address {
 }
 
 fn tls() -> Result<MakeRustlsConnect, Error> {
+    authorities::check_places().map_err(|e| Error::Setup(format!("TLS cannot be set up: {e}.")))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
