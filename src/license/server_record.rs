@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::state::{FramedFile, Kind, Loaded, StateDirectory};
 
-/// The most addresses that are remembered of one server, and the most report keys.
+/// The most addresses that are remembered of one server, the most report keys, and the most
+/// licenses.
 const REMEMBERED_MAX: usize = 16;
 
 /// The most attempts to replace a file that other processes change after it was read.
@@ -45,6 +46,10 @@ struct Content {
     /// The receipt in the last answer.
     #[serde(default)]
     receipt: String,
+    /// The last local licenses, each in its newest form, latest last. Work may be reported again
+    /// long after its license was replaced by another.
+    #[serde(default)]
+    licenses: Vec<Signed>,
 }
 
 /// What the device shows of a server with a request to it.
@@ -90,6 +95,12 @@ impl ServerRecord {
         (content.shown(uuid), report_key)
     }
 
+    /// Return the license with this id, in the newest form that was noted.
+    pub fn license(&self, license_id: &str) -> Option<Signed> {
+        let content = self.file.peek::<Content>().unwrap_or_default();
+        content.licenses.into_iter().find(|license| id_of(license) == license_id)
+    }
+
     /// Note a license that the server gave at this base URL, the report key that was agreed on
     /// with it, and the receipt. A later license that another process got meanwhile stays.
     ///
@@ -117,6 +128,10 @@ impl ServerRecord {
                 content.report_keys.insert(local.device_uuid.clone(), report_key.clone());
             }
             receipt.clone_into(&mut content.receipt);
+            content.licenses.retain(|known| id_of(known) != local.license_id);
+            content.licenses.push(license.clone());
+            let surplus = content.licenses.len().saturating_sub(REMEMBERED_MAX);
+            content.licenses.drain(..surplus);
         })
     }
 
@@ -137,6 +152,9 @@ impl ServerRecord {
             };
             let mut content = seen.clone().unwrap_or_default();
             change(&mut content);
+            if seen.as_ref() == Some(&content) {
+                return Ok(());
+            }
             if self.file.store_over(seen.as_ref(), &content)? {
                 return Ok(());
             }
@@ -156,6 +174,10 @@ impl Content {
         let local: LocalLicense = newest.peek().ok()?;
         (local.device_uuid == uuid).then_some((newest, local))
     }
+}
+
+fn id_of(license: &Signed) -> String {
+    license.peek::<LocalLicense>().map_or_else(|_| String::new(), |local| local.license_id)
 }
 
 /// Return the id of the device's first contact under this UUID, a new one if there is none. The
@@ -227,6 +249,26 @@ mod tests {
         assert_eq!(record.newest("another"), None);
         record.note("http://main", &license(2, 3), &keys[2], "5").unwrap();
         assert_eq!(record.newest(&uuid), Some(license(2, 3)), "a later branch is newer");
+    }
+
+    #[test]
+    fn each_of_the_last_licenses_is_kept_in_its_newest_form() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::open(folder.path().to_owned()).unwrap();
+        let record = ServerRecord::of(&state, key(2).public());
+        let report_key = report_key();
+        let with_id = |id: usize, step| {
+            let generation = Generation { branch: 1, step };
+            let local = LocalLicense { license_id: id.to_string(), generation, ..local() };
+            Signed::seal(&local, &key(2)).unwrap()
+        };
+        for id in 0..REMEMBERED_MAX + 1 {
+            record.note("http://main", &with_id(id, 1), &report_key, "").unwrap();
+        }
+        record.note("http://main", &with_id(1, 2), &report_key, "").unwrap();
+        assert_eq!(record.license("0"), None, "it is the oldest of too many");
+        assert_eq!(record.license("1"), Some(with_id(1, 2)));
+        assert_eq!(record.license("2"), Some(with_id(2, 1)));
     }
 
     #[test]

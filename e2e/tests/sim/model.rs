@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseItem, LocalLicense};
-use seatmeter_protocol::message::{UsageAnswer, UsageReport};
+use seatmeter_protocol::message::{SegmentReport, UsageAnswer, UsageReport};
 
 use crate::books::Books;
 use crate::plan::{Code, DOMAIN};
 use crate::seats_by_slot::SeatsBySlot;
 use crate::time::START;
 
-const DAY: u64 = 86_400;
+pub(crate) const DAY: u64 = 86_400;
 pub(crate) const SLOT: u64 = 180;
 const SCAN: u8 = 1;
 const PAGE: u8 = 2;
@@ -482,15 +482,13 @@ impl Model {
     ) {
         let device = &report.device.uuid;
         let until = self.window_ends(at);
-        if self.is_by_window()
-            && !answer.recorded.is_empty()
-            && let Some(own) = self.holds.get_mut(device).filter(|own| own.until > at)
-        {
-            own.until = own.until.max(until);
-        }
-        for segment in
-            report.segments.iter().filter(|one| answer.recorded.contains(&one.segment_id))
-        {
+        let is_booked = |segment: &&SegmentReport| {
+            let partly = answer.refused.iter().filter(|one| one.reason.contains("the other slots"));
+            let mut booked = answer.recorded.iter().chain(partly.map(|one| &one.segment_id));
+            booked.any(|id| *id == segment.segment_id)
+        };
+        let mut has_risen = false;
+        for segment in report.segments.iter().filter(is_booked) {
             for total in &segment.totals {
                 let counter = (total.slot, total.kind.number(), total.what);
                 let known = before
@@ -500,9 +498,17 @@ impl Model {
                     .unwrap_or(0);
                 // A clock may be wrong by up to a day. A repeated total was judged before.
                 if total.total > known && u64::from(total.slot) * SLOT <= at + DAY {
+                    has_risen = true;
                     self.is_active(device, total.slot);
                 }
             }
+        }
+        // A report that adds nothing keeps no seat.
+        if self.is_by_window()
+            && has_risen
+            && let Some(own) = self.holds.get_mut(device).filter(|own| own.until > at)
+        {
+            own.until = own.until.max(until);
         }
         for ended in &report.ended {
             let own = self.authorized.get_mut(&ended.license_id);

@@ -3,6 +3,7 @@
 //! is compared (`compared.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
@@ -53,6 +54,8 @@ struct Identity {
     first_contact: String,
     heard_at: u64,
     rolled_back_at: u64,
+    /// The instant of the first grant; 0 if it may be forgotten.
+    first_granted_at: u64,
 }
 
 /// A report with the licenses that it shows, as far as they are the server's.
@@ -124,6 +127,7 @@ impl Identity {
             first_contact: String::new(),
             heard_at: 0,
             rolled_back_at: 0,
+            first_granted_at: 0,
         }
     }
 }
@@ -420,7 +424,12 @@ impl Plain {
     fn note_identity(&mut self, request: &Authorization, next: Next) {
         let now = request.claim.now;
         let known = self.identities.entry(request.device.uuid.clone());
-        let known = known.or_insert_with(|| Identity::new(&request.device_key));
+        let shows_none = request.held.is_none() && request.newest.is_none();
+        let known = known.or_insert_with(|| Identity {
+            first_granted_at: if shows_none { now } else { 0 },
+            ..Identity::new(&request.device_key)
+        });
+        known.first_granted_at = known.first_granted_at.min(now);
         known.history = next.history;
         if request.held.is_none() && request.newest.is_none() {
             known.first_contact.clone_from(&request.first_contact);
@@ -600,19 +609,31 @@ impl Plain {
         let uuid = &report.device.uuid;
         let (mut raised, mut holders, mut slots) =
             (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let granted_at = self.identities.get(uuid).map_or(0, |known| known.first_granted_at);
+        let first = slot_of(granted_at.min(now).saturating_sub(DAY_SECONDS));
+        let possible = first..=slot_of(now + DAY_SECONDS);
+        let mut is_booked = false;
         for segment in &report.segments {
-            match self.record_segment(uuid, segment, &mut raised, &mut slots) {
-                Some(holder) => {
-                    holders.insert(holder);
-                    answer.recorded.push(segment.segment_id.clone());
-                }
-                None => answer.refused.push(SegmentRefusal {
+            let booked = self.record_segment(
+                uuid,
+                segment,
+                &possible,
+                &mut raised,
+                &mut slots,
+                &mut holders,
+            );
+            is_booked |= booked;
+            let is_whole = segment.totals.iter().all(|total| possible.contains(&total.slot));
+            if booked && is_whole {
+                answer.recorded.push(segment.segment_id.clone());
+            } else {
+                answer.refused.push(SegmentRefusal {
                     segment_id: segment.segment_id.clone(),
                     reason: String::new(),
-                }),
+                });
             }
         }
-        if let (Some(item), false) = (self.item.clone(), holders.is_empty()) {
+        if let (Some(item), true) = (self.item.clone(), is_booked) {
             self.settle(&item, uuid, &raised, &holders, &slots, now);
             let mut state = self.state(&item, uuid, "", now);
             if !has_seats(&item) {
@@ -627,34 +648,39 @@ impl Plain {
         answer
     }
 
-    /// Book a segment; return the name under which its device holds seats.
+    /// Book what a segment has in the possible slots. Return whether it can be booked.
     fn record_segment(
         &mut self,
         uuid: &str,
         segment: &SegmentReport,
+        possible: &RangeInclusive<u32>,
         raised: &mut BTreeMap<(u8, u32), u64>,
         slots: &mut BTreeSet<u32>,
-    ) -> Option<String> {
-        let license =
-            self.licenses.get(&segment.license_id).filter(|license| license.device == uuid)?;
+        holders: &mut BTreeSet<String>,
+    ) -> bool {
+        let license = self.licenses.get(&segment.license_id);
+        let Some(license) = license.filter(|license| license.device == uuid) else {
+            return false;
+        };
         let known = self
             .segments
             .entry(segment.segment_id.clone())
             .or_insert_with(|| segment.license_id.clone());
         if *known != segment.license_id {
-            return None;
+            return false;
         }
-        for total in &segment.totals {
+        for total in segment.totals.iter().filter(|total| possible.contains(&total.slot)) {
             let counter = (total.slot, total.kind.number(), total.what);
             let known = self.usage.entry((segment.segment_id.clone(), counter)).or_default();
             if total.total > *known {
                 let module = if total.kind == UsageKind::Page { total.what } else { 0 };
                 *raised.entry((counter.1, module)).or_default() += total.total - *known;
                 slots.insert(total.slot);
+                holders.insert(license.holder.clone());
                 *known = total.total;
             }
         }
-        Some(license.holder.clone())
+        true
     }
 
     fn settle(

@@ -11,8 +11,8 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{
-    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, Problem, UsageAnswer,
-    UsageReport,
+    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, Problem, SegmentRefusal,
+    UsageAnswer, UsageReport,
 };
 use seatmeter_protocol::request_auth::{Proof, RequestFacts};
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey};
@@ -25,7 +25,7 @@ use seatmeter_server::store::sqlite::InlineStore;
 
 use crate::books::{Books, Counter, rows, text};
 use crate::compared::Compared;
-use crate::model::{Model, SLOT};
+use crate::model::{DAY, Model, SLOT};
 use crate::plain::Plain;
 use crate::plan::{Code, Version, Versions};
 use crate::time::{START, ServerClock, Time};
@@ -442,7 +442,10 @@ impl Server {
                 // A device that expects another server does not accept this answer.
                 let is_meant =
                     asked.key_id.is_some_and(|id| self.licensing.keys.with_id(id).is_some());
-                if let Some(refused) = answer.refused.first()
+                let mut refused = answer.refused.iter();
+                let is_too_early =
+                    |refused: &&SegmentRefusal| !has_slots_ahead(&report, refused, at);
+                if let Some(refused) = refused.find(is_too_early)
                     && self.model.restores == 0
                     && is_meant
                 {
@@ -505,6 +508,14 @@ impl Server {
             body,
         }
     }
+}
+
+/// Return whether a refused segment has slots that are more than a day ahead of the server: its
+/// device has believed a server whose clock was ahead.
+fn has_slots_ahead(report: &UsageReport, refused: &SegmentRefusal, at: u64) -> bool {
+    let mut segments = report.segments.iter().filter(|one| one.segment_id == refused.segment_id);
+    let last = (at + DAY) / SLOT;
+    segments.any(|segment| segment.totals.iter().any(|total| u64::from(total.slot) > last))
 }
 
 fn key(digit: &str) -> SigningKey {

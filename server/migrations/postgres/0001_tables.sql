@@ -210,7 +210,8 @@ CREATE TABLE device_identity (
     last_heard_at    BIGINT NOT NULL,
     rolled_back_at   BIGINT NOT NULL,
     rollbacks        BIGINT NOT NULL,
-    several_ways     BIGINT NOT NULL
+    several_ways     BIGINT NOT NULL,
+    first_granted_at BIGINT NOT NULL
 );
 
 CREATE TABLE epoch (

@@ -256,7 +256,8 @@ CREATE TABLE device_identity (
     last_heard_at    INTEGER NOT NULL,
     rolled_back_at   INTEGER NOT NULL,
     rollbacks        INTEGER NOT NULL,
-    several_ways     INTEGER NOT NULL
+    several_ways     INTEGER NOT NULL,
+    first_granted_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- The lives of the data, each with a random id: the one with the highest number is the current one.

@@ -1,16 +1,79 @@
-//! The bounds of what a device can count in one slot.
+//! The bounds of what a device can count in one slot, and of the slots in which it can count.
 //!
 //! A device that belongs to somebody else can report any number. A number that no device can reach
 //! would spoil the sums of an item permanently, so its segment is refused and named. The other
-//! segments of the report are booked.
+//! segments of the report are booked. Of a segment with slots that cannot be, these alone are left
+//! out: a device whose clock was wrong for a while loses nothing else.
 
-use seatmeter_protocol::message::UsageTotal;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use seatmeter_protocol::license::DAY_SECONDS;
+use seatmeter_protocol::message::{SegmentReport, UsageTotal};
+use seatmeter_protocol::slot::slot_of;
 
 /// The greatest total of one counter of a segment in one slot of 180 s.
 pub const TOTAL_MAX: u64 = 10_000_000;
 
 /// The greatest number of counters of a segment in one slot.
 pub const COUNTERS_MAX: usize = 64;
+
+/// Return the first slot in which a device may have counted that was first granted a license at
+/// this instant; 0 if that is not known. A clock may be wrong by a day, and a server's clock that
+/// was ahead may have told the instant.
+#[must_use]
+pub fn first_slot(first_granted_at: u64, now: u64) -> u32 {
+    slot_of(first_granted_at.min(now).saturating_sub(DAY_SECONDS))
+}
+
+/// Return the last slot in which a device may have counted: a clock may be wrong by a day.
+#[must_use]
+pub fn last_slot(now: u64) -> u32 {
+    slot_of(now.saturating_add(DAY_SECONDS))
+}
+
+/// Return what is wrong with slots outside of this range, as a clause for a sentence; `None` if
+/// there are none.
+#[must_use]
+pub fn outside(totals: &[UsageTotal], slots: &RangeInclusive<u32>) -> Option<String> {
+    let slot = totals.iter().map(|counter| counter.slot).find(|slot| !slots.contains(slot))?;
+    let why = if slot < *slots.start() {
+        "is before the first license of this device"
+    } else {
+        "is more than a day ahead of the server's time"
+    };
+    Some(format!("slot {slot} {why}; the other slots are recorded"))
+}
+
+/// The totals of a report that has several segments, because a device cannot count more in a slot
+/// by counting in many segments.
+#[derive(Debug, Default)]
+pub struct Sums(BTreeMap<(u32, u8, u32), u64>);
+
+impl Sums {
+    /// Add the totals of a segment.
+    ///
+    /// # Errors
+    /// Returns what is too much, as a clause for a sentence. Then nothing is added.
+    pub fn add(&mut self, segment: &SegmentReport) -> Result<(), String> {
+        let key = |counter: &UsageTotal| (counter.slot, counter.kind.number(), counter.what);
+        let known = |counter: &UsageTotal| self.0.get(&key(counter)).copied().unwrap_or(0);
+        let sum = |counter: &UsageTotal| known(counter).saturating_add(counter.total);
+        if let Some(counter) = segment.totals.iter().find(|counter| sum(counter) > TOTAL_MAX) {
+            return Err(format!(
+                "the segments of the report have {} in slot {}, and that is more than a device \
+                 can count in a slot ({TOTAL_MAX})",
+                sum(counter),
+                counter.slot
+            ));
+        }
+        for counter in &segment.totals {
+            let sum = self.0.entry(key(counter)).or_default();
+            *sum = sum.saturating_add(counter.total);
+        }
+        Ok(())
+    }
+}
 
 /// Refuse totals beyond what a device can do. `counters` returns how many counters a slot has with
 /// those that are recorded already; it gets the slot and the reported totals of this slot.
@@ -81,6 +144,34 @@ mod tests {
         assert!(told.contains("slot 7 has 65 counters"), "{told}");
         let mixed: Vec<_> = of_slot(7, 65).zip(of_slot(8, 65)).flat_map(|(a, b)| [a, b]).collect();
         assert!(alone(&mixed).is_err(), "in whichever order they come");
+    }
+
+    #[test]
+    fn a_device_counts_from_a_day_before_its_first_license_to_a_day_ahead() {
+        let (granted, now) = (1_800_000_000, 1_800_500_000);
+        let slots = first_slot(granted, now)..=last_slot(now);
+        let of = |at: u64| outside(&[total(slot_of(now), 1, 1), total(slot_of(at), 1, 1)], &slots);
+        assert_eq!((of(granted - DAY_SECONDS), of(now + DAY_SECONDS)), (None, None));
+        let early = of(granted - DAY_SECONDS - 180).unwrap();
+        assert!(early.contains("before the first license"), "{early}");
+        let late = of(now + DAY_SECONDS + 180).unwrap();
+        assert!(late.contains("more than a day ahead"), "{late}");
+        assert_eq!(first_slot(0, now), 0, "it is not known");
+        assert_eq!(first_slot(now + 400 * DAY_SECONDS, now), first_slot(now, now));
+    }
+
+    #[test]
+    fn many_segments_of_a_report_have_no_more_than_one() {
+        let segment = |total_of| SegmentReport {
+            segment_id: String::new(),
+            license_id: String::new(),
+            local_license: None,
+            totals: vec![total(7, 1, total_of)],
+        };
+        let mut sums = Sums::default();
+        assert_eq!(sums.add(&segment(TOTAL_MAX - 1)), Ok(()));
+        assert!(sums.add(&segment(2)).unwrap_err().contains("10000001 in slot 7"));
+        assert_eq!(sums.add(&segment(1)), Ok(()), "what was refused does not count");
     }
 
     #[test]

@@ -169,7 +169,8 @@ fn texts_ids_segments_and_totals_are_bounded() {
             .post::<UsageAnswer>(USAGE_PATH, &report(&device, segments))
             .map_or_else(|p| p.status, |_| 200)
     };
-    let of_totals = |count: usize| vec![segment(&id(), "none", vec![scans(1, 2, 3); count])];
+    let of_totals =
+        |count: usize| vec![segment(&id(), "none", vec![scans(10_000_001, 2, 3); count])];
     assert_eq!(status(vec![segment(&id(), "none", vec![]); SEGMENTS_MAX]), 200);
     assert_eq!(status(vec![segment(&id(), "none", vec![]); SEGMENTS_MAX + 1]), 400);
     assert_eq!(status(of_totals(TOTALS_MAX)), 200);

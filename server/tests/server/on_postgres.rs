@@ -119,8 +119,10 @@ fn an_export_may_take_as_long_as_it_takes_and_is_planned_for_many_rows() {
     server.import(&license_file("acme", vec![item("instances", 4)]), Some(CODE)).unwrap();
     let device = id();
     let license = server.authorize(&request(&device, 1)).unwrap();
-    server
-        .report(&report(&device, vec![segment(&id(), &license.license_id, vec![scans(1, 2, 3)])]));
+    server.report(&report(
+        &device,
+        vec![segment(&id(), &license.license_id, vec![scans(10_000_001, 2, 3)])],
+    ));
     // Whoever reads with the settings of those who write sees nothing any more.
     cluster.sql(
         &name,

@@ -322,7 +322,7 @@ fn usage_under_a_grant_that_a_restored_server_has_forgotten_is_booked_by_its_own
         server.post(AUTHORIZATIONS_PATH, &request(&device, 3)).unwrap();
     let license: LocalLicense = answer.local_license.open(server_key().public()).unwrap();
     let send = |held: Option<seatmeter_protocol::signature::Signed>| {
-        let mut segment = segment(&id(), &license.license_id, vec![scans(1, 2, 5)]);
+        let mut segment = segment(&id(), &license.license_id, vec![scans(10_000_001, 2, 5)]);
         segment.local_license = held;
         later.try_report(&report(&device, vec![segment]))
     };

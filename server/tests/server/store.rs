@@ -110,12 +110,12 @@ fn what_was_recorded_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let path = new_location(folder.path());
     let (store, uuid, license_id) = store_with_device(&path);
-    let sent = report(&uuid, vec![segment(&id(), &license_id, vec![scans(1, 2, 3)])]);
+    let sent = report(&uuid, vec![segment(&id(), &license_id, vec![scans(10_000_001, 2, 3)])]);
     wait(store.record(signed(sent.clone(), START))).unwrap();
     drop(store);
     let store = path.open().unwrap().store;
     wait(store.record(signed(sent, START))).unwrap();
-    assert_eq!(totals(&path, UsageFilter::ALL), [scans(1, 2, 3)]);
+    assert_eq!(totals(&path, UsageFilter::ALL), [scans(10_000_001, 2, 3)]);
     let Decision::Granted(again) = wait(store.authorize(authorization(&uuid, &id()))).unwrap()
     else {
         panic!("there is no password");
@@ -127,18 +127,18 @@ fn what_was_recorded_is_there_after_reopening() {
 #[test]
 fn any_order_of_reports_comes_to_the_same_totals() {
     let history: Vec<Vec<UsageTotal>> = vec![
-        vec![scans(1, 2, 1)],
-        vec![scans(1, 2, 4), scans(2, 2, 1)],
+        vec![scans(10_000_001, 2, 1)],
+        vec![scans(10_000_001, 2, 4), scans(10_000_002, 2, 1)],
         vec![
-            scans(1, 2, 4),
-            scans(2, 2, 6),
+            scans(10_000_001, 2, 4),
+            scans(10_000_002, 2, 6),
             UsageTotal { slot: 2, kind: UsageKind::Page, what: 2, total: 9 },
         ],
-        vec![scans(2, 2, 6)],
+        vec![scans(10_000_002, 2, 6)],
     ];
     let expected = [
-        scans(1, 2, 4),
-        scans(2, 2, 6),
+        scans(10_000_001, 2, 4),
+        scans(10_000_002, 2, 6),
         UsageTotal { slot: 2, kind: UsageKind::Page, what: 2, total: 9 },
     ];
     let folder = tempfile::tempdir().unwrap();
@@ -359,7 +359,7 @@ fn a_filter_keeps_the_slots_from_and_before() {
     let folder = tempfile::tempdir().unwrap();
     let path = new_location(folder.path());
     let (store, uuid, license_id) = store_with_device(&path);
-    let counted = vec![scans(1, 2, 1), scans(2, 2, 1), scans(3, 2, 1)];
+    let counted = vec![scans(10_000_001, 2, 1), scans(10_000_002, 2, 1), scans(10_000_003, 2, 1)];
     wait(store.record(signed(report(&uuid, vec![segment(&id(), &license_id, counted)]), START)))
         .unwrap();
     let slots = |from_slot, until_slot| {

@@ -72,7 +72,8 @@ impl Installation {
     /// A report of what was counted in all, without a proof.
     fn counted(&self, total: u64) -> Request {
         let license = self.license();
-        let mut used = segment(&license.license_id, &license.license_id, vec![scans(1, 2, total)]);
+        let mut used =
+            segment(&license.license_id, &license.license_id, vec![scans(10_000_001, 2, total)]);
         used.local_license = self.newest.clone();
         let report = UsageReport {
             newest_license: self.newest.clone(),
@@ -218,7 +219,7 @@ fn a_license_of_another_key_is_not_shown_by_who_has_only_its_text() {
     let mut thief = Installation::new();
     thief.newest.clone_from(&device.newest);
     assert_eq!(code(thief.ask(&server)), place(1, 1));
-    let mut used = segment(&id(), &device.license().license_id, vec![scans(1, 2, 3)]);
+    let mut used = segment(&id(), &device.license().license_id, vec![scans(10_000_001, 2, 3)]);
     used.local_license.clone_from(&device.newest);
     let report = UsageReport {
         ended: vec![EndedLicense {

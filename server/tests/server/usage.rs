@@ -1,6 +1,7 @@
 //! Usage reports over HTTP: what is booked, what is refused, and that repeats change nothing.
 
-use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
 use seatmeter_protocol::signature::Signed;
@@ -62,13 +63,63 @@ fn a_report_is_booked_to_device_code_item_and_slot() {
 }
 
 #[test]
+fn slots_in_which_a_device_cannot_have_counted_are_left_out_and_named() {
+    let server = TestServer::with_items(vec![item("instances", 4)]);
+    let (device, segment_id) = (id(), id());
+    let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
+    let (now, day) = (10_000_000, 480);
+    let recorded = || server.number("SELECT coalesce(sum(used), 0) FROM item_used WHERE kind = 1");
+    for (slot, why) in [
+        (now - day - 1, "before the first license"),
+        (1, "before the first license"),
+        (now + day + 1, "more than a day ahead"),
+        (u32::MAX, "more than a day ahead"),
+    ] {
+        let counted = vec![scans(slot, 2, 1_000_000), scans(now, 2, 3)];
+        let answer =
+            server.report(&report(&device, vec![segment(&segment_id, &license_id, counted)]));
+        assert_eq!(answer.recorded.len(), 0, "slot {slot}");
+        assert_eq!(answer.refused[0].segment_id, segment_id);
+        assert!(answer.refused[0].reason.contains(why), "{answer:?}");
+        assert_eq!(recorded(), 3, "slot {slot}");
+    }
+    for slot in [now - day, now + day] {
+        let counted = vec![scans(slot, 2, 1)];
+        let answer =
+            server.report(&report(&device, vec![segment(&segment_id, &license_id, counted)]));
+        assert_eq!(answer.refused, [], "slot {slot}");
+    }
+    assert_eq!(recorded(), 5);
+}
+
+#[test]
+fn a_report_that_is_sent_again_keeps_no_seat() {
+    let devices = LicenseItem {
+        window_days: Some(1),
+        ..LicenseItem::new("devices", ChargeWay::ClientDevice, 4, START, EXPIRY)
+    };
+    let server = TestServer::with_items(vec![devices]);
+    let device = id();
+    let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
+    let sent = report(&device, vec![segment(&id(), &license_id, vec![scans(10_000_000, 2, 5)])]);
+    let until = || server.number("SELECT held_until FROM seat_holder");
+    server.clock.set(START + 3_600);
+    server.report(&sent);
+    let before = until();
+    assert_eq!(before, START + 3_600 + 86_400);
+    server.clock.set(START + 7_200);
+    assert_eq!(server.report(&sent).refused, []);
+    assert_eq!(until(), before);
+}
+
+#[test]
 fn repeated_and_overtaken_reports_change_nothing() {
     let server = server();
     let device = id();
     let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
     let segment_id = id();
     let send = |total| {
-        let counted = vec![scans(5, 0x20, total)];
+        let counted = vec![scans(10_000_005, 0x20, total)];
         let answer =
             server.report(&report(&device, vec![segment(&segment_id, &license_id, counted)]));
         assert_eq!(answer.recorded, std::slice::from_ref(&segment_id));
@@ -87,7 +138,7 @@ fn an_old_local_license_still_takes_late_reports() {
     let device = id();
     let old = server.authorize(&request(&device, 1)).unwrap();
     server.clock.set(EXPIRY + 365 * 86_400);
-    let segments = vec![segment(&id(), &old.license_id, vec![scans(1, 0x20, 2)])];
+    let segments = vec![segment(&id(), &old.license_id, vec![scans(10_000_001, 0x20, 2)])];
     assert_eq!(server.report(&report(&device, segments)).recorded.len(), 1);
     assert_eq!(totals(&server), [(1, UsageKind::Scan, 0x20, 2)]);
 }
@@ -100,17 +151,24 @@ fn what_cannot_be_booked_does_not_hold_up_the_rest() {
     let second_license_id = server.authorize(&request(&device, 2)).unwrap().license_id;
     let foreign_license_id = server.authorize(&request(&other_device, 1)).unwrap().license_id;
     let known = id();
-    server.report(&report(&device, vec![segment(&known, &license_id, vec![scans(1, 2, 1)])]));
+    server.report(&report(
+        &device,
+        vec![segment(&known, &license_id, vec![scans(10_000_001, 2, 1)])],
+    ));
     let [good, stranger, foreign, too_much, last] = [id(), id(), id(), id(), id()];
     let answer = server.report(&report(
         &device,
         vec![
-            segment(&good, &license_id, vec![scans(1, 2, 10)]),
-            segment(&stranger, &id(), vec![scans(1, 2, 100)]),
-            segment(&foreign, &foreign_license_id, vec![scans(1, 2, 1_000)]),
-            segment(&known, &second_license_id, vec![scans(1, 2, 10_000)]),
-            segment(&too_much, &license_id, vec![scans(1, 2, 5), scans(2, 2, 10_000_001)]),
-            segment(&last, &license_id, vec![scans(1, 2, 20)]),
+            segment(&good, &license_id, vec![scans(10_000_001, 2, 10)]),
+            segment(&stranger, &id(), vec![scans(10_000_001, 2, 100)]),
+            segment(&foreign, &foreign_license_id, vec![scans(10_000_001, 2, 1_000)]),
+            segment(&known, &second_license_id, vec![scans(10_000_001, 2, 10_000)]),
+            segment(
+                &too_much,
+                &license_id,
+                vec![scans(10_000_001, 2, 5), scans(10_000_002, 2, 10_000_001)],
+            ),
+            segment(&last, &license_id, vec![scans(10_000_001, 2, 20)]),
         ],
     ));
     assert_eq!(answer.recorded, [good, last]);
@@ -145,7 +203,7 @@ fn a_text_that_no_database_keeps_holds_up_nobody() {
         // Somebody else's signature, under the name of the server's key.
         let key_id = server_key().public().id();
         let forged = Signed { key_id, ..Signed::seal(&shown, &key(9)).unwrap() };
-        let counted = segment(&id(), &license.license_id, vec![scans(1, 2, 1)]);
+        let counted = segment(&id(), &license.license_id, vec![scans(10_000_001, 2, 1)]);
         let sent = SegmentReport { local_license: Some(forged), ..counted };
         assert_eq!(server.report(&report(&device, vec![sent])).recorded.len(), 1);
     }
@@ -174,7 +232,8 @@ fn counters_of_a_slot_beyond_what_a_device_has_are_refused_whenever_they_come() 
     let device = id();
     let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
     let (many, more, other) = (id(), id(), id());
-    let counters = |range: std::ops::Range<u32>| range.map(|what| scans(7, what, 1)).collect();
+    let counters =
+        |range: std::ops::Range<u32>| range.map(|what| scans(10_000_007, what, 1)).collect();
     let segments = vec![
         segment(&many, &license_id, counters(0..65)),
         segment(&more, &license_id, counters(0..60)),
@@ -183,7 +242,7 @@ fn counters_of_a_slot_beyond_what_a_device_has_are_refused_whenever_they_come() 
     let answer = server.report(&report(&device, segments));
     assert_eq!(answer.recorded, [more.clone(), other]);
     assert_eq!(answer.refused[0].segment_id, many);
-    assert!(answer.refused[0].reason.contains("slot 7 has 65 counters"), "{answer:?}");
+    assert!(answer.refused[0].reason.contains("slot 10000007 has 65 counters"), "{answer:?}");
     // With those that are recorded, a later report has too many, too.
     let again = |range| {
         let sent = segment(&more, &license_id, counters(range));

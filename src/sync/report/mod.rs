@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{
     EndedLicense, ItemStanding, SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX,
     USAGE_PATH, UsageAnswer, UsageReport,
@@ -227,6 +228,9 @@ fn send<T>(
 /// Note the receipt in a believed answer. If the disk does not take it, an older one is shown.
 fn note_receipt(answer: &Answer, record: &ServerRecord) {
     let said = answer.read::<UsageAnswer>().unwrap_or_default();
+    if said.receipt.is_empty() {
+        return;
+    }
     if let Err(error) = record.note_receipt(&said.receipt) {
         say(Level::Warning, format_args!("{error}"));
     }
@@ -464,10 +468,8 @@ impl Round<'_> {
         kill_point("report: names durable");
         let mut segments: Vec<SegmentReport> =
             batch.iter().map(|news| news.segment.clone()).collect();
-        if self.is_again
-            && let Some(first) = segments.first_mut()
-        {
-            first.local_license = self.with.store.and_then(GrantStore::held);
+        if self.is_again {
+            self.show_licenses(&mut segments);
         }
         kill_point("report: before the request");
         let with = self.with;
@@ -506,6 +508,25 @@ impl Round<'_> {
         }
         self.reported.standings.extend(answer.standings);
         Ok(())
+    }
+
+    /// Show a server that may have forgotten them the licenses under which these segments were
+    /// counted, each once.
+    fn show_licenses(&self, segments: &mut [SegmentReport]) {
+        let held = self.with.store.and_then(GrantStore::held);
+        let held_id = held.as_ref().and_then(|held| held.peek::<LocalLicense>().ok());
+        let held_id = held_id.map(|held| held.license_id);
+        let mut shown = BTreeSet::new();
+        for segment in segments {
+            if !shown.insert(segment.license_id.clone()) {
+                continue;
+            }
+            let is_held = held_id.as_ref() == Some(&segment.license_id);
+            segment.local_license = match is_held {
+                true => held.clone(),
+                false => self.with.record.license(&segment.license_id),
+            };
+        }
     }
 
     fn note_refused(&mut self, news: &News, refused: &[SegmentRefusal]) {

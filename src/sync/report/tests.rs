@@ -2,10 +2,12 @@ use super::super::scripted::{RunningFile, Scripted, Step};
 use super::*;
 use crate::clock::Clock;
 use crate::clock::test_support::HandClock;
+use crate::license::test_support as license_support;
 use crate::usage::{Attribution, Counter, SlotEntries, attribution};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
-use seatmeter_protocol::signature::SigningKey;
+use seatmeter_protocol::request_auth::Agreement;
+use seatmeter_protocol::signature::{Signed, SigningKey};
 use std::time::Duration;
 
 const LICENSE: &str = "00112233445566778899aabbccddeeff";
@@ -373,6 +375,26 @@ fn a_restored_server_is_told_everything_again() {
         "those that are gone, those that rest, those that grow"
     );
     assert_eq!(bench.report().unwrap(), Reported::default(), "and quiet again");
+}
+
+#[test]
+fn a_restored_server_is_shown_licenses_that_the_device_no_longer_works_under() {
+    let bench = Bench::new([Step::RecordAll]);
+    bench.transport.begin_epoch("first");
+    count_and_die(&bench, 3);
+    bench.report().unwrap();
+    let local = LocalLicense { license_id: LICENSE.into(), ..license_support::local() };
+    let license = Signed::seal(&local, &bench.key).unwrap();
+    let agree = || Agreement::begin().unwrap();
+    let report_key = agree().of_device(agree().share(), LICENSE).unwrap();
+    let record = ServerRecord::at(&bench.folder.path().join("none"));
+    record.note("http://main", &license, &report_key, "").unwrap();
+    bench.transport.begin_epoch("second");
+    bench.transport.then(Step::RecordAll);
+    bench.report_after_grant("second").unwrap();
+    let asked = bench.transport.asked.lock();
+    let shown = &asked.last().unwrap().1["segments"][0]["local_license"];
+    assert_eq!(shown["payload"], license.payload.as_str(), "it may have forgotten it");
 }
 
 #[test]

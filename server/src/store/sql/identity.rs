@@ -17,6 +17,7 @@ use super::table::{ALL_LICENSES, IDENTITY};
 use super::{Row, Sql, Value, values};
 use crate::error::{Error, Refusal};
 use crate::policy::history::{self, HEARD_PRECISION, History, Known, Next, Place, Shown, Told};
+use crate::policy::report_bounds;
 use crate::store::account::Kept;
 use crate::store::{Authorization, Report, ShownLicense};
 
@@ -35,6 +36,8 @@ pub(super) struct Identity {
     /// Whether programs of the device ask with different credentials, so that each may work under a
     /// license of its own.
     pub(super) has_several_ways: bool,
+    /// The instant of the first grant to the device, Unix seconds; 0 if it may be forgotten.
+    first_granted_at: u64,
 }
 
 impl Identity {
@@ -49,6 +52,7 @@ impl Identity {
             rolled_back_at: 0,
             rollbacks: 0,
             has_several_ways: false,
+            first_granted_at: 0,
         }
     }
 
@@ -74,12 +78,18 @@ impl Identity {
             rolled_back_at: row.take(11)?,
             rollbacks: row.take(12)?,
             has_several_ways: row.take(13)?,
+            first_granted_at: row.take(14)?,
         })
     }
 
     fn report_key(&self, id: &str) -> Option<&ReportKey> {
         let keys = [&self.report_key, &self.prior_report_key];
         keys.into_iter().flatten().find(|key| key.id() == id)
+    }
+
+    /// Return the first slot in which the device may have counted.
+    pub(super) fn first_slot(&self, now: u64) -> u32 {
+        report_bounds::first_slot(self.first_granted_at, now)
     }
 
     fn is_to_be_noted(&self, now: u64) -> bool {
@@ -195,7 +205,8 @@ impl Identities {
                 value.last_heard_at,
                 value.rolled_back_at,
                 value.rollbacks,
-                value.has_several_ways
+                value.has_several_ways,
+                value.first_granted_at
             ]);
         }
         IDENTITY.put(sql, &rows)
@@ -291,7 +302,13 @@ fn runs(batch: &Batch<'_>, uuid: &str, now: u64) -> bool {
 pub(super) fn note_grant(batch: &mut Batch<'_>, request: &Authorization, next: Next) {
     let (uuid, now) = (&request.device.uuid, request.claim.now);
     let known = batch.identities.get(uuid).cloned();
-    let mut identity = known.unwrap_or_else(|| Identity::new(request.device_key.clone()));
+    let mut identity = known.unwrap_or_else(|| {
+        // A device that shows a license was granted it before this data knows.
+        let first_granted_at = if newest(request).is_none() { now } else { 0 };
+        Identity { first_granted_at, ..Identity::new(request.device_key.clone()) }
+    });
+    // A later time was that of a clock that was ahead.
+    identity.first_granted_at = identity.first_granted_at.min(now);
     identity.history = next.history;
     if newest(request).is_none() {
         identity.first_contact.clone_from(&request.first_contact);

@@ -1,6 +1,7 @@
 //! The segments of the reports in a batch, with their totals.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use seatmeter_protocol::message::{SegmentReport, UsageTotal};
 
@@ -130,17 +131,19 @@ impl<'a> Segments<'a> {
         recorded.chain(reported).collect::<BTreeSet<_>>().len()
     }
 
-    /// Raise the recorded totals of a segment. Return each counter that rose, and by how much.
+    /// Raise the recorded totals of a segment in these slots. Return each counter that rose, and by
+    /// how much.
     pub(super) fn raise(
         &mut self,
         item_id: &str,
         segment: &'a SegmentReport,
+        slots: &RangeInclusive<u32>,
     ) -> Vec<(UsageTotal, u64)> {
         let segment_id = segment.segment_id.as_str();
         let before_day = self.compacted.get(item_id).copied().unwrap_or(0);
         let mut raised = Vec::new();
         let mut old: BTreeMap<(u32, u8, u32), UsageTotal> = BTreeMap::new();
-        for counter in &segment.totals {
+        for counter in segment.totals.iter().filter(|counter| slots.contains(&counter.slot)) {
             let (day, kind) = (day_of(counter.slot), counter.kind.number());
             if day < before_day && !self.days.contains_key(&(segment_id, day)) {
                 let sum = old

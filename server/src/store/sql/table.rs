@@ -200,6 +200,7 @@ pub(in crate::store) const IDENTITY: Table = Table {
         ("rolled_back_at", Integer),
         ("rollbacks", Integer),
         ("several_ways", Integer),
+        ("first_granted_at", Integer),
     ],
 };
 

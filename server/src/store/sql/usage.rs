@@ -9,6 +9,7 @@
 //! the others.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use seatmeter_protocol::message::{
     ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer, UsageKind,
@@ -53,14 +54,19 @@ pub(super) fn record<'a>(
         batch.remember(shown, &report.device, &device_key);
     }
     let mut raised: BTreeMap<String, Raised> = BTreeMap::new();
+    let mut sums = report_bounds::Sums::default();
+    let first = batch.identities.get(device_uuid).map_or(0, |known| known.first_slot(*now));
+    let slots = first..=report_bounds::last_slot(*now);
     for segment in &report.segments {
-        match book_segment(batch, device_uuid, segment, *now, &mut raised) {
-            Ok(()) => answer.recorded.push(segment.segment_id.clone()),
-            Err(reason) => {
-                answer
-                    .refused
-                    .push(SegmentRefusal { segment_id: segment.segment_id.clone(), reason });
-            }
+        let bounded = if report.segments.len() > 1 { sums.add(segment) } else { Ok(()) };
+        let booked = bounded
+            .and_then(|()| book_segment(batch, device_uuid, segment, &slots, *now, &mut raised));
+        let segment_id = segment.segment_id.clone();
+        match booked
+            .and_then(|()| report_bounds::outside(&segment.totals, &slots).map_or(Ok(()), Err))
+        {
+            Ok(()) => answer.recorded.push(segment_id),
+            Err(reason) => answer.refused.push(SegmentRefusal { segment_id, reason }),
         }
     }
     for (item_id, raised) in &raised {
@@ -72,12 +78,13 @@ pub(super) fn record<'a>(
     Ok(answer)
 }
 
-/// Book one segment, or return the reason why it cannot be booked. Nothing is changed before every
-/// check has passed.
+/// Book one segment as far as it lies in these slots, or return the reason why it cannot be booked.
+/// Nothing is changed before every check has passed.
 fn book_segment<'a>(
     batch: &mut Batch<'a>,
     device_uuid: &str,
     segment: &'a SegmentReport,
+    slots: &RangeInclusive<u32>,
     now: u64,
     raised: &mut BTreeMap<String, Raised>,
 ) -> Result<(), String> {
@@ -100,9 +107,12 @@ fn book_segment<'a>(
     if !segments.belongs(segment, owner, &license.handshake_code, now) {
         return Err("the segment is known under another local license".to_owned());
     }
-    let rises = segments.raise(&owner.item_id, segment);
+    let rises = segments.raise(&owner.item_id, segment, slots);
     let raised = raised.entry(owner.item_id.clone()).or_default();
-    raised.holders.insert(license.holder.clone());
+    // A report that somebody on the way sends again must not keep a seat.
+    if !rises.is_empty() {
+        raised.holders.insert(license.holder.clone());
+    }
     for (counter, rise) in rises {
         raised.slots.insert(counter.slot);
         let module = if counter.kind == UsageKind::Page { counter.what } else { 0 };
