@@ -271,7 +271,7 @@ fn acknowledged_was_billed_by(
     server: &Server,
 ) -> Check {
     let key = server.key();
-    if !machine.has_told_all(&key, &epoch_of(&server.store)) {
+    if server.is_unaware() || !machine.has_told_all(&key, &epoch_of(&server.store)) {
         return Ok(());
     }
     for (counter, (total, acknowledged)) in machine.totals(&key) {

@@ -118,8 +118,8 @@ impl Model {
     }
 
     /// Return the model of a server restored from this state.
-    pub(crate) fn restored(&self, at: u64, restores: u32) -> Self {
-        Self { restores, careful_until: at + SLOT, ..self.clone() }
+    pub(crate) fn restored(&self, careful_until: u64, restores: u32) -> Self {
+        Self { restores, careful_until, ..self.clone() }
     }
 
     pub(crate) fn asks(&mut self, device: &str, website: &str) {

@@ -211,10 +211,10 @@ impl Plain {
         if self.identities.get(uuid).is_some_and(|known| known.key != request.device_key) {
             return Err(Refusal::new(ErrorCode::DEVICE_NOT_MATCH, "another key").into());
         }
+        self.see_receipt(request.receipt.as_ref(), claim.now);
         access::may_use(&request.validation, &self.validation)?;
         let holder = holder_name(claim, uuid);
         let now = claim.now;
-        self.see_receipt(request.receipt.as_ref(), now);
         let next = self.follow_history(request)?;
         if next.must_be_fresh && !request.is_fresh {
             return Err(No::NotFresh);
@@ -404,10 +404,9 @@ impl Plain {
     /// Begin another life, because something of this epoch is newer than the data.
     fn end_life(&mut self, of_epoch: &str, facts: &str, now: u64) {
         const HOUR: u64 = 3_600;
-        if of_epoch != self.epoch && self.lives.insert(of_epoch.to_owned()) {
-            if self.is_rollback && now < self.careful_until {
-                return;
-            }
+        let is_unknown = of_epoch != self.epoch && self.lives.insert(of_epoch.to_owned());
+        if is_unknown && self.is_rollback && now < self.careful_until {
+            return;
         }
         let year_ago = now.saturating_sub(365 * DAY_SECONDS);
         let latest = self.rollbacks.iter().copied().filter(|at| *at > year_ago).max();

@@ -112,7 +112,7 @@ pub(crate) enum What {
     Versions(Versions),
     /// The main server's data is backed up.
     Backup,
-    /// The backup replaces the main server's data.
+    /// The backup replaces the main server's data. In some worlds nobody tells the server.
     Restore,
     /// The backup is restored, and a machine runs for a day; delayed letters arrive in the middle
     /// of it.
@@ -239,6 +239,11 @@ impl Plan {
 }
 
 impl Plan {
+    /// Return whether a restore is one of which nobody tells the server.
+    pub(crate) fn is_put_back(&self) -> bool {
+        self.seed % 4 == 3
+    }
+
     /// Return whether a model of one item can judge the main server's answers. The main server must
     /// have the item for itself.
     pub(crate) fn is_judged(&self) -> bool {

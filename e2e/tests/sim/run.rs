@@ -133,11 +133,13 @@ pub(crate) fn shrink(plan: &Plan, first: Violation) -> (Plan, Violation) {
 /// Describe the violation in words, with the command that repeats it.
 pub(crate) fn tell(plan: &Plan, violation: &Violation) -> String {
     let mut text = format!(
-        "SEATMETER_SIM_SEED={} make sim\n  item: {}\n  seats asked for: {:?}, for {:?}\n",
+        "SEATMETER_SIM_SEED={} make sim\n  item: {}\n  seats asked for: {:?}, for {:?}\n  data is \
+         put back without notice: {}\n",
         plan.seed,
         serde_json::to_string(&plan.item).unwrap_or_default(),
         plan.seats,
-        plan.websites
+        plan.websites,
+        plan.is_put_back()
     );
     for step in &plan.steps {
         text.push_str(&format!("  {step} (harm to {} % of the requests)\n", step.weather.harm));

@@ -125,6 +125,10 @@ pub(crate) struct Server {
     /// The largest allowance that each device ever had under a strict item. It includes allowances
     /// that a restored server has forgotten.
     pub(crate) promised: BTreeMap<(String, u32), u64>,
+    /// Whether the data is put back without a word, as by a snapshot, and not restored.
+    pub(crate) is_put_back: bool,
+    /// The epoch of data that was put back, until the server has noticed it.
+    unnoticed: Option<String>,
 }
 
 impl Server {
@@ -176,6 +180,8 @@ impl Server {
             issues: 0,
             unbooked: BTreeMap::new(),
             promised: BTreeMap::new(),
+            is_put_back: false,
+            unnoticed: None,
         };
         server.import();
         if server.second.is_some() {
@@ -188,6 +194,11 @@ impl Server {
             }
         }
         server
+    }
+
+    /// Return whether the data was put back, and no device has shown it yet.
+    pub(crate) fn is_unaware(&self) -> bool {
+        self.unnoticed.as_ref().is_some_and(|epoch| *epoch == epoch_of(&self.store))
     }
 
     /// Return whether answers are judged. The model and the plain store know only one item, and the
@@ -294,14 +305,21 @@ impl Server {
     pub(crate) fn restore(&mut self) -> bool {
         let Some((snapshot, plain, model)) = &self.backup else { return false };
         let at = self.time.now();
-        self.store.restore(snapshot, at).expect("the backup is sound");
         self.compared.leave_postgres();
-        let plain = plain.as_ref().map(|plain| plain.restored(epoch_of(&self.store), at));
-        *self.compared.plain.lock() = plain;
+        if self.is_put_back {
+            self.store.put_back(snapshot).expect("the backup is sound");
+            self.compared.plain.lock().clone_from(plain);
+            self.unnoticed = Some(epoch_of(&self.store));
+        } else {
+            self.store.restore(snapshot, at).expect("the backup is sound");
+            let plain = plain.as_ref().map(|plain| plain.restored(epoch_of(&self.store), at));
+            *self.compared.plain.lock() = plain;
+        }
         let (item, is_revoked, code) =
             (self.model.item.clone(), self.model.is_revoked, self.model.code);
         let websites = self.model.websites.clone();
-        self.model = model.restored(at, self.model.restores + 1);
+        let careful_until = if self.is_put_back { model.careful_until } else { at + SLOT };
+        self.model = model.restored(careful_until, self.model.restores + 1);
         self.model.websites = websites;
         // The vendor and the operator repeat their changes since the backup.
         self.model.item = item;

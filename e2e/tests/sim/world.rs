@@ -65,8 +65,9 @@ impl World {
             .or_else(|_| tempfile::tempdir())
             .expect("there is room");
         let time = Time::begin();
-        let server =
+        let mut server =
             Server::new(plan.item.clone(), plan.second.clone(), plan.is_judged(), time.clone());
+        server.is_put_back = plan.is_put_back();
         let apart = plan.is_standby_apart.then(|| Server::apart(&plan.item, time.clone()));
         let net = Arc::new(Mutex::new(Net::new(server, apart, time.clone())));
         let machine = |number: usize| {

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::signature::PublicKey;
+use seatmeter_protocol::slot::slot_start;
 
 use crate::support::*;
 
@@ -295,8 +296,7 @@ fn usage_is_shown_and_exported_while_the_server_runs() {
     assert_eq!(stdout(data, &["usage", "show"]), "nothing recorded yet\n");
     let device = id();
     let (key, license) = authorize_demo(server.address, &device);
-    // Slot 10 000 000 begins at 2027-01-15T08:00:00Z.
-    let slot = 10_000_000;
+    let slot = slot_now();
     let symbologies = [0x400_0000, 0x20, 0x2, 0x800_0000];
     let mut counted: Vec<_> = symbologies.map(|symbology| scans(slot, symbology, 1)).into();
     counted.push(UsageTotal { slot, kind: UsageKind::Image, what: 0, total: 1 });
@@ -307,7 +307,9 @@ fn usage_is_shown_and_exported_while_the_server_runs() {
     let total = "  4 scans (CODE_128 1, EAN_13 1, QR_CODE 1, DATAMATRIX 1)";
     assert!(shown.lines().any(|line| line == total), "{shown}");
     assert!(shown.lines().any(|line| line == "  1 image"), "{shown}");
-    assert!(shown.contains("2027-01-15T08:00:00Z"), "{shown}");
+    let instant = |after| seatmeter_server::utc::text(slot_start(slot).wrapping_add_signed(after));
+    let begun = instant(0);
+    assert!(shown.contains(&begun), "{shown}");
     let json: serde_json::Value =
         serde_json::from_str(&stdout(data, &["usage", "show", "--json"])).unwrap();
     assert_eq!(json[0]["device_uuid"], device.as_str());
@@ -315,20 +317,18 @@ fn usage_is_shown_and_exported_while_the_server_runs() {
 
     let csv = stdout(data, &["usage", "export", "--format", "csv"]);
     assert_eq!(csv.lines().count(), 6, "{csv}");
-    let row = format!(
-        "DEMO-4-SEATS,{},{device},scan,32,EAN_13,10000000,2027-01-15T08:00:00Z,1",
-        license.item_id
-    );
+    let row = format!("DEMO-4-SEATS,{},{device},scan,32,EAN_13,{slot},{begun},1", license.item_id);
     assert!(csv.lines().any(|line| line == row), "{csv}");
     let export = |from: &str, to: &str| {
         let arguments = ["usage", "export", "--format", "json", "--from", from, "--to", to];
         let json: Vec<serde_json::Value> = serde_json::from_str(&stdout(data, &arguments)).unwrap();
         json.len()
     };
-    assert_eq!(export("2027-01-15", "2027-01-16"), 5);
-    assert_eq!(export("2027-01-15T08:00:00Z", "2027-01-15T08:00:01Z"), 5);
-    assert_eq!(export("2027-01-15T08:00:01Z", "2027-01-16"), 0);
-    assert_eq!(export("2027-01-14", "2027-01-15T08:00:00Z"), 0);
+    let (day, next_day) = (&begun[..10], &instant(86_400)[..10]);
+    assert_eq!(export(day, next_day), 5);
+    assert_eq!(export(&begun, &instant(1)), 5);
+    assert_eq!(export(&instant(1), &instant(86_400)), 0);
+    assert_eq!(export(&instant(-86_400), &begun), 0);
     let sentence = failure(data, &["usage", "export", "--format", "csv", "--from", "soon"]);
     assert!(sentence.contains("\"soon\""), "{sentence}");
 }

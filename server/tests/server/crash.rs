@@ -156,7 +156,7 @@ fn try_count(
     let mut seen = Seen { device: device.clone(), acknowledged: 0, sent: 0 };
     for total in 1.. {
         seen.sent = total;
-        let counted = vec![scans(10_000_000, 0x20, total)];
+        let counted = vec![scans(slot_now(), 0x20, total)];
         let sent = report(&device, vec![segment(&segment_id, &license.license_id, counted)]);
         let body = serde_json::to_vec(&sent).unwrap();
         let Some(answer) =

@@ -19,7 +19,7 @@ fn what_was_exported_can_be_replayed_in_both_formats() {
     let data = folder.path();
     stdout(data, &["init", "--demo"]);
     let server = Served::start(data);
-    let slot = 10_000_000;
+    let slot = slot_now();
     for slots in [3, 5] {
         let device = id();
         let (key, license) = authorize_demo(server.address, &device);

@@ -399,7 +399,7 @@ const FILLED: &str = "
     INSERT INTO device SELECT 'i1', 'd' || i, 'n', '1', 1, 1, i FROM generate_series(1, 20000) AS i;
     INSERT INTO device_name SELECT 'd' || i, 'n' FROM generate_series(1, 20000) AS i;
     INSERT INTO device_identity \
-    SELECT 'd' || i, 'k', 1, 1, 1, 1, '[]', '', '', '', i, 0, 0, 0 FROM \
+    SELECT 'd' || i, 'k', 1, 1, 1, 1, '[]', '', '', '', i, 0, 0, 0, 0 FROM \
     generate_series(1, 20000) AS i;
     INSERT INTO foreign_epoch SELECT 'e' || i, 1 FROM generate_series(1, 2000) AS i;
     INSERT INTO device_seats SELECT 'i1', 'd' || i, 1, 1 FROM generate_series(1, 20000) AS i;

@@ -40,7 +40,7 @@ fn a_backup_under_load_is_restored_elsewhere_and_spent_usage_stays_spent() {
     let (key, license) = authorize_demo(server.address, &device);
     let segment_id = id();
     let send = |address, total| {
-        let counted = vec![scans(10_000_000, 0x20, total)];
+        let counted = vec![scans(slot_now(), 0x20, total)];
         let sent = report(&device, vec![segment(&segment_id, &license.license_id, counted)]);
         post::<UsageAnswer>(address, &key, USAGE_PATH, &sent).unwrap()
     };

@@ -132,14 +132,14 @@ fn any_order_of_reports_comes_to_the_same_totals() {
         vec![
             scans(10_000_001, 2, 4),
             scans(10_000_002, 2, 6),
-            UsageTotal { slot: 2, kind: UsageKind::Page, what: 2, total: 9 },
+            UsageTotal { slot: 10_000_002, kind: UsageKind::Page, what: 2, total: 9 },
         ],
         vec![scans(10_000_002, 2, 6)],
     ];
     let expected = [
         scans(10_000_001, 2, 4),
         scans(10_000_002, 2, 6),
-        UsageTotal { slot: 2, kind: UsageKind::Page, what: 2, total: 9 },
+        UsageTotal { slot: 10_000_002, kind: UsageKind::Page, what: 2, total: 9 },
     ];
     let folder = tempfile::tempdir().unwrap();
     let location = new_location(folder.path());
@@ -325,7 +325,7 @@ fn what_is_long_past_is_kept_by_days_and_no_sum_of_it_changes() {
             wait(store.record(signed(sent.clone(), now))).unwrap();
         }
     };
-    send_all(START);
+    send_all(START + 45 * 86_400);
     let before = totals(&location, UsageFilter::ALL);
     assert_eq!(before.len(), 45 * 8);
     let used = number(&location, "SELECT used FROM item_used WHERE kind = 1");
@@ -366,10 +366,11 @@ fn a_filter_keeps_the_slots_from_and_before() {
         let filter = UsageFilter { from_slot, until_slot };
         totals(&path, filter).iter().map(|total| total.slot).collect::<Vec<_>>()
     };
-    assert_eq!(slots(2, None), [2, 3]);
-    assert_eq!(slots(0, Some(2)), [1]);
-    assert_eq!(slots(2, Some(3)), [2]);
-    assert_eq!(slots(3, Some(3)), [0_u32; 0]);
+    let first = 10_000_001;
+    assert_eq!(slots(first + 1, None), [first + 1, first + 2]);
+    assert_eq!(slots(0, Some(first + 1)), [first]);
+    assert_eq!(slots(first + 1, Some(first + 2)), [first + 1]);
+    assert_eq!(slots(first + 2, Some(first + 2)), [0_u32; 0]);
 }
 
 #[test]

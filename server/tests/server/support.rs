@@ -360,6 +360,12 @@ pub(crate) fn request(uuid: &str, seats: u32) -> AuthorizationRequest {
     }
 }
 
+/// Return the current slot, for servers that run by the clock of this machine.
+pub(crate) fn slot_now() -> u32 {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    seatmeter_protocol::slot::slot_of(now.as_secs())
+}
+
 pub(crate) fn scans(slot: u32, what: u32, total: u64) -> UsageTotal {
     UsageTotal { slot, kind: UsageKind::Scan, what, total }
 }

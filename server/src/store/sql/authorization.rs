@@ -93,6 +93,11 @@ fn decide(
     is_kept: bool,
 ) -> Result<Decision, No> {
     identity::require_key(batch, request)?;
+    // What the device proves is true also if the request is refused.
+    if is_kept {
+        let (receipt, uuid) = (request.receipt.as_ref(), &request.device.uuid);
+        batch.see_receipt(sql, receipt, uuid, request.claim.now)?;
+    }
     let code = batch.codes.meant(request)?;
     if let Some(hash) = &code.password_hash
         && request.proven_hash.as_ref() != Some(hash)
@@ -100,14 +105,6 @@ fn decide(
         return Ok(Decision::ProvePassword(hash.clone()));
     }
     access::may_use(&request.validation, &code.validation)?;
-    if is_kept {
-        batch.see_receipt(
-            sql,
-            request.receipt.as_ref(),
-            &request.device.uuid,
-            request.claim.now,
-        )?;
-    }
     let next = identity::follow(sql, batch, request, is_kept)?;
     if next.must_be_fresh && !request.is_fresh {
         return Ok(Decision::ProveFresh);
