@@ -13,6 +13,7 @@ mod draft;
 mod epoch;
 mod init;
 mod key;
+mod listeners;
 mod operator;
 mod plan;
 mod serve;

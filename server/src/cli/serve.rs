@@ -1,22 +1,23 @@
 //! The command `seatmeterd serve`: the server, which runs until it gets a signal to stop.
 
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
+use super::listeners::{self, ListenerArguments};
 use super::{DataOption, OpenData, init, output_error};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::limit::{Rate, RateLimits};
 use crate::http::standby::Peer;
+use crate::http::tls::Tls;
 use crate::http::{self, Web};
 use crate::licensing::Licensing;
 use crate::server_time::{self, ServerClock};
@@ -41,10 +42,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     data: DataOption,
 
-    /// Address and port to listen on; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS", env = "SEATMETERD_LISTEN", default_value = "127.0.0.1:48080",
-          value_parser = address)]
-    listen: SocketAddr,
+    #[command(flatten)]
+    listeners: ListenerArguments,
 
     /// Level of the log on standard error: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", env = "SEATMETERD_LOG", default_value = "info")]
@@ -73,10 +72,6 @@ pub(super) struct Arguments {
     peer: Option<String>,
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "write an IP address and a port, such as 0.0.0.0:48080".to_owned())
-}
-
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     let filter = EnvFilter::try_new(&arguments.log).map_err(|e| {
         Error::Setup(format!(
@@ -97,6 +92,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         log.with_ansi(false).init()
     }
 
+    let tls = arguments.listeners.tls()?;
     let main_server = arguments.peer.as_deref().map(Peer::new).transpose()?;
     init::prepare(&arguments.data, output)?;
     let _lock = arguments.data.dir().lock()?;
@@ -110,6 +106,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let web = Arc::new(Web {
         limits,
         open_to_loopback,
+        admin_needs_certificate: arguments.listeners.admin_needs_certificate(),
         main_server,
         server_clock: Some(clock.clone()),
         ..Web::new(licensing)
@@ -120,7 +117,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         .enable_all()
         .build()
         .map_err(|e| Error::Setup(format!("the system gives no threads for the server: {e}")))?;
-    let outcome = runtime.block_on(listen(arguments.listen, web, clock, output));
+    let outcome = runtime.block_on(listen(&arguments.listeners, tls, web, clock, output));
     // Requests that did not end in time are dropped here; the work that they had queued is still
     // recorded below.
     runtime.shutdown_background();
@@ -130,7 +127,8 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
 }
 
 async fn listen(
-    address: SocketAddr,
+    addresses: &ListenerArguments,
+    tls: Option<Arc<Tls>>,
     web: Arc<Web>,
     clock: Arc<ServerClock>,
     output: &mut dyn Write,
@@ -139,27 +137,21 @@ async fn listen(
     // the start is an orderly one, too.
     let mut signals =
         [stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?];
-    let listener = TcpListener::bind(address).await.map_err(|e| {
-        Error::Setup(format!(
-            "cannot listen on {address}: {e}. Stop the program that uses the port, or choose \
-            another port with --listen."
-        ))
-    })?;
-    let local = listener
-        .local_addr()
-        .map_err(|e| Error::Setup(format!("cannot listen on {address}: {e}")))?;
-    tracing::info!(
-        key_id = web.licensing.keys.current().public().id(),
-        "listening on http://{local}"
-    );
-    writeln!(output, "seatmeterd listening on http://{local}")
-        .and_then(|()| output.flush())
-        .map_err(output_error)?;
+    let renewing = tls.clone().map(renew).transpose()?;
+    let listeners = addresses.bind(tls.as_ref())?;
+    let key_id = web.licensing.keys.current().public().id();
+    for (listener, url) in &listeners {
+        listeners::warn_of_plain_http(listener);
+        tracing::info!(key_id, "listening on {url}");
+        writeln!(output, "seatmeterd listening on {url}").map_err(output_error)?;
+    }
+    output.flush().map_err(output_error)?;
 
+    let listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
     let (stop, stopped) = watch::channel(false);
     let tidying = tokio::spawn(tidy(web.licensing.clone()));
     let serving = tokio::spawn(say_serving(web.licensing.clone(), clock));
-    let server = tokio::spawn(http::serve(listener, web, until_set(stopped)));
+    let server = tokio::spawn(http::serve_all(listeners, web, until_set(stopped)));
     let mut end = pin!(async {
         server
             .await
@@ -174,6 +166,7 @@ async fn listen(
     tracing::info!("stopping: no new requests");
     tidying.abort();
     serving.abort();
+    renewing.inspect(|task| task.abort());
     stop.send_replace(true);
     match tokio::time::timeout(DRAIN_TIME_MAX, end).await {
         Ok(outcome) => outcome,
@@ -238,6 +231,12 @@ fn raise_file_limit() {
         tracing::warn!(%error, "the number of open files stays as it is; there may be fewer \
             connections than allowed");
     }
+}
+
+/// Read the files of the certificate again when they change, and at SIGHUP.
+fn renew(tls: Arc<Tls>) -> Result<JoinHandle<()>, Error> {
+    let asked = stop_signal(SignalKind::hangup())?;
+    Ok(tokio::spawn(tls.keep_renewed(asked)))
 }
 
 fn stop_signal(kind: SignalKind) -> Result<Signal, Error> {
