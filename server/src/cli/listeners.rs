@@ -30,8 +30,13 @@ pub(super) struct ListenerArguments {
     /// Address and port to listen on; port 0 takes any free one. More than one may be given.
     /// https://ADDRESS or http://ADDRESS chooses TLS or plain HTTP; otherwise it is TLS if there is
     /// a certificate
-    #[arg(long, value_name = "ADDRESS", env = "SEATMETERD_LISTEN", value_delimiter = ',',
-          default_value = "127.0.0.1:48080")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "SEATMETERD_LISTEN",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:48080"
+    )]
     listen: Vec<ListenAddress>,
 
     /// Certificate of the server and of its issuers, in PEM form. It is read again when it changes
@@ -174,9 +179,7 @@ fn refused(listen: &ListenAddress, error: &std::io::Error) -> Error {
              another port with --listen."
         }
         ErrorKind::AddrNotAvailable => "Choose an address of this machine with --listen.",
-        _ => {
-            "Stop the program that uses the port, or choose another port with --listen."
-        }
+        _ => "Stop the program that uses the port, or choose another port with --listen.",
     };
     Error::Setup(format!("cannot listen on {}: {error}. {todo}", listen.address))
 }

@@ -1,6 +1,7 @@
 //! The command `seatmeterd serve`: the server, which runs until it gets a signal to stop.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,9 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing_subscriber::EnvFilter;
 
 use super::listeners::{self, ListenerArguments};
+use super::log::LogArguments;
 use super::{DataOption, OpenData, init, output_error};
 use crate::clock::Clock;
 use crate::error::Error;
@@ -33,6 +34,9 @@ const SERVING_INTERVAL: Duration = Duration::from_secs(60);
 /// The interval between two runs that delete data which no rule needs.
 const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
 
+/// The interval at which the log says how often lines would have been repeated.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The pause between two portions of such a run.
 const TIDY_PAUSE: Duration = Duration::from_millis(20);
 
@@ -45,9 +49,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     listeners: ListenerArguments,
 
-    /// Level of the log on standard error: error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", env = "SEATMETERD_LOG", default_value = "info")]
-    log: String,
+    #[command(flatten)]
+    log: LogArguments,
 
     /// Let programs on this machine use the admin API without a token
     #[arg(long, env = "SEATMETERD_ADMIN_LOOPBACK")]
@@ -64,36 +67,48 @@ pub(super) struct Arguments {
     rate_per_code: u32,
 
     /// Serve devices only while the server at --peer is down
-    #[arg(long, requires = "peer")]
+    #[arg(long, env = "SEATMETERD_STANDBY")]
     standby: bool,
 
-    /// URL of the main server, http://HOST:PORT
-    #[arg(long, value_name = "URL", requires = "standby")]
+    /// URL of the main server, https://HOST:PORT or http://HOST:PORT
+    #[arg(long, value_name = "URL", env = "SEATMETERD_PEER")]
     peer: Option<String>,
+
+    /// Certificates to trust for the main server, in addition to the system's
+    #[arg(long, value_name = "FILE", env = "SEATMETER_CA_FILE")]
+    peer_ca: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Check what can be checked without the data directory: whether the options fit together, and
+    /// the files that they name.
+    ///
+    /// # Errors
+    /// Fails with the first thing that is wrong.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.listeners.tls()?;
+        self.main_server().map(|_| ())
+    }
+
+    /// Return the main server, if this is its standby.
+    fn main_server(&self) -> Result<Option<Peer>, Error> {
+        match (self.standby, &self.peer) {
+            (true, Some(url)) => Peer::new(url, self.peer_ca.as_deref()).map(Some),
+            (false, None) => Ok(None),
+            (true, None) => Err(Error::Setup(
+                "--standby needs --peer URL, the main server of this standby.".to_owned(),
+            )),
+            (false, Some(url)) => Err(Error::Setup(format!(
+                "--peer {url} has no effect without --standby: add it, or remove --peer."
+            ))),
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&arguments.log).map_err(|e| {
-        Error::Setup(format!(
-            "\"{}\" is not a log level: {e}. Use info, for example.",
-            arguments.log
-        ))
-    })?;
-    // A log that cannot be written, for example because it goes to a file on a full disk, must not
-    // end the thread that logs. Reporting the failure on standard error would do that.
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
-    // Colors are for a terminal: in a file, they are garbage that hinders searching.
-    if std::io::stderr().is_terminal() {
-        log.init()
-    } else {
-        log.with_ansi(false).init()
-    }
-
+    arguments.log.begin();
     let tls = arguments.listeners.tls()?;
-    let main_server = arguments.peer.as_deref().map(Peer::new).transpose()?;
+    let main_server = arguments.main_server()?;
     init::prepare(&arguments.data, output)?;
     let _lock = arguments.data.dir().lock()?;
     let OpenData { store, keys, clock } = arguments.data.open()?;
@@ -140,8 +155,10 @@ async fn listen(
     let renewing = tls.clone().map(renew).transpose()?;
     let listeners = addresses.bind(tls.as_ref())?;
     let key_id = web.licensing.keys.current().public().id();
-    for (listener, url) in &listeners {
+    for (listener, _) in &listeners {
         listeners::warn_of_plain_http(listener);
+    }
+    for (_, url) in &listeners {
         tracing::info!(key_id, "listening on {url}");
         writeln!(output, "seatmeterd listening on {url}").map_err(output_error)?;
     }
@@ -151,6 +168,8 @@ async fn listen(
     let (stop, stopped) = watch::channel(false);
     let tidying = tokio::spawn(tidy(web.licensing.clone()));
     let serving = tokio::spawn(say_serving(web.licensing.clone(), clock));
+    let telling = tokio::spawn(tell(web.clone()));
+    let told = web.clone();
     let server = tokio::spawn(http::serve_all(listeners, web, until_set(stopped)));
     let mut end = pin!(async {
         server
@@ -166,15 +185,15 @@ async fn listen(
     tracing::info!("stopping: no new requests");
     tidying.abort();
     serving.abort();
+    telling.abort();
     renewing.inspect(|task| task.abort());
     stop.send_replace(true);
-    match tokio::time::timeout(DRAIN_TIME_MAX, end).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            tracing::warn!("some requests did not end within {} s", DRAIN_TIME_MAX.as_secs());
-            Ok(())
-        }
-    }
+    let outcome = tokio::time::timeout(DRAIN_TIME_MAX, end).await.unwrap_or_else(|_| {
+        tracing::warn!("some requests did not end within {} s", DRAIN_TIME_MAX.as_secs());
+        Ok(())
+    });
+    told.lines.write_due(true);
+    outcome
 }
 
 /// Record in the store that the server accepts requests, and its time, at once and then at each
@@ -198,6 +217,15 @@ async fn say_serving(licensing: Arc<Licensing>, clock: Arc<ServerClock>) {
             tracing::warn!(%error, "the database did not record that this server accepts requests; \
             the next attempt is in a minute");
         }
+    }
+}
+
+/// Log once a second how often lines would have been repeated.
+async fn tell(web: Arc<Web>) {
+    let mut seconds = tokio::time::interval(TELL_INTERVAL);
+    loop {
+        seconds.tick().await;
+        web.lines.write_due(false);
     }
 }
 

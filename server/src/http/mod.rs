@@ -9,6 +9,8 @@
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
 //! anything else                                                       problem 404 or 405
 //! ```
+//!
+//! What is not granted is logged in one place, `answer::log`.
 
 pub mod admin;
 pub mod answer;
@@ -34,6 +36,7 @@ use tokio::net::TcpListener;
 
 use crate::error::Error;
 use crate::licensing::Licensing;
+use crate::log_lines::Lines;
 use crate::server_time::ServerClock;
 use health::Readiness;
 use limit::{Rate, RateLimits};
@@ -64,6 +67,8 @@ pub struct Web {
     pub admin_needs_certificate: bool,
     /// The main server, when this server is its standby.
     pub main_server: Option<Peer>,
+    /// The lines of the log about requests that were not granted.
+    pub lines: Lines,
     /// Whether the store could write at the last check.
     pub readiness: Readiness,
     /// The server's time, to be compared with the database at each check.
@@ -84,6 +89,7 @@ impl Web {
             open_to_loopback: false,
             admin_needs_certificate: false,
             main_server: None,
+            lines: Lines::default(),
             readiness: Readiness::default(),
             server_clock: None,
         }
@@ -125,6 +131,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .merge(admin_api)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(web.clone(), answer::log))
         .with_state(web)
 }
 

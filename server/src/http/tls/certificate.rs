@@ -108,9 +108,8 @@ impl TlsFiles {
             }
             _ => builder.with_no_client_auth(),
         };
-        let mut config = builder
-            .with_single_cert(chain, key)
-            .map_err(|error| self.mismatch(&error))?;
+        let mut config =
+            builder.with_single_cert(chain, key).map_err(|error| self.mismatch(&error))?;
         config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
         // Clients resume by tickets that the server need not remember. Each certificate has new
         // ones, so that a resumed session is never older than the authority of admin clients.
@@ -131,9 +130,11 @@ impl TlsFiles {
                     path.display()
                 ),
             ),
-            PemError::NoItemsFound if contains(pem, "BEGIN CERTIFICATE") => {
-                unusable("--tls-key", path, "it holds a certificate and no private key. Swap the files")
-            }
+            PemError::NoItemsFound if contains(pem, "BEGIN CERTIFICATE") => unusable(
+                "--tls-key",
+                path,
+                "it holds a certificate and no private key. Swap the files",
+            ),
             PemError::NoItemsFound => unusable(
                 "--tls-key",
                 path,
@@ -154,8 +155,14 @@ impl TlsFiles {
             rustls::Error::InvalidCertificate(_) => {
                 unusable("--tls-cert", &self.certificate, &format!("{error}"))
             }
-            other => unusable("--tls-key", &self.key, &format!("{other}. Use a key for ECDSA P-256, \
-                P-384, Ed25519 or RSA of 2048 bits or more")),
+            other => unusable(
+                "--tls-key",
+                &self.key,
+                &format!(
+                    "{other}. Use a key for ECDSA P-256, \
+                P-384, Ed25519 or RSA of 2048 bits or more"
+                ),
+            ),
         }
     }
 }
@@ -168,9 +175,8 @@ impl Loaded {
         let names = tbs.and_then(|tbs| tbs.get::<SubjectAltName>().ok().flatten());
         Self {
             config: Arc::new(config),
-            names: names.map_or_else(Vec::new, |(_, names)| {
-                names.0.iter().filter_map(name_of).collect()
-            }),
+            names: names
+                .map_or_else(Vec::new, |(_, names)| names.0.iter().filter_map(name_of).collect()),
             // A certificate that cannot be read here may still be good: clients decide.
             starts_at: validity.map_or(0, |v| v.not_before.to_unix_duration().as_secs()),
             ends_at: validity.map_or(u64::MAX, |v| v.not_after.to_unix_duration().as_secs()),
@@ -242,9 +248,7 @@ fn name_of(name: &GeneralName) -> Option<String> {
 fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates("--admin-client-ca", path, pem)? {
-        roots
-            .add(certificate)
-            .map_err(|e| unusable("--admin-client-ca", path, &e.to_string()))?;
+        roots.add(certificate).map_err(|e| unusable("--admin-client-ca", path, &e.to_string()))?;
     }
     Ok(roots)
 }

@@ -8,6 +8,11 @@ use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls_platform_verifier::Verifier;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+
+use crate::authorities::{self, CA_FILE_BYTES_MAX};
+use crate::named_file::read_named;
 
 /// Return the certificates in a file.
 ///
@@ -15,7 +20,7 @@ use rustls_platform_verifier::Verifier;
 /// Returns a sentence about a file that cannot be read, or holds none.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let unfit = |why: String| format!("{} cannot be used: {why}", path.display());
-    let pem = std::fs::read(path).map_err(|e| unfit(e.to_string()))?;
+    let pem = read_named(path, CA_FILE_BYTES_MAX).map_err(|e| unfit(e.to_string()))?;
     let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     match certificates.map_err(|e| unfit(e.to_string()))? {
         none if none.is_empty() => Err(unfit("it holds no certificate in PEM form".to_owned())),
@@ -28,6 +33,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
 /// # Errors
 /// Returns a sentence about certificates that cannot be used.
 pub fn client_config(extra: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
+    authorities::check_places()?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier =
         Verifier::new_with_extra_roots(extra, provider.clone()).map_err(|e| e.to_string())?;
@@ -38,4 +44,11 @@ pub fn client_config(extra: Vec<CertificateDer<'static>>) -> Result<Arc<ClientCo
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+/// Return the end of a certificate in Unix seconds.
+#[must_use]
+pub fn ends_at(certificate: &CertificateDer<'_>) -> Option<u64> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    Some(certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs())
 }
