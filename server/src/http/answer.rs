@@ -63,7 +63,7 @@ impl IntoResponse for Error {
 
 /// The reason of an answer, for the log.
 #[derive(Clone, Debug)]
-struct Failed(Error);
+pub(super) struct Failed(pub(super) Error);
 
 /// What a request says about who sends it, for the log.
 #[derive(Clone, Debug)]
@@ -75,9 +75,9 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// Note who was refused, if it was refused.
+    /// Note who has asked, if something was refused.
     pub(super) fn note(self, mut response: Response) -> Response {
-        if !response.status().is_success() {
+        if response.extensions().get::<Failed>().is_some() {
             response.extensions_mut().insert(self);
         }
         response
@@ -91,7 +91,8 @@ pub(super) async fn log(State(web): State<Arc<Web>>, request: Request, next: Nex
     if let Some(Failed(error)) = response.extensions_mut().remove() {
         let asker = response.extensions_mut().remove::<Asker>();
         let line = line(&error, asker, uri.path().to_owned());
-        web.lines.note(Line { address, ..line });
+        let status = response.status().as_u16();
+        web.lines.note(Line { address, status, ..line });
     }
     response
 }
@@ -115,8 +116,8 @@ fn line(error: &Error, asker: Option<Asker>, path: String) -> Line {
     let (device, code) = asker.map_or((None, None), |asker| {
         (Some(asker.device), Some(asker.code).filter(|code| has_code && !code.is_empty()))
     });
-    let (status, number) = (problem.status, problem.code.0);
-    Line { weight, status, number, code, device, address: None, path, detail }
+    let number = problem.code.0;
+    Line { weight, status: 0, number, code, device, address: None, path, detail }
 }
 
 /// Convert a handler's outcome to a response.

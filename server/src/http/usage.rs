@@ -11,7 +11,7 @@ use axum::routing::post;
 use seatmeter_protocol::message::{USAGE_PATH, UsageAnswer, UsageReport};
 
 use super::Web;
-use super::answer::{Asker, answer};
+use super::answer::{Asker, Failed, answer};
 use super::body::parse;
 use super::proof::proof;
 use crate::error::Error;
@@ -26,7 +26,25 @@ async fn record(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) ->
         Err(error) => return error.into_response(),
     };
     let asker = Asker { device: report.device.uuid.clone(), code: String::new() };
-    asker.note(answer(book(&web, report, &headers, &body).await))
+    let outcome = book(&web, report, &headers, &body).await;
+    let refused = outcome.as_ref().ok().and_then(refused);
+    let mut response = answer(outcome);
+    if let Some(error) = refused {
+        response.extensions_mut().insert(Failed(error));
+    }
+    asker.note(response)
+}
+
+/// Return what is refused of a report that is booked otherwise, for the log.
+fn refused(answer: &UsageAnswer) -> Option<Error> {
+    let first = answer.refused.first()?;
+    Some(Error::bad_request(format!(
+        "{} of {} segments of a report are refused; segment {}: {}",
+        answer.refused.len(),
+        answer.refused.len() + answer.recorded.len(),
+        first.segment_id,
+        first.reason
+    )))
 }
 
 async fn book(
