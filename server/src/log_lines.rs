@@ -196,35 +196,36 @@ fn write(line: &Line, more: u64) {
     }
 }
 
-/// The pace of a line that one place of the code would repeat: at most one in each second.
+/// The pace of a line that one place of the code would repeat: at most one in an interval.
 #[derive(Debug)]
 pub struct Pace {
+    interval: Duration,
     state: Mutex<(Option<Instant>, u64)>,
 }
 
 impl Pace {
-    /// Make a pace that has not begun.
+    /// Make a pace of one line a second, for what cannot work meanwhile.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { state: Mutex::new((None, 0)) }
+    pub const fn per_second() -> Self {
+        Self { interval: Duration::from_secs(1), state: Mutex::new((None, 0)) }
+    }
+
+    /// Make a pace of one line a minute.
+    #[must_use]
+    pub const fn per_minute() -> Self {
+        Self { interval: Duration::from_secs(60), state: Mutex::new((None, 0)) }
     }
 
     /// Return how many times nothing was written since the last line, or `None` if nothing is to be
     /// written now either.
     pub fn due(&self) -> Option<u64> {
         let (last, skipped) = &mut *self.state.lock();
-        if last.is_some_and(|last| last.elapsed() < Weight::Failure.interval()) {
+        if last.is_some_and(|last| last.elapsed() < self.interval) {
             *skipped += 1;
             return None;
         }
         *last = Some(Instant::now());
         Some(std::mem::take(skipped))
-    }
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -279,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_pace_writes_once_and_counts_the_rest() {
-        let pace = Pace::new();
+        let pace = Pace::per_minute();
         assert_eq!([pace.due(), pace.due(), pace.due()], [Some(0), None, None]);
     }
 }

@@ -27,9 +27,9 @@ const BACKLOG: u32 = 1_024;
 /// Where the server listens.
 #[derive(Args, Debug)]
 pub(super) struct ListenerArguments {
-    /// Address and port to listen on; port 0 takes any free one. More than one may be given.
-    /// https://ADDRESS or http://ADDRESS chooses TLS or plain HTTP; otherwise it is TLS if there is
-    /// a certificate
+    /// Address and port to listen on; port 0 takes any free one. More than one may be given, in the
+    /// variable with commas between them. https://ADDRESS or http://ADDRESS chooses TLS or plain
+    /// HTTP; otherwise it is TLS if there is a certificate
     #[arg(
         long,
         value_name = "ADDRESS",

@@ -1,10 +1,10 @@
 //! Connection slots, and the choice of the connection that must make room.
 //!
-//! A connection that waits for its client — for a TLS handshake, the head of a request, the rest of
-//! a body, or the next request — takes a slot and does nothing. When all slots are taken, the connection that has
-//! waited longest is closed for the next one. Thus five thousand clients that send nothing, or send
-//! slowly, take no slot from an active client. A request that has arrived completely is never given
-//! up.
+//! A connection that waits for its client — for a TLS handshake, the head of a request, the rest
+//! of a body, or the next request — takes a slot and does nothing. When all slots are taken, the
+//! connection that has waited longest is closed for the next one. Thus five thousand clients that
+//! send nothing, or send slowly, take no slot from an active client. A request that has arrived
+//! completely is never given up.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

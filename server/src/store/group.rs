@@ -368,7 +368,7 @@ fn named(text: &str) -> Option<&str> {
 
 /// The pace of the line about groups that were not recorded: while a database is down, every group
 /// is one.
-static NOT_RECORDED: Pace = Pace::new();
+static NOT_RECORDED: Pace = Pace::per_second();
 
 fn write_groups(engine: &impl Engine, queue: &Queue<Job>, group_max: usize) {
     let mut group = Group::default();

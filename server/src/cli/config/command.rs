@@ -57,8 +57,7 @@ fn check(file: &ConfigFile, output: &mut dyn Write) -> Result<(), Error> {
     let Some((_, asked)) = asked.subcommand() else {
         return Err(Error::Internal("the command line has no command".to_owned()));
     };
-    let arguments =
-        crate::cli::serve::Arguments::from_arg_matches(asked).map_err(|e| refused(e))?;
+    let arguments = crate::cli::serve::Arguments::from_arg_matches(asked).map_err(refused)?;
     arguments.check()?;
     for option in options(&serve()) {
         let (id, key) = (option.get_id().as_str(), option.get_long().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! The files of a certificate: read within bounds, checked, and made into a configuration of rustls.
+//! The files of a certificate: read within bounds, checked, and made a configuration of rustls.
 //!
 //! Each message names the file and says what to do, because most certificates are made by people
 //! who do it once a year.

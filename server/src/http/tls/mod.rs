@@ -23,6 +23,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use parking_lot::{Mutex, RwLock};
+use rustls::AlertDescription;
 use rustls::server::Acceptor;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -33,6 +34,8 @@ use tokio_rustls::server::TlsStream;
 use super::Web;
 use super::listen::Client;
 use crate::error::Error;
+use crate::log_lines::Pace;
+use crate::utc;
 use certificate::Loaded;
 pub use certificate::TlsFiles;
 use renewal::Seen;
@@ -69,15 +72,11 @@ impl Tls {
         let seen = Mutex::new(Seen::in_use(contents.digest()));
         let loaded = files.configure(&contents)?;
         loaded.warn(&files);
+        let (names, ends) = (loaded.names.join(", "), utc::text(loaded.ends_at));
+        tracing::info!(names, ends, "the certificate is in use");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let turns = Semaphore::new((cores / 2).max(1));
         Ok(Arc::new(Self { files, in_use: RwLock::new(loaded), seen, turns }))
-    }
-
-    /// Return the host names and addresses for which the certificate is valid.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        self.in_use.read().names.clone()
     }
 
     /// Make the handshake with a client, within this time.
@@ -117,10 +116,34 @@ impl Tls {
             let _turn = self.turns.acquire().await;
             hello.into_stream(config)
         };
-        answered.await.inspect_err(|error| {
-            // The client says here why it does not trust the certificate.
-            tracing::debug!(%error, %address, "a TLS handshake failed");
-        })
+        answered.await.inspect_err(|error| tell_of_distrust(error, address))
+    }
+}
+
+/// The pace of the line about clients that do not trust the certificate.
+static DISTRUST: Pace = Pace::per_minute();
+
+/// Log that a client does not trust the certificate, if this is why its handshake failed. The
+/// client says so itself, and otherwise only its own log has it.
+fn tell_of_distrust(error: &IoError, address: SocketAddr) {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::AlertReceived(alert)) = inner else { return };
+    let is_distrust = matches!(
+        alert,
+        AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::UnsupportedCertificate
+    );
+    if let Some(before) = is_distrust.then(|| DISTRUST.due()).flatten() {
+        tracing::info!(
+            %address,
+            before,
+            "a client does not trust the certificate of this server ({alert:?}): check the \
+             certificate's names and end, and give the client its CA, on devices by \
+             SEATMETER_CA_FILE"
+        );
     }
 }
 

@@ -157,14 +157,14 @@ mod tests {
         assert!(matches!(tls.look(false), Looked::Kept(_)), "nobody writes it");
         assert_eq!([tls.look(false), tls.look(false)], [Looked::Unchanged, Looked::Unchanged]);
         assert!(matches!(tls.look(true), Looked::Kept(_)), "somebody has asked");
-        assert_eq!(tls.names(), ["two.example"]);
+        assert_eq!(tls.in_use.read().names, ["two.example"]);
 
         std::fs::remove_file(folder.path().join("key")).unwrap();
         assert_eq!(tls.look(false), Looked::Unchanged);
         assert!(matches!(tls.look(false), Looked::Kept(_)), "the file is missing");
         write(folder.path(), "three.example", FAR);
         assert!(matches!(tls.look(false), Looked::Renewed { .. }));
-        assert_eq!(tls.names(), ["three.example"]);
+        assert_eq!(tls.in_use.read().names, ["three.example"]);
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
         let good = tls(folder.path());
         write(folder.path(), "two.example", 10_000);
         assert!(matches!(good.look(true), Looked::Kept(_)));
-        assert_eq!(good.names(), ["one.example"]);
+        assert_eq!(good.in_use.read().names, ["one.example"]);
         // Without a better one, it is what the operator has.
         let ended = tls(folder.path());
         write(folder.path(), "three.example", 10_001);

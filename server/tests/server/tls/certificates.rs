@@ -238,3 +238,27 @@ fn plain_http_is_no_way_around_the_client_certificate() {
     assert_eq!(Request::new("GET", "/admin/v1/items").send(server.address).status, 403);
     assert_eq!(Request::new("GET", "/healthz").send(server.address).status, 200);
 }
+
+#[test]
+fn an_authority_that_is_replaced_lets_in_none_of_its_clients_not_even_by_a_resumed_session() {
+    let place = Place::new();
+    let authority = place.path("admin-ca.pem");
+    fs::copy(place.path("tls/ca.pem"), &authority).unwrap();
+    let more = ["--admin-loopback", "--admin-client-ca", authority.to_str().unwrap()];
+    let server = place.serve(&more);
+    let ca = place.path("tls/ca.pem");
+    let admin = Arc::new(client(&ca, Some(&place.path("tls/client-ops.pem"))));
+    for _ in 0..2 {
+        assert_eq!(get(server.address, &admin, "/admin/v1/items").unwrap(), 200);
+    }
+    let mut kept = Kept::open(server.address, &admin).unwrap();
+    let stranger = Place::new();
+    fs::copy(stranger.path("tls/ca.pem"), &authority).unwrap();
+    server.send("-HUP");
+    place.wait_for_log("was read again");
+    assert!(get(server.address, &admin, "/admin/v1/items").is_err());
+    // A connection that was there is one that the old authority has let in.
+    assert_eq!(kept.get("/admin/v1/items").unwrap().0, 200);
+    let new = Arc::new(client(&ca, Some(&stranger.path("tls/client-ops.pem"))));
+    assert_eq!(get(server.address, &new, "/admin/v1/items").unwrap(), 200);
+}

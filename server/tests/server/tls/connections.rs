@@ -1,18 +1,22 @@
 //! Clients that are slow, or that speak HTTP/2.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use axum::body::{Body, Bytes, HttpBody};
+use http_body_util::BodyExt;
+use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use seatmeter_server::http::listen::{ConnectionLimits, Listener};
 use seatmeter_server::http::tls::Tls;
 use seatmeter_server::http::{self, Web};
+use tokio::sync::oneshot;
 
 use super::{Kept, PATIENCE, Place, get};
 use crate::support::*;
@@ -20,7 +24,7 @@ use crate::support::*;
 /// A connection of HTTP/2, on a runtime of the test.
 struct Http2 {
     runtime: tokio::runtime::Runtime,
-    sender: hyper::client::conn::http2::SendRequest<Full<Bytes>>,
+    sender: hyper::client::conn::http2::SendRequest<Body>,
     connection: tokio::task::JoinHandle<hyper::Result<()>>,
 }
 
@@ -45,7 +49,7 @@ impl Http2 {
     fn get(&self, path: &str) -> (u16, Bytes) {
         let mut sender = self.sender.clone();
         let request = hyper::Request::get(format!("https://localhost{path}"));
-        let request = request.body(Full::default()).unwrap();
+        let request = request.body(Body::empty()).unwrap();
         self.runtime.block_on(async {
             let answer = sender.send_request(request).await.unwrap();
             let status = answer.status().as_u16();
@@ -66,7 +70,7 @@ fn http_2_carries_many_requests_over_one_connection() {
             let mut sender = client.sender.clone();
             let path = if n % 2 == 0 { "healthz" } else { "nowhere" };
             let request = hyper::Request::get(format!("https://localhost/{path}"));
-            let request = request.body(Full::default()).unwrap();
+            let request = request.body(Body::empty()).unwrap();
             tokio::spawn(async move { sender.send_request(request).await.unwrap().status() })
         });
         let mut statuses = Vec::new();
@@ -169,4 +173,51 @@ fn five_thousand_slow_handshakes_leave_others_served() {
         }
     }
     assert_eq!(get(server.address, &client, "/healthz").unwrap(), 200);
+}
+
+/// A body that comes when the test lets it.
+struct LateBody(Option<oneshot::Receiver<()>>);
+
+impl HttpBody for LateBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(waiting) = &mut self.0 else { return Poll::Ready(None) };
+        let _ = std::task::ready!(Pin::new(waiting).poll(context));
+        self.0 = None;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"{}")))))
+    }
+}
+
+#[test]
+fn a_request_under_way_is_answered_when_the_server_stops() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let mut kept = Kept::open(server.address, &Arc::new(place.client())).unwrap();
+    let head = "POST /v1/usage HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n\
+                content-length: 2\r\n\r\n";
+    kept.0.write_all(head.as_bytes()).unwrap();
+    let mut goes_on = [0; 25];
+    kept.0.read_exact(&mut goes_on).unwrap();
+    assert_eq!(&goes_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let client = Http2::open(server.address, place.client());
+    let (let_it, waiting) = oneshot::channel();
+    let body = Body::new(LateBody(Some(waiting)));
+    let request = hyper::Request::post("https://localhost/v1/usage").body(body).unwrap();
+    let mut http2 = client.sender.clone();
+    let asked = client.runtime.spawn(async move { http2.send_request(request).await });
+    // The server has the first half when it answers what came after it.
+    assert_eq!(client.get("/healthz").0, 200);
+    server.send("-TERM");
+    place.wait_for_log("stopping");
+    kept.0.write_all(b"{}").unwrap();
+    assert_eq!(kept.answer().unwrap().0, 400, "it is no report, but it is answered");
+    let_it.send(()).unwrap();
+    let answer = client.runtime.block_on(asked).unwrap().unwrap();
+    assert_eq!(answer.status(), 400);
+    assert!(!server.has_died());
 }

@@ -140,6 +140,11 @@ impl Kept {
     fn get(&mut self, path: &str) -> std::io::Result<(u16, String)> {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         self.0.write_all(request.as_bytes())?;
+        self.answer()
+    }
+
+    /// The next answer.
+    fn answer(&mut self) -> std::io::Result<(u16, String)> {
         let mut bytes = Vec::new();
         let mut portion = [0; 4_096];
         loop {

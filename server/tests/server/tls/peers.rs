@@ -48,6 +48,7 @@ fn a_standby_watches_its_main_server_over_tls() {
     assert_eq!(ask(distrusting.address).status, 200);
     let log = fs::read_to_string(place.path("standby.log")).unwrap();
     assert!(log.contains("TLS: ") && log.contains("UnknownIssuer"), "{log}");
+    place.wait_for_log("a client does not trust the certificate of this server (UnknownCA)");
     drop(main);
     let missing = ["serve", "--standby", "--peer", &url, "--peer-ca", "/missing.pem"];
     assert!(failure(&standby_data, &missing).contains("/missing.pem cannot be used"));
