@@ -16,8 +16,8 @@ use crate::say;
 pub(crate) type Connection = Box<dyn Stream>;
 
 /// What both kinds of connection can do.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// The connection of each client.
 pub(crate) type Connections = Arc<Vec<Mutex<Connection>>>;

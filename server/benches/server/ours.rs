@@ -16,6 +16,7 @@ use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::http::tls::trust;
 
 use crate::load::{Bench, Connection, Connections, connect};
+use crate::storm::Storm;
 use crate::wire::{By, post};
 use crate::{DEVICES, Rates, now, say};
 
@@ -39,8 +40,13 @@ impl Bench {
         let turn = Arc::new(AtomicU64::new(0));
         let connections = self.connections(server.address);
         let reports = self.reports(&format!("reports, {name}"), &connections, &devices, &turn);
-        let tls = self.connections_with(server.tls_address, Some(&server.trust()));
+        let trust = server.trust();
+        let tls = self.connections_with(server.tls_address, Some(&trust));
         let over_tls = self.reports(&format!("reports over TLS, {name}"), &tls, &devices, &turn);
+        let storm = Storm::begin(server.tls_address, &trust);
+        let beside = format!("reports over TLS in a storm, {name}");
+        self.reports(&beside, &tls, &devices, &turn);
+        storm.end();
         drop(tls);
         say(&format!("TLS costs {:.0} % of the reports", 100.0 * (1.0 - over_tls / reports)));
         let authorizations = self.measure(&format!("authorizations, {name}"), move |client| {

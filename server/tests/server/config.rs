@@ -149,7 +149,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_line_and_what_to_write() {
     fs::remove_file(place.file()).unwrap();
     assert!(place.checked().unwrap_err().contains("cannot be read"));
     fs::create_dir(place.file()).unwrap();
-    assert!(place.checked().unwrap_err().contains("it is not a file"));
+    assert!(place.checked().unwrap_err().contains("it is not a regular file"));
     fs::remove_dir(place.file()).unwrap();
     fs::write(place.file(), b"log = '\xff'").unwrap();
     assert!(place.checked().unwrap_err().contains("UTF-8"));

@@ -15,8 +15,8 @@ pub(super) mod command;
 mod parse;
 mod sample;
 
-use std::fs::File;
-use std::io::{Read, Write};
+use std::fs::Metadata;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,7 @@ use clap::{ArgAction, ArgMatches, Command, CommandFactory};
 
 use super::CommandLine;
 use crate::error::Error;
+use crate::named_file::read_named;
 use parse::Setting;
 
 /// The greatest size of a file in bytes. A sample with every key has some thousand.
@@ -56,31 +57,24 @@ impl ConfigFile {
         let unreadable =
             |why: String| Error::Setup(format!("the configuration {shown} cannot be read: {why}."));
         // A pipe or a device would keep the command waiting.
-        let facts = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?;
-        if !facts.is_file() {
-            return Err(unreadable("it is not a file".to_owned()));
-        }
-        let mut text = String::new();
-        let read = File::open(path)
-            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
-        read.map_err(|e| unreadable(e.to_string()))?;
-        if text.len() as u64 > FILE_BYTES_MAX {
-            return Err(unreadable(format!("it has more than {FILE_BYTES_MAX} bytes")));
-        }
+        let bytes = read_named(path, FILE_BYTES_MAX).map_err(|e| unreadable(e.to_string()))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|e| unreadable(format!("it is not text in UTF-8: {e}")))?;
         let settings = parse::parse(&text, &serve()).map_err(|faults| {
             let lines = faults.iter().map(|fault| format!("\n  {shown}, {fault}"));
             Error::Setup(format!("the configuration cannot be used.{}", lines.collect::<String>()))
         })?;
         let file = Self { path: path.to_owned(), settings };
-        file.warn_of_secrets(facts.permissions().mode());
+        file.warn_of_secrets();
         Ok(file)
     }
 
     /// Say that others can read a password. This is no line of the log, because the file says how
     /// the log is written.
-    fn warn_of_secrets(&self, mode: u32) {
+    fn warn_of_secrets(&self) {
         let Some(secret) = self.settings.iter().find(|setting| setting.is_secret) else { return };
-        if mode & 0o007 != 0 {
+        let is_open = |facts: Metadata| facts.permissions().mode() & 0o007 != 0;
+        if std::fs::metadata(&self.path).is_ok_and(is_open) {
             let (path, key) = (self.path.display(), &secret.key);
             // Without standard error, there is no way to report this.
             let _ = writeln!(

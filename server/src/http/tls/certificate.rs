@@ -3,8 +3,6 @@
 //! Each message names the file and says what to do, because most certificates are made by people
 //! who do it once a year.
 
-use std::fs::File;
-use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +20,7 @@ use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
 use super::{HTTP1, HTTP2};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::named_file::read_named;
 use crate::utc;
 
 /// The greatest size of a file in bytes. A chain of certificates has some thousand.
@@ -282,22 +281,13 @@ fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Error> {
             std::io::ErrorKind::PermissionDenied => {
                 "let the server's user read it: chgrp GROUP FILE && chmod 640 FILE"
             }
-            _ => "name a file that exists",
+            std::io::ErrorKind::NotFound => "make the file",
+            _ => "name a file with PEM text",
         };
         unusable(flag, path, &format!("{e}. Correct the path, or {todo}"))
     };
     // A pipe or a device would keep the server waiting.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(unusable(flag, path, "it is not a file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(unusable(flag, path, &format!("it has more than {FILE_BYTES_MAX} bytes")));
-    }
-    Ok(bytes)
+    read_named(path, FILE_BYTES_MAX).map_err(unreadable)
 }
 
 fn unusable(flag: &str, path: &Path, why: &str) -> Error {
