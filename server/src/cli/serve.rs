@@ -34,11 +34,11 @@ const SERVING_INTERVAL: Duration = Duration::from_secs(60);
 /// The interval between two runs that delete data which no rule needs.
 const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
 
-/// The interval at which the log says how often lines would have been repeated.
-const TELL_INTERVAL: Duration = Duration::from_secs(1);
-
 /// The pause between two portions of such a run.
 const TIDY_PAUSE: Duration = Duration::from_millis(20);
+
+/// The interval at which the log says how often lines would have been repeated.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serve devices until SIGTERM or SIGINT
 #[derive(Args, Debug)]

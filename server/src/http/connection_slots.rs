@@ -120,6 +120,11 @@ impl Place {
         }
     }
 
+    /// Return whether the connection has no request now.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.lock().open == 0
+    }
+
     /// Enter the connection at the end of those that wait for their clients.
     fn waits(&self, state: &mut State) {
         let mut waiting = self.places.waiting.lock();

@@ -178,7 +178,8 @@ async fn converse(
     client.is_tls = true;
     client.has_certificate = tls::has_certificate(&stream);
     let is_http2 = tls::speaks_http2(&stream);
-    serve_http(stream, client, is_http2, place, shared).await
+    // The state of TLS is on the heap, so that a plain connection has no room for it.
+    Box::pin(serve_http(stream, client, is_http2, place, shared)).await
 }
 
 /// Answer the requests of a connection.
@@ -220,9 +221,15 @@ async fn serve_http(
         () = idle => true,
     };
     served.as_mut().graceful_shutdown();
-    match is_idle {
-        true => tokio::time::timeout(LEAVE_TIME_MAX, served).await.unwrap_or(Ok(())),
-        false => served.await,
+    loop {
+        let time = if is_idle { LEAVE_TIME_MAX } else { Duration::MAX };
+        match tokio::time::timeout(time, served.as_mut()).await {
+            Ok(ended) => return ended,
+            // The client keeps a connection open that it does not use.
+            Err(_) if place.is_idle() => return Ok(()),
+            // A request came together with the announcement of the end.
+            Err(_) => {}
+        }
     }
 }
 
