@@ -79,6 +79,40 @@ impl Server {
         Self { folder, data, settings: Vec::new(), process, url, clock: None }
     }
 
+    /// Start the same server with TLS, by the certificate that `seatmeterd tls self-signed` makes.
+    ///
+    /// # Panics
+    /// Panics when a step of it fails.
+    #[must_use]
+    pub fn with_demo_license_and_tls() -> Self {
+        let mut server = Self::with_demo_license();
+        server.kill();
+        server.renew_certificate();
+        let file = |name: &str| server.folder.path().join("tls").join(name).display().to_string();
+        server.settings =
+            ["--tls-cert".into(), file("server.pem"), "--tls-key".into(), file("server.key")]
+                .into();
+        server.start_again();
+        server
+    }
+
+    /// Renew the certificate of a server with TLS, while it runs.
+    ///
+    /// # Panics
+    /// Panics when the certificate cannot be made.
+    pub fn renew_certificate(&self) {
+        let mut command = Command::new(binary());
+        command.args(["tls", "self-signed", "--host", "localhost", "127.0.0.1", "--out"]);
+        command.arg(self.folder.path().join("tls"));
+        text_of(command);
+    }
+
+    /// Return the path of the authority whose certificate a server with TLS shows.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("tls/ca.pem")
+    }
+
     /// Start a server with a license for these items under the demo's handshake code. It is signed
     /// as a vendor does and imported as an operator does. An item without its own times is valid
     /// from yesterday for a year.
@@ -128,7 +162,7 @@ impl Server {
 
     /// Return whether the server says that it is ready.
     fn is_ready(&self) -> bool {
-        let address = self.url.trim_start_matches("http://");
+        let address = address(&self.url);
         let request = format!("GET /readyz HTTP/1.0\r\nhost: {address}\r\n\r\n");
         let mut answer = String::new();
         let exchanged = TcpStream::connect(address).and_then(|mut stream| {
@@ -237,7 +271,7 @@ impl Server {
     /// # Panics
     /// Panics when the server does not start.
     pub fn start_again(&mut self) {
-        let address = self.url.trim_start_matches("http://").to_owned();
+        let address = address(&self.url).to_owned();
         (self.process, self.url) = serve(&self.data, &address, &self.settings, self.clock.as_ref());
     }
 
@@ -430,8 +464,13 @@ fn serve(
     let output = process.stdout.take().expect("it is piped");
     BufReader::new(output).read_line(&mut line).expect("the server says where it listens");
     let url = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-    assert!(url.starts_with("http://"), "the server did not start: {line:?}");
+    assert!(url.starts_with("http"), "the server did not start: {line:?}");
     (process, url)
+}
+
+/// Return the address and port in a URL.
+fn address(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or_default()
 }
 
 /// Sign the draft in a folder, and import it.

@@ -22,6 +22,7 @@ pub mod http;
 pub mod keyring;
 pub mod kill_points;
 pub mod licensing;
+pub mod log_lines;
 pub mod named_file;
 pub mod operator;
 pub mod password;

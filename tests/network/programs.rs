@@ -136,6 +136,22 @@ fn a_file_of_authorities_without_an_end_is_named_and_neither_waited_for_nor_kept
 }
 
 #[test]
+fn a_program_is_licensed_by_a_server_with_its_own_tls_and_by_its_renewed_certificate() {
+    let server = Server::with_demo_license_and_tls();
+    let authority = server.ca_file();
+    let trust = [("SEATMETER_CA_FILE", authority.to_str().unwrap())];
+    assert!(server.url().starts_with("https://"), "{}", server.url());
+    is_licensed(&init(server.url(), &trust));
+    is_refused(&init(server.url(), &[]), &["(TLS)", "SEATMETER_CA_FILE"]);
+    // The authority is the same, so devices need nothing new, whichever certificate they see.
+    server.renew_certificate();
+    is_licensed(&init(server.url(), &trust));
+    // Who writes http:// is not told that the server is away.
+    let plain = server.url().replace("https://", "http://");
+    is_refused(&init(&plain, &trust), &["400"]);
+}
+
+#[test]
 fn a_proxy_that_opens_tls_changes_nothing_once_its_authority_is_trusted() {
     let server = Server::with_demo_license();
     let gateway = behind_tls(&server);

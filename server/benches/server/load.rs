@@ -4,13 +4,32 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tokio_rustls::TlsConnector;
 
 use crate::say;
 
+/// A connection, plain or with TLS.
+pub(crate) type Connection = Box<dyn Stream>;
+
+/// What both kinds of connection can do.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// The connection of each client.
-pub(crate) type Connections = Arc<Vec<Mutex<TcpStream>>>;
+pub(crate) type Connections = Arc<Vec<Mutex<Connection>>>;
+
+/// Connects, with TLS if there is something to trust.
+pub(crate) async fn connect(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Connection {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let Some(tls) = tls else { return Box::new(stream) };
+    let name = "localhost".try_into().unwrap();
+    Box::new(TlsConnector::from(tls.clone()).connect(name, stream).await.unwrap())
+}
 
 /// A measurement.
 pub(crate) struct Bench {
@@ -42,12 +61,19 @@ impl Bench {
 
     /// A connection for each client.
     pub(crate) fn connections(&self, address: SocketAddr) -> Connections {
+        self.connections_with(address, None)
+    }
+
+    /// The same, with TLS if there is something to trust.
+    pub(crate) fn connections_with(
+        &self,
+        address: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> Connections {
         self.runtime.block_on(async {
             let mut connections = Vec::new();
             for _ in 0..self.clients {
-                let connection = TcpStream::connect(address).await.unwrap();
-                connection.set_nodelay(true).unwrap();
-                connections.push(Mutex::new(connection));
+                connections.push(Mutex::new(connect(address, tls).await));
             }
             Arc::new(connections)
         })

@@ -7,8 +7,9 @@
 //! Each client has one connection that it keeps, and one request in flight. A report is as the
 //! library sends it: the device's local license, signed, and two counters of a slot that was not
 //! reported before. What the server does is its whole work: it checks the license, books, makes
-//! durable, and signs the answer. A new device with each authorization. The peers neither check nor
-//! sign anything:
+//! durable, and signs the answer. A new device with each authorization. Reports are measured again
+//! over TLS, and beside a storm of clients who connect, make a full handshake, and leave. The peers
+//! neither check nor sign anything:
 //!
 //! | peer | a report | an authorization |
 //! | --- | --- | --- |
@@ -30,6 +31,7 @@ mod load;
 mod ours;
 mod peers;
 mod scale;
+mod storm;
 mod wire;
 
 use std::io::Write;

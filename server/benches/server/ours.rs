@@ -13,9 +13,10 @@ use seatmeter_protocol::message::*;
 use seatmeter_protocol::request_auth::{Agreement, ReportKey};
 use seatmeter_protocol::signature::{Signed, SigningKey, digest_hex, random_id};
 use seatmeter_protocol::slot::slot_of;
-use tokio::net::TcpStream;
+use seatmeter_server::http::tls::trust;
 
-use crate::load::Bench;
+use crate::load::{Bench, Connection, Connections, connect};
+use crate::storm::Storm;
 use crate::wire::{By, post};
 use crate::{DEVICES, Rates, now, say};
 
@@ -29,33 +30,25 @@ impl Bench {
     pub(crate) fn seatmeter(&self, name: &str, seatmeterd: &Path, database: Option<&str>) -> Rates {
         let server = Server::start(seatmeterd, database);
         let devices: Arc<Vec<Device>> = self.runtime.block_on(async {
-            let mut connection = TcpStream::connect(server.address).await.unwrap();
+            let mut connection = connect(server.address, None).await;
             let mut devices = Vec::new();
             for _ in 0..DEVICES {
                 devices.push(Device::authorized(&mut connection).await);
             }
             Arc::new(devices)
         });
-        let (address, turn) = (server.address, Arc::new(AtomicU64::new(0)));
-        let first_slot = slot_of(now()) - SLOTS_BACK;
-        let connections = self.connections(address);
-        let reports = self.measure(&format!("reports, {name}"), {
-            let connections = connections.clone();
-            move |client| {
-                let (connections, devices, turn) =
-                    (connections.clone(), devices.clone(), turn.clone());
-                async move {
-                    let turn = turn.fetch_add(1, Ordering::Relaxed);
-                    let device = &devices[turn as usize % DEVICES];
-                    let body =
-                        device.report(first_slot + u32::try_from(turn / DEVICES as u64).unwrap());
-                    let mut connection = connections[client].lock().await;
-                    let by = By::Tag(&device.report_key);
-                    let answer: UsageAnswer = post(&mut connection, USAGE_PATH, &body, by).await;
-                    assert_eq!((answer.recorded.len(), answer.refused.len()), (1, 0));
-                }
-            }
-        });
+        let turn = Arc::new(AtomicU64::new(0));
+        let connections = self.connections(server.address);
+        let reports = self.reports(&format!("reports, {name}"), &connections, &devices, &turn);
+        let trust = server.trust();
+        let tls = self.connections_with(server.tls_address, Some(&trust));
+        let over_tls = self.reports(&format!("reports over TLS, {name}"), &tls, &devices, &turn);
+        let storm = Storm::begin(server.tls_address, &trust);
+        let beside = format!("reports over TLS in a storm, {name}");
+        self.reports(&beside, &tls, &devices, &turn);
+        storm.end();
+        drop(tls);
+        say(&format!("TLS costs {:.0} % of the reports", 100.0 * (1.0 - over_tls / reports)));
         let authorizations = self.measure(&format!("authorizations, {name}"), move |client| {
             let connections = connections.clone();
             async move {
@@ -65,6 +58,31 @@ impl Bench {
         });
         server.tell_memory(name);
         (reports, authorizations)
+    }
+
+    /// What devices report over these connections, in turn.
+    fn reports(
+        &self,
+        name: &str,
+        connections: &Connections,
+        devices: &Arc<Vec<Device>>,
+        turn: &Arc<AtomicU64>,
+    ) -> f64 {
+        let first_slot = slot_of(now()) - SLOTS_BACK;
+        let (connections, devices, turn) = (connections.clone(), devices.clone(), turn.clone());
+        self.measure(name, move |client| {
+            let (connections, devices, turn) = (connections.clone(), devices.clone(), turn.clone());
+            async move {
+                let turn = turn.fetch_add(1, Ordering::Relaxed);
+                let device = &devices[turn as usize % DEVICES];
+                let body =
+                    device.report(first_slot + u32::try_from(turn / DEVICES as u64).unwrap());
+                let mut connection = connections[client].lock().await;
+                let by = By::Tag(&device.report_key);
+                let answer: UsageAnswer = post(&mut connection, USAGE_PATH, &body, by).await;
+                assert_eq!((answer.recorded.len(), answer.refused.len()), (1, 0));
+            }
+        })
     }
 }
 
@@ -78,7 +96,7 @@ struct Device {
 }
 
 impl Device {
-    async fn authorized(connection: &mut TcpStream) -> Self {
+    async fn authorized(connection: &mut Connection) -> Self {
         let uuid = random_id().unwrap();
         let (answer, agreement) = authorize(connection, &uuid).await;
         let report_key = agreement.of_device(&answer.key_share, &uuid).unwrap();
@@ -109,7 +127,7 @@ impl Device {
 
 /// Ask for a license, as the device with this UUID.
 pub(crate) async fn authorize(
-    connection: &mut TcpStream,
+    connection: &mut Connection,
     uuid: &str,
 ) -> (AuthorizationAnswer, Agreement) {
     let (key, agreement) = (device_key(uuid), Agreement::begin().unwrap());
@@ -161,7 +179,9 @@ fn authorization(uuid: &str, key: &SigningKey, agreement: &Agreement) -> Authori
 pub(crate) struct Server {
     process: Child,
     pub(crate) address: SocketAddr,
-    _folder: tempfile::TempDir,
+    /// The address with TLS.
+    tls_address: SocketAddr,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
@@ -190,19 +210,35 @@ impl Server {
         prepare(&folder.path().join("data/seatmeter.db"));
         let no_limit =
             ["--rate-per-source", "10000000", "--rate-per-code", "10000000", "--log", "error"];
+        let mut certify = Command::new(seatmeterd);
+        certify.args(["tls", "self-signed", "--host", "localhost", "--out"]);
+        let certified = certify.arg(folder.path().join("tls")).output().unwrap();
+        assert!(certified.status.success(), "{certified:?}");
         let mut process = command("serve")
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", "http://127.0.0.1:0", "--listen", "https://127.0.0.1:0"])
+            .arg("--tls-cert")
+            .arg(folder.path().join("tls/server.pem"))
+            .arg("--tls-key")
+            .arg(folder.path().join("tls/server.key"))
             .args(no_limit)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let address = lines
-            .find_map(|line| {
-                line.unwrap().split_once("http://").map(|(_, address)| address.parse().unwrap())
-            })
-            .unwrap();
-        Self { process, address, _folder: folder }
+        let mut address = |scheme: &str| -> SocketAddr {
+            let of_line = |line: std::io::Result<String>| {
+                line.unwrap().split_once(scheme).map(|(_, address)| address.parse().unwrap())
+            };
+            lines.find_map(of_line).unwrap()
+        };
+        let (address, tls_address) = (address("http://"), address("https://"));
+        Self { process, address, tls_address, folder }
+    }
+
+    /// The trust of a client in its certificate.
+    fn trust(&self) -> Arc<rustls::ClientConfig> {
+        let ca = trust::certificates(&self.folder.path().join("tls/ca.pem")).unwrap();
+        trust::client_config(ca).unwrap()
     }
 
     /// Tells how much memory it takes.

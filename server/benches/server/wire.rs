@@ -6,7 +6,8 @@ use seatmeter_protocol::message::{
 use seatmeter_protocol::request_auth::{ReportKey, RequestFacts};
 use seatmeter_protocol::signature::SigningKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use crate::load::Connection;
 
 /// The nonce of every request.
 const NONCE: &str = "0123456789abcdef0123456789abcdef";
@@ -37,7 +38,7 @@ impl By<'_> {
 
 /// Posts JSON on a connection that is kept, and reads the answer.
 pub(crate) async fn post<T: serde::de::DeserializeOwned>(
-    connection: &mut TcpStream,
+    connection: &mut Connection,
     path: &str,
     body: &[u8],
     by: By<'_>,
@@ -70,7 +71,7 @@ pub(crate) async fn post<T: serde::de::DeserializeOwned>(
 }
 
 /// Sends a command to Redis that answers with 1.
-pub(crate) async fn redis_command(connection: &mut TcpStream, words: &[&str]) {
+pub(crate) async fn redis_command(connection: &mut Connection, words: &[&str]) {
     let mut request = format!("*{}\r\n", words.len());
     for word in words {
         request.push_str(&format!("${}\r\n{word}\r\n", word.len()));

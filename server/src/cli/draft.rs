@@ -32,7 +32,7 @@ pub(super) fn require_known(draft: &Value) -> Result<(), String> {
     let Some(unknown) = first_unknown("", draft, &known) else { return Ok(()) };
     let place = if unknown.place.is_empty() { "it" } else { &unknown.place };
     let name = unknown.name;
-    Err(match nearest(name, unknown.known) {
+    Err(match nearest(name, unknown.known.keys().map(String::as_str)) {
         Some(meant) => format!("{place} has {name:?}, which is no setting there: write {meant:?}"),
         None => {
             let known: Vec<&str> = unknown.known.keys().map(String::as_str).collect();
@@ -91,8 +91,8 @@ fn first_unknown<'d, 'k>(
 }
 
 /// Return the setting that a misspelled name resembles most; `None` when it resembles none.
-fn nearest<'k>(name: &str, known: &'k Map<String, Value>) -> Option<&'k str> {
-    let measured = known.keys().map(|known| (strsim::levenshtein(name, known), known.as_str()));
+pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let measured = known.map(|known| (strsim::levenshtein(name, known), known));
     // Two swapped letters are two edits in a name of five. With more edits, the result would be a
     // guess.
     measured.min().filter(|(apart, _)| apart * 5 <= 2 * name.len()).map(|(_, known)| known)

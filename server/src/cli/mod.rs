@@ -7,16 +7,20 @@
 mod audit;
 mod backup;
 mod clock;
+pub mod config;
 mod doctor;
 mod domains;
 mod draft;
 mod epoch;
 mod init;
 mod key;
+mod listeners;
+mod log;
 mod operator;
 mod plan;
 mod serve;
 mod signed_export;
+mod tls;
 mod usage_export;
 mod usage_show;
 mod vendor;
@@ -82,6 +86,12 @@ enum Command {
     /// Tokens of the admin API
     #[command(subcommand)]
     Token(operator::Token),
+    /// Certificates of the server
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
+    /// The configuration file
+    #[command(subcommand)]
+    Config(config::command::ConfigCommand),
     Audit(audit::Arguments),
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
@@ -112,6 +122,12 @@ enum Usage {
 /// The place of the server's key and database.
 #[derive(Args, Debug)]
 struct DataOption {
+    /// A configuration file in TOML, with options of "serve" as keys: see "seatmeterd config
+    /// sample"
+    #[arg(long, value_name = "FILE", env = "SEATMETERD_CONFIG")]
+    #[allow(dead_code, reason = "it is read before the other options, whose defaults it has")]
+    config: Option<PathBuf>,
+
     /// The data directory
     #[arg(
         long = "data",
@@ -198,13 +214,36 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
         .mut_subcommands(without_empty_variables)
 }
 
+/// Read the command line. If it names a configuration file, read it again with the values of the
+/// file as defaults.
+fn command_line() -> Result<CommandLine, Error> {
+    let asked = without_empty_variables(CommandLine::command()).get_matches();
+    let asked = match config::ConfigFile::named_by(&asked)? {
+        Some(file) => without_empty_variables(file.feed(CommandLine::command())).get_matches(),
+        None => asked,
+    };
+    Ok(CommandLine::from_arg_matches(&asked).unwrap_or_else(|e| e.exit()))
+}
+
 /// Run the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let asked = without_empty_variables(CommandLine::command()).get_matches();
-    let command_line = CommandLine::from_arg_matches(&asked).unwrap_or_else(|e| e.exit());
     let output = &mut std::io::stdout();
-    let outcome = match command_line.command {
+    let outcome = command_line().and_then(|command_line| run(command_line.command, output));
+    match outcome {
+        // The reader of the output has seen enough, as in `seatmeterd usage export | head`.
+        Ok(()) | Err(Error::Output(std::io::ErrorKind::BrokenPipe)) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without standard error, there is no way to report this.
+            let _ = writeln!(std::io::stderr(), "seatmeterd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Run a command.
+fn run(command: Command, output: &mut dyn Write) -> Result<(), Error> {
+    match command {
         Command::Init(arguments) => init::run(&arguments, output),
         Command::Serve(arguments) => serve::run(&arguments, output),
         Command::Usage(Usage::Show(arguments)) => usage_show::run(&arguments, output),
@@ -218,6 +257,8 @@ pub fn main() -> ExitCode {
         Command::Handshake(command) => operator::handshake(&command, output),
         Command::Device(command) => operator::device(&command, output),
         Command::Token(command) => operator::token(&command, output),
+        Command::Config(command) => config::command::run(&command, output),
+        Command::Tls(command) => tls::run(&command, output),
         Command::Backup(arguments) => backup::backup(&arguments, output),
         Command::Restore(arguments) => backup::restore(&arguments, output),
         Command::NewEpoch(arguments) => epoch::run(&arguments, output),
@@ -226,15 +267,6 @@ pub fn main() -> ExitCode {
         Command::Audit(arguments) => audit::run(&arguments, output),
         Command::Domains(Domains::Explain(arguments)) => domains::explain(&arguments, output),
         Command::Plan(arguments) => plan::run(&arguments, output),
-    };
-    match outcome {
-        // The reader of the output has seen enough, as in `seatmeterd usage export | head`.
-        Ok(()) | Err(Error::Output(std::io::ErrorKind::BrokenPipe)) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Without standard error, there is no way to report this.
-            let _ = writeln!(std::io::stderr(), "seatmeterd: {error}");
-            ExitCode::FAILURE
-        }
     }
 }
 

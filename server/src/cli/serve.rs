@@ -1,22 +1,24 @@
 //! The command `seatmeterd serve`: the server, which runs until it gets a signal to stop.
 
-use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
+use std::io::Write;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
+use tokio::task::JoinHandle;
 
+use super::listeners::{self, ListenerArguments};
+use super::log::LogArguments;
 use super::{DataOption, OpenData, init, output_error};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::limit::{Rate, RateLimits};
 use crate::http::standby::Peer;
+use crate::http::tls::Tls;
 use crate::http::{self, Web};
 use crate::licensing::Licensing;
 use crate::server_time::{self, ServerClock};
@@ -35,20 +37,20 @@ const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
 /// The pause between two portions of such a run.
 const TIDY_PAUSE: Duration = Duration::from_millis(20);
 
+/// The interval at which the log says how often lines would have been repeated.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Serve devices until SIGTERM or SIGINT
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     #[command(flatten)]
     data: DataOption,
 
-    /// Address and port to listen on; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS", env = "SEATMETERD_LISTEN", default_value = "127.0.0.1:48080",
-          value_parser = address)]
-    listen: SocketAddr,
+    #[command(flatten)]
+    listeners: ListenerArguments,
 
-    /// Level of the log on standard error: error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", env = "SEATMETERD_LOG", default_value = "info")]
-    log: String,
+    #[command(flatten)]
+    log: LogArguments,
 
     /// Let programs on this machine use the admin API without a token
     #[arg(long, env = "SEATMETERD_ADMIN_LOOPBACK")]
@@ -65,39 +67,48 @@ pub(super) struct Arguments {
     rate_per_code: u32,
 
     /// Serve devices only while the server at --peer is down
-    #[arg(long, requires = "peer")]
+    #[arg(long, env = "SEATMETERD_STANDBY")]
     standby: bool,
 
-    /// URL of the main server, http://HOST:PORT
-    #[arg(long, value_name = "URL", requires = "standby")]
+    /// URL of the main server, https://HOST:PORT or http://HOST:PORT
+    #[arg(long, value_name = "URL", env = "SEATMETERD_PEER")]
     peer: Option<String>,
+
+    /// Certificates to trust for the main server, in addition to the system's
+    #[arg(long, value_name = "FILE", env = "SEATMETER_CA_FILE")]
+    peer_ca: Option<PathBuf>,
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "write an IP address and a port, such as 0.0.0.0:48080".to_owned())
+impl Arguments {
+    /// Check what can be checked without the data directory: whether the options fit together, and
+    /// the files that they name.
+    ///
+    /// # Errors
+    /// Fails with the first thing that is wrong.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.listeners.tls()?;
+        self.main_server().map(|_| ())
+    }
+
+    /// Return the main server, if this is its standby.
+    fn main_server(&self) -> Result<Option<Peer>, Error> {
+        match (self.standby, &self.peer) {
+            (true, Some(url)) => Peer::new(url, self.peer_ca.as_deref()).map(Some),
+            (false, None) => Ok(None),
+            (true, None) => Err(Error::Setup(
+                "--standby needs --peer URL, the main server of this standby.".to_owned(),
+            )),
+            (false, Some(url)) => Err(Error::Setup(format!(
+                "--peer {url} has no effect without --standby: add it, or remove --peer."
+            ))),
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&arguments.log).map_err(|e| {
-        Error::Setup(format!(
-            "\"{}\" is not a log level: {e}. Use info, for example.",
-            arguments.log
-        ))
-    })?;
-    // A log that cannot be written, for example because it goes to a file on a full disk, must not
-    // end the thread that logs. Reporting the failure on standard error would do that.
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
-    // Colors are for a terminal: in a file, they are garbage that hinders searching.
-    if std::io::stderr().is_terminal() {
-        log.init()
-    } else {
-        log.with_ansi(false).init()
-    }
-
-    let main_server = arguments.peer.as_deref().map(Peer::new).transpose()?;
+    arguments.log.begin();
+    let tls = arguments.listeners.tls()?;
+    let main_server = arguments.main_server()?;
     init::prepare(&arguments.data, output)?;
     let _lock = arguments.data.dir().lock()?;
     let OpenData { store, keys, clock } = arguments.data.open()?;
@@ -110,6 +121,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let web = Arc::new(Web {
         limits,
         open_to_loopback,
+        admin_needs_certificate: arguments.listeners.admin_needs_certificate(),
         main_server,
         server_clock: Some(clock.clone()),
         ..Web::new(licensing)
@@ -120,7 +132,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         .enable_all()
         .build()
         .map_err(|e| Error::Setup(format!("the system gives no threads for the server: {e}")))?;
-    let outcome = runtime.block_on(listen(arguments.listen, web, clock, output));
+    let outcome = runtime.block_on(listen(&arguments.listeners, tls, web, clock, output));
     // Requests that did not end in time are dropped here; the work that they had queued is still
     // recorded below.
     runtime.shutdown_background();
@@ -130,7 +142,8 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
 }
 
 async fn listen(
-    address: SocketAddr,
+    addresses: &ListenerArguments,
+    tls: Option<Arc<Tls>>,
     web: Arc<Web>,
     clock: Arc<ServerClock>,
     output: &mut dyn Write,
@@ -139,27 +152,25 @@ async fn listen(
     // the start is an orderly one, too.
     let mut signals =
         [stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?];
-    let listener = TcpListener::bind(address).await.map_err(|e| {
-        Error::Setup(format!(
-            "cannot listen on {address}: {e}. Stop the program that uses the port, or choose \
-            another port with --listen."
-        ))
-    })?;
-    let local = listener
-        .local_addr()
-        .map_err(|e| Error::Setup(format!("cannot listen on {address}: {e}")))?;
-    tracing::info!(
-        key_id = web.licensing.keys.current().public().id(),
-        "listening on http://{local}"
-    );
-    writeln!(output, "seatmeterd listening on http://{local}")
-        .and_then(|()| output.flush())
-        .map_err(output_error)?;
+    let renewing = tls.clone().map(renew).transpose()?;
+    let listeners = addresses.bind(tls.as_ref())?;
+    let key_id = web.licensing.keys.current().public().id();
+    for (listener, _) in &listeners {
+        listeners::warn_of_plain_http(listener);
+    }
+    for (_, url) in &listeners {
+        tracing::info!(key_id, "listening on {url}");
+        writeln!(output, "seatmeterd listening on {url}").map_err(output_error)?;
+    }
+    output.flush().map_err(output_error)?;
 
+    let listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
     let (stop, stopped) = watch::channel(false);
     let tidying = tokio::spawn(tidy(web.licensing.clone()));
     let serving = tokio::spawn(say_serving(web.licensing.clone(), clock));
-    let server = tokio::spawn(http::serve(listener, web, until_set(stopped)));
+    let telling = tokio::spawn(tell(web.clone()));
+    let told = web.clone();
+    let server = tokio::spawn(http::serve_all(listeners, web, until_set(stopped)));
     let mut end = pin!(async {
         server
             .await
@@ -174,14 +185,15 @@ async fn listen(
     tracing::info!("stopping: no new requests");
     tidying.abort();
     serving.abort();
+    telling.abort();
+    renewing.inspect(|task| task.abort());
     stop.send_replace(true);
-    match tokio::time::timeout(DRAIN_TIME_MAX, end).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            tracing::warn!("some requests did not end within {} s", DRAIN_TIME_MAX.as_secs());
-            Ok(())
-        }
-    }
+    let outcome = tokio::time::timeout(DRAIN_TIME_MAX, end).await.unwrap_or_else(|_| {
+        tracing::warn!("some requests did not end within {} s", DRAIN_TIME_MAX.as_secs());
+        Ok(())
+    });
+    told.lines.write_due(true);
+    outcome
 }
 
 /// Record in the store that the server accepts requests, and its time, at once and then at each
@@ -205,6 +217,15 @@ async fn say_serving(licensing: Arc<Licensing>, clock: Arc<ServerClock>) {
             tracing::warn!(%error, "the database did not record that this server accepts requests; \
             the next attempt is in a minute");
         }
+    }
+}
+
+/// Log once a second how often lines would have been repeated.
+async fn tell(web: Arc<Web>) {
+    let mut seconds = tokio::time::interval(TELL_INTERVAL);
+    loop {
+        seconds.tick().await;
+        web.lines.write_due(false);
     }
 }
 
@@ -238,6 +259,12 @@ fn raise_file_limit() {
         tracing::warn!(%error, "the number of open files stays as it is; there may be fewer \
             connections than allowed");
     }
+}
+
+/// Read the files of the certificate again when they change, and at SIGHUP.
+fn renew(tls: Arc<Tls>) -> Result<JoinHandle<()>, Error> {
+    let asked = stop_signal(SignalKind::hangup())?;
+    Ok(tokio::spawn(tls.keep_renewed(asked)))
 }
 
 fn stop_signal(kind: SignalKind) -> Result<Signal, Error> {

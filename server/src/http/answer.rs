@@ -18,6 +18,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{
     BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
 };
@@ -29,6 +30,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{Web, body};
 use crate::error::Error;
 use crate::licensing::Licensing;
+use crate::log_lines::{Line, Weight};
 
 /// The longest time that a request may take, from its head to its answer.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
@@ -44,12 +46,6 @@ const PROBLEM_JSON: &str = "application/problem+json";
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        match &self {
-            Self::Refused(refusal) => tracing::info!(code = refusal.code.0, "{}", refusal.detail),
-            Self::BadRequest { status, detail } => tracing::info!(status, "{detail}"),
-            Self::Busy | Self::TooMany { .. } => tracing::warn!("{self}"),
-            _ => tracing::error!("{self}"),
-        }
         let problem = self.problem();
         let mut response = json(problem.status, PROBLEM_JSON, &problem);
         let retry_after_seconds = match self {
@@ -60,8 +56,68 @@ impl IntoResponse for Error {
         if let Some(seconds) = retry_after_seconds {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        response.extensions_mut().insert(Failed(self));
         response
     }
+}
+
+/// The reason of an answer, for the log.
+#[derive(Clone, Debug)]
+pub(super) struct Failed(pub(super) Error);
+
+/// What a request says about who sends it, for the log.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    /// The UUID of the device.
+    pub(super) device: String,
+    /// The handshake code or organization; empty where a request names none.
+    pub(super) code: String,
+}
+
+impl Asker {
+    /// Note who has asked, if something was refused.
+    pub(super) fn note(self, mut response: Response) -> Response {
+        if response.extensions().get::<Failed>().is_some() {
+            response.extensions_mut().insert(self);
+        }
+        response
+    }
+}
+
+/// Log every request that is not granted, with who has sent it.
+pub(super) async fn log(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+    let (address, uri) = (source(&request), request.uri().clone());
+    let mut response = next.run(request).await;
+    if let Some(Failed(error)) = response.extensions_mut().remove() {
+        let asker = response.extensions_mut().remove::<Asker>();
+        let line = line(&error, asker, uri.path().to_owned());
+        let status = response.status().as_u16();
+        web.lines.note(Line { address, status, ..line });
+    }
+    response
+}
+
+fn line(error: &Error, asker: Option<Asker>, path: String) -> Line {
+    let problem = error.problem();
+    // Strangers invent codes: only a code that exists tells kinds of refusals apart.
+    let (weight, has_code) = match error {
+        Error::Refused(refusal) => {
+            let invented = [ErrorCode::HANDSHAKE_CODE_UNKNOWN, ErrorCode::ORGANIZATION_UNKNOWN];
+            (Weight::Refusal, !invented.contains(&refusal.code))
+        }
+        Error::BadRequest { .. } | Error::Unproven(_) => (Weight::Refusal, false),
+        Error::Busy | Error::TooMany { .. } => (Weight::Load, false),
+        _ => (Weight::Failure, false),
+    };
+    let detail = match error {
+        Error::Refused(refusal) => refusal.detail.clone(),
+        other => other.to_string(),
+    };
+    let (device, code) = asker.map_or((None, None), |asker| {
+        (Some(asker.device), Some(asker.code).filter(|code| has_code && !code.is_empty()))
+    });
+    let number = problem.code.0;
+    Line { weight, status: 0, number, code, device, address: None, path, detail }
 }
 
 /// Convert a handler's outcome to a response.

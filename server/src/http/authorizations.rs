@@ -7,14 +7,14 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use seatmeter_protocol::message::{
     AUTHORIZATION_CHECKS_PATH, AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest,
 };
 
 use super::Web;
-use super::answer::{SignWith, answer};
+use super::answer::{Asker, SignWith, answer};
 use super::body::parse;
 use super::proof::proof;
 use crate::error::Error;
@@ -27,10 +27,15 @@ pub(super) fn router() -> Router<Arc<Web>> {
 }
 
 async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
-    let outcome = decide(&web, &headers, &body).await;
+    let request = match parse::<AuthorizationRequest>(&headers, &body) {
+        Ok(request) => request,
+        Err(error) => return error.into_response(),
+    };
+    let asker = asker(&request);
+    let outcome = decide(&web, request, &headers, &body).await;
     // A device accepts a grant only with the key that its license file names.
     let key = outcome.as_ref().ok().map(|granted| SignWith(granted.local_license.key_id.clone()));
-    let mut response = answer(outcome);
+    let mut response = asker.note(answer(outcome));
     if let Some(key) = key {
         response.extensions_mut().insert(key);
     }
@@ -39,30 +44,47 @@ async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes)
 
 /// Cost and refuse the same as the authorization, but grant nothing.
 async fn check(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(match admit(&web, &headers, &body).await {
-        Ok(request) => {
+    let request = match parse::<AuthorizationRequest>(&headers, &body) {
+        Ok(request) => request,
+        Err(error) => return error.into_response(),
+    };
+    let asker = asker(&request);
+    let outcome = match admit(&web, &request).await {
+        Ok(()) => {
             let proof = proof(AUTHORIZATION_CHECKS_PATH, &headers, &body);
             web.licensing.check(request, &proof).await
         }
         Err(error) => Err(error),
-    })
+    };
+    asker.note(answer(outcome))
 }
 
-async fn decide(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<AuthorizationAnswer, Error> {
-    let request = admit(web, headers, body).await?;
+async fn decide(
+    web: &Web,
+    request: AuthorizationRequest,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<AuthorizationAnswer, Error> {
+    admit(web, &request).await?;
     web.licensing.authorize(request, &proof(AUTHORIZATIONS_PATH, headers, body)).await
 }
 
-async fn admit(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<AuthorizationRequest, Error> {
-    let request: AuthorizationRequest = parse(headers, body)?;
-    let (name, code) = if request.handshake_code.is_empty() {
-        ("organization_id", &request.organization_id)
-    } else {
-        ("handshake_code", &request.handshake_code)
-    };
+/// Return the name of the field that says for whom the request asks, and its value.
+fn named(request: &AuthorizationRequest) -> (&'static str, &str) {
+    match request.handshake_code.is_empty() {
+        true => ("organization_id", &request.organization_id),
+        false => ("handshake_code", &request.handshake_code),
+    }
+}
+
+fn asker(request: &AuthorizationRequest) -> Asker {
+    Asker { device: request.device.uuid.clone(), code: named(request).1.to_owned() }
+}
+
+async fn admit(web: &Web, request: &AuthorizationRequest) -> Result<(), Error> {
+    let (name, code) = named(request);
     // A text that cannot be a code gets no bucket, and appears in no message.
     require_text(name, code)?;
     web.limits.code(code)?;
-    web.require_in_charge().await?;
-    Ok(request)
+    web.require_in_charge().await
 }

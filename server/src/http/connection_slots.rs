@@ -1,20 +1,22 @@
 //! Connection slots, and the choice of the connection that must make room.
 //!
-//! A connection that waits for its client — for the head of a request, the rest of a body, or the
-//! next request — takes a slot and does nothing. When all slots are taken, the connection that has
-//! waited longest is closed for the next one. Thus five thousand clients that send nothing, or send
-//! slowly, take no slot from an active client. A request that has arrived completely is never given
-//! up.
+//! A connection that waits for its client — for a TLS handshake, the head of a request, the rest
+//! of a body, or the next request — takes a slot and does nothing. When all slots are taken, the
+//! connection that has waited longest is closed for the next one. Thus five thousand clients that
+//! send nothing, or send slowly, take no slot from an active client. A request that has arrived
+//! completely is never given up.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 /// The connection slots of a server.
 #[derive(Debug)]
@@ -48,11 +50,11 @@ impl Places {
         };
         let place = Place {
             places: self.clone(),
-            turn: Mutex::new(None),
+            state: Mutex::new(State { turn: None, open: 0, complete: 0, since: Instant::now() }),
             is_wanted: Arc::new(Notify::new()),
             _permit: permit,
         };
-        place.waits();
+        place.waits(&mut place.state.lock());
         Some(place)
     }
 
@@ -64,36 +66,38 @@ impl Places {
 }
 
 /// The slot of one connection, until it is dropped.
+///
+/// | `open` | `complete` | the connection | can make room |
+/// | --- | --- | --- | --- |
+/// | 0 | 0 | is idle, in its handshake, or in the head of a request | yes |
+/// | 1 or more | 0 | waits for the rest of a body | yes |
+/// | 1 or more | 1 or more | has a request that has arrived completely | no |
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
-    /// The number of the connection among those that wait.
-    turn: Mutex<Option<u64>>,
+    state: Mutex<State>,
     is_wanted: Arc<Notify>,
     _permit: OwnedSemaphorePermit,
 }
 
+#[derive(Debug)]
+struct State {
+    /// The number of the connection among those that wait.
+    turn: Option<u64>,
+    /// The requests with a complete head that have no answer yet. HTTP/1.1 has one at a time.
+    open: u32,
+    /// Those of them that have arrived completely.
+    complete: u32,
+    /// The time at which `open` became 0.
+    since: Instant,
+}
+
 impl Place {
-    /// Mark that the connection waits for its client from now on.
-    pub(super) fn waits(&self) {
-        let mut waiting = self.places.waiting.lock();
-        let turn = waiting.next;
-        waiting.next += 1;
-        waiting.connections.insert(turn, self.is_wanted.clone());
-        drop(waiting);
-        self.leave(Some(turn));
-    }
-
-    /// Mark that a request has arrived completely.
-    pub(super) fn works(&self) {
-        self.leave(None);
-    }
-
     /// Wait until the connection has to make room.
     pub(super) async fn wanted(&self) {
         loop {
             self.is_wanted.notified().await;
-            if self.turn.lock().is_some() {
+            if self.state.lock().turn.is_some() {
                 return;
             }
             // A request has become complete in between, so another connection has to make room.
@@ -101,9 +105,40 @@ impl Place {
         }
     }
 
-    fn leave(&self, next: Option<u64>) {
-        let before = std::mem::replace(&mut *self.turn.lock(), next);
-        if let Some(before) = before {
+    /// Wait until the connection has had no request for this time.
+    pub(super) async fn idle(&self, time: Duration) {
+        loop {
+            let end = match &*self.state.lock() {
+                State { open: 0, since, .. } => *since + time,
+                _ => Instant::now() + time,
+            };
+            tokio::time::sleep_until(end).await;
+            let state = self.state.lock();
+            if state.open == 0 && state.since.elapsed() >= time {
+                return;
+            }
+        }
+    }
+
+    /// Return whether the connection has no request now.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.lock().open == 0
+    }
+
+    /// Enter the connection at the end of those that wait for their clients.
+    fn waits(&self, state: &mut State) {
+        let mut waiting = self.places.waiting.lock();
+        let turn = waiting.next;
+        waiting.next += 1;
+        waiting.connections.insert(turn, self.is_wanted.clone());
+        if let Some(before) = state.turn.replace(turn) {
+            waiting.connections.remove(&before);
+        }
+    }
+
+    /// Take the connection out of those that wait for their clients.
+    fn works(&self, state: &mut State) {
+        if let Some(before) = state.turn.take() {
             self.places.waiting.lock().connections.remove(&before);
         }
     }
@@ -111,22 +146,79 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.leave(None);
+        self.works(&mut self.state.lock());
+    }
+}
+
+/// One request of a connection, from its head to its answer. It ends by itself if the request is
+/// given up.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    place: Arc<Place>,
+    step: Mutex<Step>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Arriving,
+    Complete,
+    Answered,
+}
+
+impl Exchange {
+    pub(super) fn begin(place: Arc<Place>) -> Arc<Self> {
+        place.state.lock().open += 1;
+        Arc::new(Self { place, step: Mutex::new(Step::Arriving) })
+    }
+
+    /// Mark that the request has arrived completely.
+    fn arrived(&self) {
+        let mut step = self.step.lock();
+        if *step == Step::Arriving {
+            *step = Step::Complete;
+            let mut state = self.place.state.lock();
+            state.complete += 1;
+            self.place.works(&mut state);
+        }
+    }
+
+    /// Mark that the request has its answer. If it was the last one, the connection waits for its
+    /// client from now on.
+    pub(super) fn answered(&self) {
+        let before = std::mem::replace(&mut *self.step.lock(), Step::Answered);
+        if before == Step::Answered {
+            return;
+        }
+        let mut state = self.place.state.lock();
+        state.open -= 1;
+        state.complete -= u32::from(before == Step::Complete);
+        if state.open == 0 {
+            state.since = Instant::now();
+        }
+        if state.complete == 0 {
+            self.place.waits(&mut state);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.answered();
     }
 }
 
 /// The body of a request, which reports when it has arrived completely.
 pub(super) struct WatchedBody<B> {
     body: B,
-    place: Arc<Place>,
+    exchange: Arc<Exchange>,
 }
 
 impl<B: HttpBody> WatchedBody<B> {
-    pub(super) fn new(body: B, place: Arc<Place>) -> Self {
+    pub(super) fn new(body: B, exchange: Arc<Exchange>) -> Self {
         if body.is_end_stream() {
-            place.works();
+            exchange.arrived();
         }
-        Self { body, place }
+        Self { body, exchange }
     }
 }
 
@@ -140,7 +232,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for WatchedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.place.works();
+            self.exchange.arrived();
         }
         polled
     }

@@ -2,9 +2,14 @@
 //! request.
 //!
 //! A client that is slow, or opens many connections and sends nothing, must not starve the others.
-//! The head of a request has a time limit, and idle connections end with it. When all connection
-//! slots are taken, the connection that has waited longest for its client makes room
-//! ([`super::connection_slots`]).
+//! The handshake of TLS and the head of a request have a time limit, and idle connections end with
+//! it. When all connection slots are taken, the connection that has waited longest for its client
+//! makes room ([`super::connection_slots`]).
+//!
+//! ```text
+//! accept → a slot → TLS handshake, if the listener has a certificate → HTTP/1.1
+//!                                                          └ or HTTP/2, if the client offers it
+//! ```
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,14 +17,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-use super::connection_slots::{Place, Places, WatchedBody};
+use super::connection_slots::{Exchange, Place, Places, WatchedBody};
+use super::tls::{self, Tls};
 use crate::error::Error;
 
 /// The bounds on connections.
@@ -27,8 +34,8 @@ use crate::error::Error;
 pub struct ConnectionLimits {
     /// The greatest number of connections at one time.
     pub count_max: usize,
-    /// The longest time that the head of a request may take and that a connection may be idle;
-    /// `None` for no bound, for tests that stop the time.
+    /// The longest time that a TLS handshake or the head of a request may take and that a
+    /// connection may be idle; `None` for no bound, for tests that stop the time.
     pub head_time_max: Option<Duration>,
 }
 
@@ -42,69 +49,100 @@ impl Default for ConnectionLimits {
 /// use.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// The number of requests that one HTTP/2 connection may have under way. A device has one.
+const STREAMS_MAX: u32 = 64;
+
+/// The bytes that a client may send over HTTP/2 before the server has read them: for one request
+/// and for all requests of a connection.
+const WINDOW_BYTES: u32 = 64 << 10;
+
+/// The time that an idle HTTP/2 connection has to end after the server has announced its end.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A place where clients connect.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket that accepts connections.
+    pub socket: TcpListener,
+    /// The certificate that clients see; `None` for plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, tls: None }
+    }
+}
+
+/// What the server knows of the client of a connection. Each request has it as an extension.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// The address of the client.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub is_tls: bool,
+    /// Whether the client has shown a certificate of the authority that admin clients need.
+    pub has_certificate: bool,
+}
+
+/// What the connections of a server have in common.
+struct Shared {
+    router: Router,
+    limits: ConnectionLimits,
+    places: Arc<Places>,
+    /// Becomes true when the server stops. Each connection has a receiver while it lives.
+    stopping: watch::Sender<bool>,
+}
+
 /// Serve until `stop` is ready, then let the running requests finish.
 ///
 /// # Errors
 /// Returns none yet; the caller's own bound ends requests that do not finish.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     router: Router,
     limits: ConnectionLimits,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let places = Places::new(limits.count_max);
-    let connections = GracefulShutdown::new();
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let accepted = async {
-            let stream = listener.accept().await?;
-            Ok::<_, std::io::Error>((stream, places.take().await))
-        };
-        let (stream, place) = tokio::select! {
-            () = &mut stop => break,
-            accepted = accepted => match accepted {
-                Ok((stream, Some(place))) => (stream, Arc::new(place)),
-                Ok((_, None)) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection cannot be accepted");
-                    tokio::time::sleep(ACCEPT_RETRY).await;
-                    continue;
-                }
-            },
-        };
-        tokio::spawn(connection(stream, router.clone(), limits, place, connections.watcher()));
+    let shared = Arc::new(Shared { router, limits, places, stopping: watch::Sender::new(false) });
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept(listener, shared.clone()));
     }
-    drop(listener);
-    connections.shutdown().await;
+    stop.await;
+    // This closes the sockets, so that new clients are refused at once.
+    accepting.shutdown().await;
+    shared.stopping.send_replace(true);
+    shared.stopping.closed().await;
     Ok(())
 }
 
-async fn connection(
-    (stream, address): (TcpStream, SocketAddr),
-    router: Router,
-    limits: ConnectionLimits,
-    place: Arc<Place>,
-    watcher: Watcher,
-) {
-    let (asking, answering) = (place.clone(), place.clone());
-    let service = router
-        .map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(address));
-            request.map(|body| axum::body::Body::new(WatchedBody::new(body, asking.clone())))
-        })
-        .map_response(move |answer| {
-            answering.waits();
-            answer
-        });
-    let mut builder = http1::Builder::new();
-    if let Some(time) = limits.head_time_max {
-        builder.timer(TokioTimer::new()).header_read_timeout(time);
-    } else {
-        builder.header_read_timeout(None);
+async fn accept(listener: Listener, shared: Arc<Shared>) {
+    loop {
+        match listener.socket.accept().await {
+            Ok((stream, address)) => {
+                let Some(place) = shared.places.take().await else { return };
+                let tls = listener.tls.clone();
+                tokio::spawn(connection(stream, address, tls, Arc::new(place), shared.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
     }
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+}
+
+async fn connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    place: Arc<Place>,
+    shared: Arc<Shared>,
+) {
     let ended = tokio::select! {
-        ended = watcher.watch(served) => ended,
+        ended = converse(stream, address, tls, &place, &shared) => ended,
         () = place.wanted() => {
             tracing::debug!(%address, "a connection that waits makes room");
             return;
@@ -113,4 +151,100 @@ async fn connection(
     if let Err(error) = ended {
         tracing::debug!(%error, %address, "a connection broke off");
     }
+}
+
+/// A reason why a connection ended early.
+type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+/// Speak with a client until its connection ends.
+async fn converse(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    place: &Arc<Place>,
+    shared: &Shared,
+) -> Result<(), Broken> {
+    let mut client = Client { address, is_tls: false, has_certificate: false };
+    let Some(tls) = tls else {
+        return serve_http(stream, client, false, place, shared).await;
+    };
+    let mut stopping = shared.stopping.subscribe();
+    let stream = tokio::select! {
+        stream = tls.accept(stream, address, shared.limits.head_time_max) => stream?,
+        // A client that has not finished its handshake has no request that is under way.
+        _ = stopping.wait_for(|stops| *stops) => return Ok(()),
+    };
+    drop(stopping);
+    client.is_tls = true;
+    client.has_certificate = tls::has_certificate(&stream);
+    let is_http2 = tls::speaks_http2(&stream);
+    // The state of TLS is on the heap, so that a plain connection has no room for it.
+    Box::pin(serve_http(stream, client, is_http2, place, shared)).await
+}
+
+/// Answer the requests of a connection.
+async fn serve_http(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    client: Client,
+    is_http2: bool,
+    place: &Arc<Place>,
+    shared: &Shared,
+) -> Result<(), Broken> {
+    let service = {
+        let (router, place) = (shared.router.clone(), place.clone());
+        hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            let exchange = Exchange::begin(place.clone());
+            request.extensions_mut().insert(ConnectInfo(client.address));
+            request.extensions_mut().insert(client);
+            let watched = |body| axum::body::Body::new(WatchedBody::new(body, exchange.clone()));
+            let answer = router.clone().oneshot(request.map(watched));
+            async move {
+                let answer = answer.await;
+                exchange.answered();
+                answer
+            }
+        })
+    };
+    let builder = builder(is_http2, shared.limits.head_time_max);
+    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut stopping = shared.stopping.subscribe();
+    let idle = async {
+        match shared.limits.head_time_max.filter(|_| is_http2) {
+            Some(time) => place.idle(time).await,
+            // HTTP/1.1 has the time limit of a request's head.
+            None => std::future::pending().await,
+        }
+    };
+    let is_idle = tokio::select! {
+        ended = served.as_mut() => return ended,
+        _ = stopping.wait_for(|stops| *stops) => false,
+        () = idle => true,
+    };
+    served.as_mut().graceful_shutdown();
+    loop {
+        let time = if is_idle { LEAVE_TIME_MAX } else { Duration::MAX };
+        match tokio::time::timeout(time, served.as_mut()).await {
+            Ok(ended) => return ended,
+            // The client keeps a connection open that it does not use.
+            Err(_) if place.is_idle() => return Ok(()),
+            // A request came together with the announcement of the end.
+            Err(_) => {}
+        }
+    }
+}
+
+fn builder(is_http2: bool, head_time_max: Option<Duration>) -> Builder<TokioExecutor> {
+    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES);
+    match head_time_max {
+        Some(time) => builder.http1().timer(TokioTimer::new()).header_read_timeout(time),
+        None => builder.http1().header_read_timeout(None),
+    };
+    builder
 }

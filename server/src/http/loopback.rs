@@ -12,6 +12,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use axum::http::Version;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
@@ -28,7 +29,12 @@ const BY_A_PERSON: &[u8] = b"none";
 pub(super) fn require_program(request: &Parts) -> Result<(), Error> {
     let names: Vec<_> = request.headers.get_all(HOST).iter().collect();
     let is_own = |name: &[u8]| Authority::try_from(name).is_ok_and(|name| is_own_name(&name));
-    let own_host = matches!(names[..], [name] if is_own(name.as_bytes()));
+    let own_host = match names[..] {
+        [name] => is_own(name.as_bytes()),
+        // HTTP/2 has the host in the URI, which is checked below.
+        [] => request.version == Version::HTTP_2 && request.uri.authority().is_some(),
+        _ => false,
+    };
     if !own_host || request.uri.authority().is_some_and(|name| !is_own_name(name)) {
         return Err(refused("it asks for another host than localhost or a loopback address"));
     }

@@ -9,6 +9,8 @@
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
 //! anything else                                                       problem 404 or 405
 //! ```
+//!
+//! What is not granted is logged in one place, `answer::log`.
 
 pub mod admin;
 pub mod answer;
@@ -21,6 +23,7 @@ pub mod listen;
 mod loopback;
 mod proof;
 pub mod standby;
+pub mod tls;
 mod usage;
 
 use std::net::IpAddr;
@@ -33,10 +36,11 @@ use tokio::net::TcpListener;
 
 use crate::error::Error;
 use crate::licensing::Licensing;
+use crate::log_lines::Lines;
 use crate::server_time::ServerClock;
 use health::Readiness;
 use limit::{Rate, RateLimits};
-use listen::ConnectionLimits;
+use listen::{ConnectionLimits, Listener};
 use standby::Peer;
 
 /// The number of requests per second that one source address may send, unless the operator sets
@@ -59,8 +63,12 @@ pub struct Web {
     pub connections: ConnectionLimits,
     /// Whether the admin API accepts requests from this machine without a token.
     pub open_to_loopback: bool,
+    /// Whether the admin API requires a client certificate.
+    pub admin_needs_certificate: bool,
     /// The main server, when this server is its standby.
     pub main_server: Option<Peer>,
+    /// The lines of the log about requests that were not granted.
+    pub lines: Lines,
     /// Whether the store could write at the last check.
     pub readiness: Readiness,
     /// The server's time, to be compared with the database at each check.
@@ -79,7 +87,9 @@ impl Web {
             limits,
             connections: ConnectionLimits::default(),
             open_to_loopback: false,
+            admin_needs_certificate: false,
             main_server: None,
+            lines: Lines::default(),
             readiness: Readiness::default(),
             server_clock: None,
         }
@@ -113,11 +123,15 @@ pub fn router(web: Arc<Web>) -> Router {
         .merge(usage::router())
         .layer(answer::catch_panics())
         .layer(axum::middleware::from_fn_with_state(web.clone(), answer::sign));
+    let certified =
+        axum::middleware::from_fn_with_state(web.clone(), tls::require_client_certificate);
+    let admin_api = admin::router(&web).layer(certified);
     client_api
         .merge(health::router())
-        .merge(admin::router(&web))
+        .merge(admin_api)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(web.clone(), answer::log))
         .with_state(web)
 }
 
@@ -130,8 +144,20 @@ pub async fn serve(
     web: Arc<Web>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
+    serve_all(vec![listener.into()], web, stop).await
+}
+
+/// Serve on all of these until `stop` is ready, then let the running requests finish.
+///
+/// # Errors
+/// Fails when a listener fails.
+pub async fn serve_all(
+    listeners: Vec<Listener>,
+    web: Arc<Web>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
     let connections = web.connections;
-    listen::serve(listener, router(web), connections, stop).await
+    listen::serve(listeners, router(web), connections, stop).await
 }
 
 async fn not_found(uri: Uri) -> Response {

@@ -9,18 +9,25 @@
 //! The outcome of a check stays valid for a moment, so that many devices do not cause as many
 //! checks.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Uri;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use seatmeter_protocol::error_code::ErrorCode;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 
 use super::health::KEY_IDS_HEADER;
+use super::tls::trust;
 use crate::error::{Error, Refusal};
 use crate::keyring::Keyring;
 
@@ -35,6 +42,9 @@ const GOOD_FOR: Duration = Duration::from_secs(2);
 pub struct Peer {
     host: String,
     port: u16,
+    /// How to speak TLS with it, and the name that its certificate must have; `None` for plain
+    /// HTTP.
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     seen: Mutex<Option<(Instant, Health)>>,
 }
 
@@ -49,24 +59,49 @@ enum Health {
 }
 
 impl Peer {
-    /// Return the server at this URL.
+    /// Return the server at this URL. Its certificate may be of the authority in `ca_file`, or of
+    /// one that the system trusts.
     ///
     /// # Errors
-    /// Fails when the URL is not one of plain HTTP with a host.
-    pub fn new(url: &str) -> Result<Self, Error> {
+    /// Fails when the URL is not one of HTTP with a host, or the file has no certificates.
+    pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, Error> {
         let bad = || {
             Error::Setup(format!(
-                "\"{url}\" is not the URL of a peer: write http://HOST:PORT. Between the two \
-                 servers no TLS is \
-                 spoken; use a private network or a tunnel."
+                "\"{url}\" is not the URL of a peer: write https://HOST:PORT, or http://HOST:PORT \
+                 for a server without TLS."
             ))
         };
         let uri: Uri = url.parse().map_err(|_| bad())?;
-        if uri.scheme_str() != Some("http") || uri.path().len() > 1 {
+        let is_tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(bad()),
+        };
+        if uri.path().len() > 1 {
             return Err(bad());
         }
         let host = uri.host().ok_or_else(bad)?.trim_matches(['[', ']']).to_owned();
-        Ok(Self { host, port: uri.port_u16().unwrap_or(80), seen: Mutex::new(None) })
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let tls = match is_tls {
+            true => Some(Self::tls(&host, ca_file, bad)?),
+            false => None,
+        };
+        Ok(Self { host, port, tls, seen: Mutex::new(None) })
+    }
+
+    fn tls(
+        host: &str,
+        ca_file: Option<&Path>,
+        bad: impl Fn() -> Error,
+    ) -> Result<(Arc<ClientConfig>, ServerName<'static>), Error> {
+        let unfit = |why| {
+            Error::Setup(format!(
+                "{why}. Name the CA of the main server's certificate in --peer-ca, in PEM form."
+            ))
+        };
+        let extra = ca_file.map_or(Ok(Vec::new()), trust::certificates).map_err(unfit)?;
+        let config = trust::client_config(extra).map_err(unfit)?;
+        Ok((config, ServerName::try_from(host.to_owned()).map_err(|_| bad())?))
     }
 
     /// Refuse a request while the main server is healthy.
@@ -109,13 +144,18 @@ impl Peer {
             return health.clone();
         }
         let asked = tokio::time::timeout(HEALTH_TIME_MAX, self.ask()).await;
-        let health = asked.ok().flatten().unwrap_or(Health::Down);
+        let asked = asked.unwrap_or_else(|_| Err(format!("no answer within {HEALTH_TIME_MAX:?}")));
+        let (health, why) = match asked {
+            Ok(health) => (health, String::new()),
+            Err(why) => (Health::Down, why),
+        };
         let up = health != Health::Down;
         if seen.as_ref().is_none_or(|(_, before)| (*before != Health::Down) != up) {
             tracing::warn!(
                 main = self.host,
                 port = self.port,
                 up,
+                why,
                 "the main server's health has changed"
             );
         }
@@ -123,27 +163,43 @@ impl Peer {
         health
     }
 
-    async fn ask(&self) -> Option<Health> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.ok()?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    /// Return the health of the server, or why it is not known.
+    async fn ask(&self) -> Result<Health, String> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .map_err(|e| format!("connect: {e}"))?;
+        let Some((config, name)) = &self.tls else {
+            return self.exchange(stream).await;
+        };
+        let connected = TlsConnector::from(config.clone()).connect(name.clone(), stream).await;
+        self.exchange(connected.map_err(|e| format!("TLS: {e}"))?).await
+    }
+
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Health, String> {
+        let broken = |e: hyper::Error| format!("HTTP: {e}");
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let request = hyper::Request::get("/healthz")
             .header("host", &self.host)
             .header("connection", "close")
             .body(axum::body::Body::empty())
-            .ok()?;
+            .map_err(|e| e.to_string())?;
         // The task ends with this function, however the function ends.
         let mut carrier = JoinSet::new();
         carrier.spawn(connection);
-        let answer = sender.send_request(request).await.ok()?;
+        let answer = sender.send_request(request).await.map_err(broken)?;
         if answer.status() != 200 {
-            return None;
+            return Err(format!("its answer is {}", answer.status()));
         }
         let ids = answer
             .headers()
             .get(KEY_IDS_HEADER)
             .and_then(|ids| ids.to_str().ok())
             .unwrap_or_default();
-        Some(Health::Up {
+        Ok(Health::Up {
             key_ids: ids.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect(),
         })
     }
@@ -154,11 +210,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_is_named_by_a_plain_url() {
-        assert!(Peer::new("http://127.0.0.1:48080").is_ok());
-        assert!(Peer::new("http://main.example/").is_ok());
-        for bad in ["", "main.example", "https://main.example", "http://", "http://a/b"] {
-            assert!(Peer::new(bad).is_err(), "{bad}");
+    fn a_peer_is_named_by_a_url_with_or_without_tls() {
+        let new = |url: &str| Peer::new(url, None);
+        assert!(new("http://127.0.0.1:48080").is_ok());
+        assert!(new("http://main.example/").is_ok_and(|peer| peer.port == 80));
+        assert!(new("https://main.example").is_ok_and(|peer| peer.port == 443));
+        assert!(new("https://[::1]:8443").is_ok_and(|peer| peer.tls.is_some()));
+        for bad in ["", "main.example", "ftp://main.example", "http://", "http://a/b"] {
+            assert!(new(bad).is_err(), "{bad}");
         }
     }
 }

@@ -28,6 +28,7 @@ use super::sql::{self, Answer, Request, Sequence, Sql};
 use super::{Authorization, Decision, Organization, Reply, Report, Store};
 use crate::error::Error;
 use crate::kill_points::kill_point;
+use crate::log_lines::Pace;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::server_time::RecordedTime;
 
@@ -365,6 +366,10 @@ fn named(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
+/// The pace of the line about groups that were not recorded: while a database is down, every group
+/// is one.
+static NOT_RECORDED: Pace = Pace::per_second();
+
 fn write_groups(engine: &impl Engine, queue: &Queue<Job>, group_max: usize) {
     let mut group = Group::default();
     let mut last = LastGroup::default();
@@ -380,8 +385,11 @@ fn write_groups(engine: &impl Engine, queue: &Queue<Job>, group_max: usize) {
         let begun = Instant::now();
         let outcome = run_group(engine, &mut group, &mut sequence);
         last = LastGroup { requests: group.jobs.len(), took: begun.elapsed() };
-        if let Err(error) = &outcome {
-            tracing::error!(requests = group.jobs.len(), %error, "a group of requests was not recorded");
+        if let Err(error) = &outcome
+            && let Some(before) = NOT_RECORDED.due()
+        {
+            let requests = group.jobs.len();
+            tracing::error!(requests, groups_before = before, %error, "a group of requests was not recorded");
         }
         kill_point("commit: durable, not answered");
         group.answer(&outcome);

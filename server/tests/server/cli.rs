@@ -78,8 +78,8 @@ impl Served {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address =
-            line.trim().strip_prefix("seatmeterd listening on http://").unwrap().parse().unwrap();
+        let url = line.trim().strip_prefix("seatmeterd listening on ").unwrap();
+        let address = url.rsplit("://").next().unwrap().parse().unwrap();
         Self { child, address }
     }
 
@@ -100,10 +100,15 @@ impl Served {
         assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
     }
 
-    fn signal(mut self, name: &str) -> ExitStatus {
+    pub(crate) fn signal(mut self, name: &str) -> ExitStatus {
+        self.send(name);
+        self.child.wait().unwrap()
+    }
+
+    /// Sends a signal, and does not wait for its effect.
+    pub(crate) fn send(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-        self.child.wait().unwrap()
     }
 }
 

@@ -6,6 +6,7 @@
 mod audit;
 mod authorizations;
 mod cli;
+mod config;
 mod correction;
 mod crash;
 mod edited;
@@ -22,5 +23,6 @@ mod scenarios;
 mod store;
 mod support;
 mod time;
+mod tls;
 mod trust;
 mod usage;

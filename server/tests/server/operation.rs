@@ -361,7 +361,7 @@ fn a_slow_client_is_let_go_and_does_not_starve_the_others() {
 fn a_standby_serves_only_while_the_main_server_is_down() {
     let main = server_with(|web| web);
     let url = format!("http://{}", main.address);
-    let peer = Peer::new(&url).unwrap();
+    let peer = Peer::new(&url, None).unwrap();
     let standby = server_with(|web| Web { main_server: Some(peer), ..web });
     let problem = standby.authorize(&request(&id(), 1)).unwrap_err();
     assert_eq!((problem.status, problem.code), (403, ErrorCode::STANDBY_NOT_READY));
@@ -372,7 +372,7 @@ fn a_standby_serves_only_while_the_main_server_is_down() {
 
     // One with data of its own licenses nobody either, and books what it has licensed before.
     let own = TestServer::with_keys(Keyring::new(key(7), vec![key(8)]), |web| Web {
-        main_server: Some(Peer::new(&url).unwrap()),
+        main_server: Some(Peer::new(&url, None).unwrap()),
         ..web
     });
     let problem = post::<AuthorizationAnswer>(
@@ -391,7 +391,7 @@ fn a_standby_serves_only_while_the_main_server_is_down() {
     );
     // After a rotation a copy is still one.
     let copy = TestServer::with_keys(Keyring::new(key(7), vec![server_key()]), |web| Web {
-        main_server: Some(Peer::new(&url).unwrap()),
+        main_server: Some(Peer::new(&url, None).unwrap()),
         ..web
     });
     let problem =
@@ -400,7 +400,7 @@ fn a_standby_serves_only_while_the_main_server_is_down() {
 
     // Nobody listens at a port that was just given back.
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let peer = Peer::new(&format!("http://{gone}")).unwrap();
+    let peer = Peer::new(&format!("http://{gone}"), None).unwrap();
     let standby = server_with(|web| Web { main_server: Some(peer), ..web });
     assert_eq!(standby.authorize(&request(&id(), 1)).unwrap().seats, 1);
 }

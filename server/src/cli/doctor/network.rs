@@ -12,15 +12,13 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use hyper::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use rustls_platform_verifier::Verifier;
+use rustls::{ClientConnection, StreamOwned};
 use seatmeter_protocol::foreign_answer::ForeignAnswer;
 use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, DEVICE_SIGNATURE_HEADER, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER,
@@ -33,14 +31,16 @@ use seatmeter_protocol::signature::{AnswerFacts, PublicKey, SigningKey, random_i
 use super::clock::DIFFER_SECONDS_MAX;
 use super::state::Device;
 use super::{Findings, Health};
-use crate::authorities::{self, CA_FILE_BYTES_MAX};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::named_file::read_named;
+use crate::http::tls::trust;
 use crate::utc;
 
 /// The time limit of each stage.
 const STAGE: Duration = Duration::from_secs(5);
+
+/// The time before the end of a certificate in which it is to be renewed.
+const ENDS_SOON_SECONDS: u64 = 7 * 86_400;
 
 /// The greatest number of bytes that are read of an answer.
 const ANSWER_BYTES_MAX: u64 = 1 << 16;
@@ -108,7 +108,7 @@ fn ask(
 ) -> Result<Reached, Error> {
     let broken = |stage, finding, todo| Ok(Reached::Broken(Broken { stage, finding, todo }));
     // Programs read this file first of all, even for a server without TLS.
-    let extra = match ca_file.map_or(Ok(Vec::new()), certificates) {
+    let extra = match ca_file.map_or(Ok(Vec::new()), trust::certificates) {
         Ok(extra) => extra,
         Err(why) => {
             return broken("CA file", why, "name a file with certificates in PEM form, or none");
@@ -147,16 +147,14 @@ fn ask(
         return broken("connect", format!("nobody answers at port {port} of {host}"), todo);
     };
     let way = Way { address, host, is_tls, extra };
-    let mut stream = match way.over(stream) {
-        Ok(stream) => stream,
+    let (mut stream, ends_at) = match way.over(stream) {
+        Ok(opened) => opened,
         Err(why) => {
             let todo = advice(&why);
             return broken(if is_tls { "TLS" } else { "connect" }, why, todo);
         }
     };
-    if is_tls {
-        findings.good("TLS", "the server's certificate is trusted")?;
-    }
+    secrecy(&way, ends_at, findings)?;
     let key_id = device.server_keys.first().map(PublicKey::id);
     match exchange(
         stream.as_mut(),
@@ -178,6 +176,29 @@ fn ask(
     }
 }
 
+/// Report whether strangers can read what is said, and until when the certificate is good.
+fn secrecy(way: &Way, ends_at: Option<u64>, findings: &mut Findings<'_>) -> Result<(), Error> {
+    if !way.is_tls {
+        if way.address.ip().is_loopback() {
+            return Ok(());
+        }
+        let finding = "the server is named by http://, so session passwords can be read on their \
+            way";
+        let todo = "give the server a certificate (seatmeterd serve --tls-cert, or a TLS proxy), \
+            and name it by https://";
+        return findings.say(Health::Warning, "TLS", finding, todo);
+    }
+    let Some(ends_at) = ends_at else {
+        return findings.good("TLS", "the server's certificate is trusted");
+    };
+    let finding = format!("the server's certificate is trusted, until {}", utc::text(ends_at));
+    if ends_at.saturating_sub(SystemClock.unix_seconds()) < ENDS_SOON_SECONDS {
+        let todo = "tell the server's operator to renew it";
+        return findings.say(Health::Warning, "TLS", &finding, todo);
+    }
+    findings.good("TLS", &finding)
+}
+
 /// A way to a server that was found to work.
 pub(super) struct Way {
     address: SocketAddr,
@@ -189,17 +210,22 @@ pub(super) struct Way {
 
 impl Way {
     fn open(&self) -> Result<Box<dyn Connection>, String> {
-        self.over(TcpStream::connect_timeout(&self.address, STAGE).map_err(|e| e.to_string())?)
+        let stream = TcpStream::connect_timeout(&self.address, STAGE).map_err(|e| e.to_string())?;
+        self.over(stream).map(|(connection, _)| connection)
     }
 
-    fn over(&self, stream: TcpStream) -> Result<Box<dyn Connection>, String> {
+    /// Speak over this connection. Return the end of the server's certificate, too.
+    fn over(&self, stream: TcpStream) -> Result<(Box<dyn Connection>, Option<u64>), String> {
         let bounds = stream
             .set_read_timeout(Some(STAGE))
             .and_then(|()| stream.set_write_timeout(Some(STAGE)));
         bounds.map_err(|e| format!("a connection without a bound is no use: {e}"))?;
         Ok(match self.is_tls {
-            true => Box::new(trust(stream, &self.host, self.extra.clone())?),
-            false => Box::new(stream),
+            true => {
+                let (stream, ends_at) = trust(stream, &self.host, self.extra.clone())?;
+                (Box::new(stream), ends_at)
+            }
+            false => (Box::new(stream), None),
         })
     }
 
@@ -278,38 +304,22 @@ fn connect(
     Ok(connected)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let unfit = |why: String| format!("{} cannot be used: {why}", path.display());
-    let pem = read_named(path, CA_FILE_BYTES_MAX).map_err(|e| unfit(e.to_string()))?;
-    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    match certificates.map_err(|e| unfit(e.to_string()))? {
-        none if none.is_empty() => Err(unfit("it holds no certificate in PEM form".to_owned())),
-        certificates => Ok(certificates),
-    }
-}
-
+/// Open TLS over this connection. Return the end of the server's certificate, too.
 fn trust(
     stream: TcpStream,
     host: &str,
     extra: Vec<CertificateDer<'static>>,
-) -> Result<StreamOwned<ClientConnection, TcpStream>, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    authorities::check_places()?;
-    let verifier =
-        Verifier::new_with_extra_roots(extra, provider.clone()).map_err(|e| e.to_string())?;
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+) -> Result<(StreamOwned<ClientConnection, TcpStream>, Option<u64>), String> {
+    let config = trust::client_config(extra)?;
     let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
-    let connection = ClientConnection::new(Arc::new(config), name).map_err(|e| e.to_string())?;
+    let connection = ClientConnection::new(config, name).map_err(|e| e.to_string())?;
     let mut stream = StreamOwned::new(connection, stream);
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock).map_err(|e| e.to_string())?;
     }
-    Ok(stream)
+    let shown = stream.conn.peer_certificates().and_then(|chain| chain.first());
+    let ends_at = shown.and_then(trust::ends_at);
+    Ok((stream, ends_at))
 }
 
 /// The server's answer, with the request that it answers.
