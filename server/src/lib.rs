@@ -27,6 +27,7 @@ pub mod operator;
 pub mod password;
 pub mod planner;
 pub mod policy;
+pub mod problem;
 pub mod random;
 pub mod receipt;
 pub mod server_time;

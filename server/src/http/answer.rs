@@ -29,6 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{Web, body};
 use crate::error::Error;
 use crate::licensing::Licensing;
+use crate::problem::ProblemKind;
 
 /// The longest time that a request may take, from its head to its answer.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
@@ -47,14 +48,19 @@ impl IntoResponse for Error {
         match &self {
             Self::Refused(refusal) => tracing::info!(code = refusal.code.0, "{}", refusal.detail),
             Self::BadRequest { status, detail } => tracing::info!(status, "{detail}"),
-            Self::Busy | Self::TooMany { .. } => tracing::warn!("{self}"),
+            Self::Told { kind, detail } => tracing::info!(status = kind.status(), "{detail}"),
+            Self::Standby(detail) => tracing::info!("{detail}"),
+            Self::Busy | Self::TooMany { .. } | Self::LoginSlowed { .. } => {
+                tracing::warn!("{self}");
+            }
             _ => tracing::error!("{self}"),
         }
         let problem = self.problem();
         let mut response = json(problem.status, PROBLEM_JSON, &problem);
         let retry_after_seconds = match self {
             Self::Busy => Some(BUSY_SECONDS),
-            Self::TooMany { retry_after_seconds, .. } => Some(retry_after_seconds),
+            Self::TooMany { retry_after_seconds, .. }
+            | Self::LoginSlowed { retry_after_seconds } => Some(retry_after_seconds),
             _ => None,
         };
         if let Some(seconds) = retry_after_seconds {
@@ -186,9 +192,8 @@ fn nonce(headers: &HeaderMap) -> Result<String, Error> {
     if text.len() == NONCE_DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Ok(text.to_owned());
     }
-    Err(Error::bad_request(format!(
-        "header {NONCE_HEADER} must hold {NONCE_DIGITS} hexadecimal digits"
-    )))
+    let detail = format!("header {NONCE_HEADER} must hold {NONCE_DIGITS} hexadecimal digits");
+    Err(Error::told(ProblemKind::MalformedHeader, detail))
 }
 
 fn body_timed_out() -> Error {

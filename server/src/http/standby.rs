@@ -14,14 +14,13 @@ use std::time::Duration;
 use axum::http::Uri;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use seatmeter_protocol::error_code::ErrorCode;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::health::KEY_IDS_HEADER;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::keyring::Keyring;
 
 /// The longest time that the main server may take to answer.
@@ -98,7 +97,7 @@ impl Peer {
             "this is the standby, and the main license server {}:{} is up: use that one",
             self.host, self.port
         );
-        Refusal::new(ErrorCode::STANDBY_NOT_READY, detail).into()
+        Error::Standby(detail)
     }
 
     async fn health(&self) -> Health {
