@@ -17,8 +17,10 @@ mod operator;
 mod plan;
 mod serve;
 mod signed_export;
+mod token;
 mod usage_export;
 mod usage_show;
+mod user;
 mod vendor;
 
 use std::ffi::OsStr;
@@ -81,7 +83,10 @@ enum Command {
     Device(operator::Device),
     /// Tokens of the admin API
     #[command(subcommand)]
-    Token(operator::Token),
+    Token(token::Token),
+    /// People who log in to the admin API
+    #[command(subcommand)]
+    User(user::User),
     Audit(audit::Arguments),
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
@@ -217,7 +222,8 @@ pub fn main() -> ExitCode {
         Command::Item(command) => operator::item(&command, output),
         Command::Handshake(command) => operator::handshake(&command, output),
         Command::Device(command) => operator::device(&command, output),
-        Command::Token(command) => operator::token(&command, output),
+        Command::Token(command) => token::run(&command, output),
+        Command::User(command) => user::run(&command, output),
         Command::Backup(arguments) => backup::backup(&arguments, output),
         Command::Restore(arguments) => backup::restore(&arguments, output),
         Command::NewEpoch(arguments) => epoch::run(&arguments, output),

@@ -19,7 +19,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use seatmeter_protocol::message::{
-    BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
+    BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, Problem, SIGNATURE_HEADER, TIME_HEADER,
 };
 use seatmeter_protocol::signature::AnswerFacts;
 use serde::Serialize;
@@ -57,6 +57,7 @@ impl IntoResponse for Error {
         }
         let problem = self.problem();
         let mut response = json(problem.status, PROBLEM_JSON, &problem);
+        response.extensions_mut().insert(Told(problem));
         let retry_after_seconds = match self {
             Self::Busy => Some(BUSY_SECONDS),
             Self::TooMany { retry_after_seconds, .. }
@@ -69,6 +70,10 @@ impl IntoResponse for Error {
         response
     }
 }
+
+/// The problem that a response tells, for a layer that tells it otherwise.
+#[derive(Clone, Debug)]
+pub(super) struct Told(pub(super) Problem);
 
 /// Convert a handler's outcome to a response.
 pub(super) fn answer<T: Serialize>(outcome: Result<T, Error>) -> Response {

@@ -4,7 +4,8 @@
 //! POST /v1/authorizations, authorization-checks   authorizations.rs ┐ inside `answer`: rate limit,
 //! POST /v1/usage                                  usage.rs          ┘ body and time bounded,
 //!                                                                     panics caught, answer signed
-//! /admin/v1/…                                     admin.rs            token or loopback; described
+//! /admin/v1/…                                     admin/              token, session or loopback, and
+//!                                                                     a role; described
 //!                                                                     by /admin/v1/openapi.json
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
 //! anything else                                                       problem 404 or 405
@@ -18,7 +19,6 @@ mod connection_slots;
 pub mod health;
 pub mod limit;
 pub mod listen;
-mod loopback;
 mod proof;
 pub mod standby;
 mod usage;
@@ -34,6 +34,7 @@ use tokio::net::TcpListener;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::server_time::ServerClock;
+use admin::access::{AccessControl, holds_token, nothing_here};
 use health::Readiness;
 use limit::{Rate, RateLimits};
 use listen::ConnectionLimits;
@@ -59,6 +60,8 @@ pub struct Web {
     pub connections: ConnectionLimits,
     /// Whether the admin API accepts requests from this machine without a token.
     pub open_to_loopback: bool,
+    /// The settings and the memory of the admin API.
+    pub access: AccessControl,
     /// The main server, when this server is its standby.
     pub main_server: Option<Peer>,
     /// Whether the store could write at the last check.
@@ -79,6 +82,7 @@ impl Web {
             limits,
             connections: ConnectionLimits::default(),
             open_to_loopback: false,
+            access: AccessControl::default(),
             main_server: None,
             readiness: Readiness::default(),
             server_clock: None,
@@ -135,13 +139,18 @@ pub async fn serve(
 }
 
 async fn not_found(uri: Uri) -> Response {
+    // A token in a path must not get into the log.
+    let path = if holds_token(uri.path()) { "this path" } else { uri.path() };
     let detail = format!(
-        "there is nothing at {}. A program names this server without a path, http://HOST:PORT; \
-         operators find {}/openapi.json",
-        uri.path(),
+        "there is nothing at {path}. A program names this server without a path, \
+         http://HOST:PORT; operators find {}/openapi.json",
         admin::ADMIN_PATH
     );
-    Error::not_found(detail).into_response()
+    let error = Error::not_found(detail);
+    match uri.path().starts_with(admin::ADMIN_PATH) {
+        true => nothing_here(error),
+        false => error.into_response(),
+    }
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {

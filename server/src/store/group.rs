@@ -25,9 +25,10 @@ use tokio::sync::oneshot;
 
 use super::queue::{NoPlace, Queue};
 use super::sql::{self, Answer, Request, Sequence, Sql};
-use super::{Authorization, Decision, Organization, Reply, Report, Store};
+use super::{Authorization, Decision, NewSession, Organization, Reply, Report, Shown, Store};
 use crate::error::Error;
 use crate::kill_points::kill_point;
+use crate::operator::access::Known;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::server_time::RecordedTime;
 
@@ -251,8 +252,24 @@ impl<S: GroupStore> Store for S {
         self.writers().submit(move |sql| sql::look(sql, &view, now))
     }
 
-    fn token_hashes(&self) -> Reply<Vec<(String, String)>> {
-        self.writers().submit(sql::token_hashes)
+    fn caller(&self, shown: Shown, now: u64) -> Reply<Option<Known>> {
+        self.writers().submit(move |sql| sql::access::caller(sql, &shown, now))
+    }
+
+    fn note_use(&self, shown: Shown, now: u64) -> Reply<()> {
+        self.writers().submit(move |sql| sql::access::note_use(sql, &shown, now))
+    }
+
+    fn password_hash(&self, user: String) -> Reply<Option<String>> {
+        self.writers().submit(move |sql| sql::access::password_hash(sql, &user))
+    }
+
+    fn begin_session(&self, session: NewSession, now: u64) -> Reply<bool> {
+        self.writers().submit(move |sql| sql::access::begin_session(sql, &session, now))
+    }
+
+    fn end_session(&self, digest: String) -> Reply<()> {
+        self.writers().submit(move |sql| sql::access::end_session(sql, &digest))
     }
 
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {

@@ -22,7 +22,8 @@ use seatmeter_e2e::postgres::Cluster;
 const FAILOVERS: &str = "SEATMETER_FAILOVERS";
 
 /// What the tests of a store are called, and those that are about SQLite.
-const TESTS: [&str; 11] = [
+const TESTS: [&str; 12] = [
+    "access::",
     "audit::",
     "authorizations::",
     "correction::",
@@ -35,7 +36,8 @@ const TESTS: [&str; 11] = [
     "trust::",
     "usage::",
 ];
-const ABOUT_SQLITE: [&str; 6] = [
+const ABOUT_SQLITE: [&str; 7] = [
+    "access::commands",
     "what_is_no_database_is_refused",
     "restore::",
     "audit::the_head_in_a_backup",
