@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test")]
 
+mod access;
+mod access_commands;
 mod audit;
 mod authorizations;
 mod cli;

@@ -36,8 +36,7 @@ const TESTS: [&str; 12] = [
     "trust::",
     "usage::",
 ];
-const ABOUT_SQLITE: [&str; 7] = [
-    "access::commands",
+const ABOUT_SQLITE: [&str; 6] = [
     "what_is_no_database_is_refused",
     "restore::",
     "audit::the_head_in_a_backup",

@@ -223,7 +223,7 @@ fn a_long_list_comes_in_parts() {
         [("/devices?item=instances", "item"), ("/audit?before=yesterday", "before")]
     {
         let answer = admin(&server, "GET", misspelt, "", None);
-        let problem: Problem = serde_json::from_slice(&answer.body).unwrap();
+        let problem = answer.problem();
         assert_eq!(answer.status, 400);
         assert!(problem.detail.contains(named), "{}", problem.detail);
     }

@@ -154,6 +154,7 @@ pub(crate) struct TestServer {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) location: Location,
     pub(crate) licensing: Arc<Licensing>,
+    pub(crate) web: Arc<Web>,
     /// The newest license of each device, which it shows with its next request.
     newest: Mutex<HashMap<String, Signed>>,
     runtime: tokio::runtime::Runtime,
@@ -210,9 +211,9 @@ impl TestServer {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let web = Arc::new(change(Web::new(licensing.clone())));
-        runtime.spawn(http::serve(listener, web, std::future::pending()));
+        runtime.spawn(http::serve(listener, web.clone(), std::future::pending()));
         let newest = Mutex::default();
-        Self { address, clock, folder, location, licensing, newest, runtime }
+        Self { address, clock, folder, location, licensing, web, newest, runtime }
     }
 
     pub(crate) fn import(

@@ -62,7 +62,6 @@ impl AccessControl {
 pub(super) struct CurrentSession {
     pub(super) id: String,
     pub(super) begun_at: u64,
-    pub(super) used_at: u64,
 }
 
 /// Accept a request whose caller has the role that its operation needs.
@@ -119,7 +118,7 @@ async fn caller(
         let (sessions, noted) = (web.access.sessions, &web.access.noted);
         let known = web.licensing.session_caller(&id, sessions, noted).await?;
         let known = known.ok_or_else(|| unauthenticated("the session has ended: log in again"))?;
-        let session = CurrentSession { id, begun_at: known.begun_at, used_at: known.used_at };
+        let session = CurrentSession { id, begun_at: known.begun_at };
         return Ok((known.caller, Some(session)));
     }
     if web.open_to_loopback && address.is_some_and(|address| address.is_loopback()) {

@@ -98,7 +98,7 @@ pub(super) async fn log_in(State(web): Server, request: Request) -> Response {
     match web.licensing.session_caller(&id, limits, &web.access.noted).await {
         Ok(Some(known)) => {
             tracing::info!(user = ?name, ?source, "a user has logged in");
-            let session = CurrentSession { begun_at: known.begun_at, used_at: known.begun_at, id };
+            let session = CurrentSession { begun_at: known.begun_at, id };
             let identity = identity(&web, &known.caller, Some(&session));
             with_cookie(answer(Ok(identity)), &session.id, limits.total_seconds, is_secure)
         }
