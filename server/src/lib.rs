@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod audit_chain;
 pub mod authorities;
 pub mod backup;

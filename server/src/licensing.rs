@@ -18,12 +18,12 @@ use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
 use seatmeter_protocol::request_auth::{Agreement, KeyShare, Proof, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
+use crate::access::By;
 use crate::challenge;
 use crate::clock::Clock;
 use crate::correction::{self, Correction, IssuedCorrection};
 use crate::error::{Error, Refusal};
 use crate::keyring::Keyring;
-use crate::operator::access::By;
 use crate::operator::commands::{Actor, Change, Correct, Import, require_code};
 use crate::password::PASSWORDS;
 use crate::policy::Claim;

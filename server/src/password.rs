@@ -1,4 +1,5 @@
-//! Secrets that people choose: session passwords of devices, and passwords of the admin API's users.
+//! Secrets that people choose: session passwords of devices, and passwords of the admin API's
+//! users.
 //!
 //! Secrets are stored as argon2id hashes in the PHC string format. A check costs some 20 ms and 19
 //! MiB on purpose. Therefore it never runs in the store's writer thread, only a few checks run at a
@@ -9,10 +10,10 @@ use std::sync::OnceLock;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use seatmeter_protocol::signature::random_id;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
-use crate::random::fresh_id;
 
 /// The greatest numbers of session passwords and of logins that are checked at one time: their
 /// memory stays below 100 MiB.
@@ -59,7 +60,9 @@ pub fn of_nobody() -> Result<String, Error> {
     if let Some(hash) = OF_NOBODY.get() {
         return Ok(hash.clone());
     }
-    let hash = hash(&fresh_id()?)?;
+    let chance = random_id()
+        .ok_or_else(|| Error::Internal("the system has no random numbers".to_owned()))?;
+    let hash = hash(&chance)?;
     Ok(OF_NOBODY.get_or_init(|| hash).clone())
 }
 

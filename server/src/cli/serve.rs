@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use super::{DataOption, OpenData, init, output_error};
+use crate::access::SessionLimits;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::admin::access::AccessControl;
@@ -20,7 +21,6 @@ use crate::http::limit::{Rate, RateLimits};
 use crate::http::standby::Peer;
 use crate::http::{self, Web};
 use crate::licensing::Licensing;
-use crate::operator::access::SessionLimits;
 use crate::server_time::{self, ServerClock};
 
 /// The time that running requests may take to end after the signal to stop. A client that sends its

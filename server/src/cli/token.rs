@@ -6,8 +6,9 @@ use clap::{Args, Subcommand};
 
 use super::operator::{Operator, actor, carry_out, list};
 use super::{DataOption, output_error};
+use crate::access::Role;
 use crate::error::Error;
-use crate::operator::access::{NewToken, Role};
+use crate::operator::access::NewToken;
 use crate::operator::commands::{Change, View};
 use crate::utc;
 

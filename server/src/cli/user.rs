@@ -11,8 +11,9 @@ use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 
 use super::operator::{Operator, actor, carry_out, done, list, open};
 use super::{DataOption, output_error};
+use crate::access::Role;
 use crate::error::Error;
-use crate::operator::access::{PASSWORD_CHARACTERS_MIN, Role, require_password};
+use crate::operator::access::{PASSWORD_CHARACTERS_MIN, require_password};
 use crate::operator::commands::{Change, View};
 use crate::operator::secret::Secret;
 
@@ -133,8 +134,8 @@ fn ask(question: &str) -> Result<Secret, Error> {
     line
 }
 
-/// Read what is typed up to the Enter key, byte by byte: the terminal is not in the mode in which it
-/// edits lines, so that Ctrl-C arrives here and the echo can be put back.
+/// Read what is typed up to the Enter key, byte by byte. The terminal is not in the mode in which
+/// it edits lines, so that Ctrl-C arrives here and the echo can be put back.
 fn read_line() -> Result<Secret, Error> {
     let given_up = || Error::Setup("no password was typed.".to_owned());
     let mut line = Vec::new();

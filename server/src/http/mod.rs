@@ -33,6 +33,7 @@ use tokio::net::TcpListener;
 
 use crate::error::Error;
 use crate::licensing::Licensing;
+use crate::problem::ProblemKind;
 use crate::server_time::ServerClock;
 use admin::access::{AccessControl, holds_token, nothing_here};
 use health::Readiness;
@@ -139,21 +140,28 @@ pub async fn serve(
 }
 
 async fn not_found(uri: Uri) -> Response {
-    // A token in a path must not get into the log.
-    let path = if holds_token(uri.path()) { "this path" } else { uri.path() };
     let detail = format!(
-        "there is nothing at {path}. A program names this server without a path, \
+        "there is nothing at {}. A program names this server without a path, \
          http://HOST:PORT; operators find {}/openapi.json",
+        told(&uri),
         admin::ADMIN_PATH
     );
-    let error = Error::not_found(detail);
+    no_operation(&uri, Error::not_found(detail))
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    let detail = format!("{method} is not possible at {}", told(&uri));
+    no_operation(&uri, Error::told(ProblemKind::MethodNotAllowed, detail))
+}
+
+/// Return the path for a message, which is logged. A token in it must not get there.
+fn told(uri: &Uri) -> &str {
+    if holds_token(uri.path()) { "this path" } else { uri.path() }
+}
+
+fn no_operation(uri: &Uri, error: Error) -> Response {
     match uri.path().starts_with(admin::ADMIN_PATH) {
         true => nothing_here(error),
         false => error.into_response(),
     }
-}
-
-async fn method_not_allowed(method: Method, uri: Uri) -> Response {
-    let detail = format!("{method} is not possible at {}", uri.path());
-    Error::BadRequest { status: 405, detail }.into_response()
 }

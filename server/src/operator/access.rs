@@ -1,4 +1,4 @@
-//! Who may use the admin API: roles, tokens, people and their sessions.
+//! Tokens, people and their sessions: how each is made and recognized.
 //!
 //! | what | is kept as | because |
 //! | --- | --- | --- |
@@ -9,15 +9,14 @@
 //! revoked, has ended or was removed stops at once, on every server of the database.
 
 use std::collections::HashMap;
-use std::str::FromStr;
 
-use clap::ValueEnum;
 use parking_lot::Mutex;
 use seatmeter_protocol::signature::{digest_hex, random_bytes};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{require_name, secret::Secret};
+use crate::access::{By, Caller, Known, Role, SessionLimits};
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operator::commands::{Change, TokenFacts, View};
@@ -37,75 +36,6 @@ const NOTE_SECONDS: u64 = 60;
 /// The greatest number of tokens and sessions with a use that is remembered as recorded.
 const NOTED_MAX: usize = 4_096;
 
-/// A role of the admin API. Each role may do what those before it may.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, ValueEnum,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Reads everything but secrets
-    Viewer,
-    /// Changes handshake codes and devices
-    Operator,
-    /// Changes license files, keys, tokens and users
-    Admin,
-}
-
-impl Role {
-    /// All roles, the lowest one first.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
-
-    /// Return the name of the role.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl std::fmt::Display for Role {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Role {
-    type Err = Error;
-
-    /// Read a role from the database.
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.name() == name)
-            .ok_or_else(|| Error::Store(format!("\"{name}\" is no role")))
-    }
-}
-
-/// The kind of a caller, with the name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// A program that has shown the token of this name.
-    Token(String),
-    /// The person of this name, who has logged in.
-    User(String),
-    /// A program on this machine, which has shown nothing.
-    Loopback,
-}
-
-/// The caller of the admin API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// The kind and name of the caller.
-    pub who: Who,
-    /// The role of the caller.
-    pub role: Role,
-    /// The organization to which the caller is bound; `None` for all.
-    pub organization_id: Option<String>,
-}
-
 impl Caller {
     /// Return a view of the caller's organization alone, if the caller is bound to one.
     #[must_use]
@@ -114,74 +44,6 @@ impl Caller {
             Some(organization_id) => View::Within { organization_id, view: Box::new(view) },
             None => view,
         }
-    }
-}
-
-/// The author of a change, and the organization to which the author is bound.
-#[derive(Clone, Debug)]
-pub struct By {
-    /// The author, for the audit log.
-    pub actor: String,
-    /// The organization to which the change is bound; `None` for all.
-    pub organization_id: Option<String>,
-}
-
-/// A text names somebody with access to the data itself, who is bound to no organization.
-impl From<&str> for By {
-    fn from(actor: &str) -> Self {
-        Self { actor: actor.to_owned(), organization_id: None }
-    }
-}
-
-impl From<&String> for By {
-    fn from(actor: &String) -> Self {
-        Self::from(actor.as_str())
-    }
-}
-
-impl From<&Caller> for By {
-    fn from(caller: &Caller) -> Self {
-        let actor = match &caller.who {
-            Who::Token(name) => format!("token: {name}"),
-            Who::User(name) => format!("user: {name}"),
-            Who::Loopback => "loopback".to_owned(),
-        };
-        Self { actor, organization_id: caller.organization_id.clone() }
-    }
-}
-
-/// What the store knows of a token or session.
-#[derive(Clone, Debug)]
-pub struct Known {
-    /// The caller.
-    pub caller: Caller,
-    /// The instant at which a session began, Unix seconds; 0 for a token.
-    pub begun_at: u64,
-    /// The last use that is recorded, Unix seconds; 0 when there was none.
-    pub used_at: u64,
-}
-
-/// The ends of a session.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionLimits {
-    /// The time without a request after which a session ends, in seconds.
-    pub idle_seconds: u64,
-    /// The time after the login at which a session ends in any case, in seconds.
-    pub total_seconds: u64,
-}
-
-impl Default for SessionLimits {
-    fn default() -> Self {
-        Self { idle_seconds: 30 * 60, total_seconds: 12 * 3_600 }
-    }
-}
-
-impl SessionLimits {
-    /// Return the instant at which a session ends if it is not used again.
-    #[must_use]
-    pub fn end(&self, begun_at: u64, used_at: u64) -> u64 {
-        let idle = used_at.saturating_add(self.idle_seconds);
-        idle.min(begun_at.saturating_add(self.total_seconds))
     }
 }
 
@@ -414,22 +276,6 @@ pub fn require_password(password: &Secret) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn roles_are_ordered_and_named() {
-        assert!(Role::Viewer < Role::Operator && Role::Operator < Role::Admin);
-        for role in Role::ALL {
-            assert_eq!(role.name().parse::<Role>().unwrap(), role);
-            assert_eq!(serde_json::to_string(&role).unwrap(), format!("\"{role}\""));
-        }
-        assert!("root".parse::<Role>().is_err());
-    }
-
-    #[test]
-    fn a_session_ends_when_it_is_idle_and_at_its_end_in_any_case() {
-        let limits = SessionLimits { idle_seconds: 10, total_seconds: 100 };
-        assert_eq!([limits.end(0, 0), limits.end(0, 50), limits.end(0, 95)], [10, 60, 100]);
-    }
 
     #[test]
     fn the_use_of_a_token_is_noted_once_a_minute_in_bounded_memory() {

@@ -8,9 +8,9 @@ use seatmeter_protocol::signature::{PublicKey, Signed};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::access::Role;
 use crate::correction::Correction;
 use crate::error::Error;
-use crate::operator::access::Role;
 use crate::policy::select::access::Validation;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 

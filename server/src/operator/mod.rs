@@ -11,9 +11,9 @@ use seatmeter_protocol::message::TEXT_BYTES_MAX;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::access::By;
 use crate::error::Error;
 use crate::licensing::Licensing;
-use crate::operator::access::By;
 use crate::operator::commands::require_code;
 use crate::operator::commands::{Change, CodeItems, Listing, View};
 use crate::operator::secret::Secret;

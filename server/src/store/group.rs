@@ -26,9 +26,9 @@ use tokio::sync::oneshot;
 use super::queue::{NoPlace, Queue};
 use super::sql::{self, Answer, Request, Sequence, Sql};
 use super::{Authorization, Decision, NewSession, Organization, Reply, Report, Shown, Store};
+use crate::access::Known;
 use crate::error::Error;
 use crate::kill_points::kill_point;
-use crate::operator::access::Known;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::server_time::RecordedTime;
 

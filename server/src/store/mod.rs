@@ -26,9 +26,9 @@ use seatmeter_protocol::message::{
 use seatmeter_protocol::request_auth::{Proof, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
+use crate::access::{Known, SessionLimits};
 use crate::error::Error;
 use crate::keyring::Keyring;
-use crate::operator::access::{Known, SessionLimits};
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::policy::{Admitted, Claim};
 use crate::receipt::Receipt;

@@ -2,12 +2,13 @@
 //! than they may.
 
 use seatmeter_protocol::message::AuthorizationRequest;
+use seatmeter_server::access::{Role, SessionLimits};
 use seatmeter_server::http::Web;
 use seatmeter_server::http::admin::access::AccessControl;
 use seatmeter_server::http::admin::{self, roles::ROUTES};
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::operator::Access;
-use seatmeter_server::operator::access::{Role, SessionLimits, digest};
+use seatmeter_server::operator::access::digest;
 use seatmeter_server::operator::commands::{AuditRow, Change, Listing, View};
 use seatmeter_server::policy::select::access::Validation;
 use seatmeter_server::store::NewSession;
@@ -423,22 +424,29 @@ fn what_is_shown_and_is_not_good_is_not_replaced_by_less() {
 fn a_token_in_a_url_is_refused_and_not_repeated() {
     let server = TestServer::empty();
     let token = server.token("ann", Role::Admin);
-    for path in [
-        format!("/admin/v1/items?token={token}"),
-        format!("/admin/v1/items?access_token={token}"),
-        format!("/admin/v1/items?x={token}"),
-        format!("/admin/v1/items/{token}/revoke"),
-        "/admin/v1/session?name=ann&password=x".to_owned(),
+    for (method, path) in [
+        ("GET", format!("/items?token={token}")),
+        ("GET", format!("/items?access_token={token}")),
+        ("GET", format!("/items?x={token}")),
+        ("POST", format!("/tokens?x={token}")),
+        ("POST", format!("/items/{token}/revoke")),
+        ("POST", "/session?name=ann&password=x".to_owned()),
     ] {
-        for request in [Request::new("GET", &path), Request::json("POST", &path, "{}")] {
-            let request = request.header("authorization", &format!("Bearer {token}"));
+        let bare = Request::json(method, &format!("/admin/v1{path}"), "{}");
+        for request in [bare, with_token(method, &path, "{}", &token)] {
             let problem = request.send(server.address).problem();
             assert_eq!(problem.kind, "/problems/token-in-url", "{path}");
             assert!(!problem.detail.contains(&token));
         }
     }
-    let nothing = Request::new("GET", &format!("/x/{token}")).send(server.address).problem();
-    assert!(nothing.status == 404 && !nothing.detail.contains(&token), "{nothing:?}");
+    for (path, status) in [
+        (format!("/x/{token}"), 404),
+        (format!("/admin/v1/{token}"), 404),
+        (format!("/admin/v1/items/{token}/revoke"), 405),
+    ] {
+        let problem = Request::new("GET", &path).send(server.address).problem();
+        assert!(problem.status == status && !problem.detail.contains(&token), "{problem:?}");
+    }
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use seatmeter_protocol::message::*;
+use seatmeter_server::access::Known;
 use seatmeter_server::error::Error;
 use seatmeter_server::http::Web;
 use seatmeter_server::http::listen::ConnectionLimits;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
-use seatmeter_server::operator::access::Known;
 use seatmeter_server::operator::commands::{Actor, Change, Listing, View};
 use seatmeter_server::store::{Authorization, Decision, Organization, Reply, Report, Shown, Store};
 

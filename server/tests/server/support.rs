@@ -16,11 +16,12 @@ use seatmeter_protocol::request_auth::{Agreement, KeyShare, ReportKey, RequestFa
 use seatmeter_protocol::signature::{
     AnswerFacts, PublicKey, Signed, SigningKey, digest_hex, random_id,
 };
+use seatmeter_server::access::Role;
 use seatmeter_server::clock::Clock;
 use seatmeter_server::http::{self, Web};
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
-use seatmeter_server::operator::access::{NewToken, Role};
+use seatmeter_server::operator::access::NewToken;
 use seatmeter_server::store::{Location, Store};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

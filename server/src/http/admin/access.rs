@@ -20,10 +20,11 @@ use axum::response::{IntoResponse, Response};
 
 use super::login_limit::LoginLimit;
 use super::{Server, csrf, loopback, roles, session};
+use crate::access::{Caller, Role, SessionLimits, Who};
 use crate::error::Error;
 use crate::http::Web;
 use crate::http::answer::{Told, bounded, deadline, source, timed_out};
-use crate::operator::access::{Caller, NotedUses, Role, SessionLimits, TOKEN_PREFIX, Who};
+use crate::operator::access::{NotedUses, TOKEN_PREFIX};
 use crate::problem::ProblemKind;
 
 /// The settings and the memory of the admin API.

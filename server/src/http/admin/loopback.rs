@@ -1,5 +1,5 @@
-//! The check that a request from this machine without a token comes from a program, and neither from
-//! a web page nor by a proxy.
+//! The check that a request from this machine without a token comes from a program, and neither
+//! from a web page nor through a proxy.
 //!
 //! A reverse proxy on this machine forwards requests of others, and the server sees them come from
 //! this machine. A proxy names itself or its client in a header, which a program has no reason to

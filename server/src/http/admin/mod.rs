@@ -4,8 +4,8 @@
 //! request ─▶ access.rs: token, session or loopback ─▶ role of the caller, by roles.rs ─▶ handler
 //! ```
 //!
-//! [`roles::ROUTES`] has the role that each operation needs. A route that is missing there cannot be
-//! reached. The OpenAPI document is generated from the handlers and this table, and served at
+//! [`roles::ROUTES`] has the role that each operation needs. A route that is missing there cannot
+//! be reached. The OpenAPI document is generated from the handlers and this table, and served at
 //! `/admin/v1/openapi.json`. A caller that is bound to an organization reads and changes only what
 //! belongs to it: lists go through [`list`], changes take the caller as their author.
 
@@ -38,8 +38,8 @@ use utoipa_axum::routes;
 use super::Web;
 use super::answer::{answer, catch_panics};
 use super::body::parse;
+use crate::access::Caller;
 use crate::error::Error;
-use crate::operator::access::Caller;
 use crate::operator::commands::View;
 use crate::problem::ProblemKind;
 

@@ -10,8 +10,8 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, ResponseBuilder};
 
 use super::ADMIN_PATH;
+use crate::access::Role;
 use crate::error::Error;
-use crate::operator::access::Role;
 use crate::problem::ProblemKind;
 
 /// The path of the OpenAPI document.
@@ -81,6 +81,23 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/session", Viewer, ""),
     route("DELETE", "/session", Viewer, ""),
     route("GET", DOCUMENT_PATH, Viewer, ""),
+];
+
+/// The commands that have no operation in the API, because they work on the machine of the server,
+/// with the role of those who run them.
+pub const COMMANDS: &[(&str, Role)] = &[
+    ("audit verify", Viewer),
+    ("clock show", Viewer),
+    ("key show", Viewer),
+    ("usage export", Viewer),
+    ("usage show", Viewer),
+    ("backup", Admin),
+    ("clock accept", Admin),
+    ("init", Admin),
+    ("key rotate", Admin),
+    ("new-epoch", Admin),
+    ("restore", Admin),
+    ("serve", Admin),
 ];
 
 /// Return the operation at this path, as the router has matched it.
@@ -158,9 +175,10 @@ pub(super) fn without_number(problem: &Problem) -> serde_json::Value {
 mod tests {
     use super::*;
 
+    const PAGE: &str = include_str!("../../../../docs/operations.md");
+
     #[test]
     fn the_page_for_operators_has_the_role_and_command_of_each_operation() {
-        const PAGE: &str = include_str!("../../../../docs/operations.md");
         let rows: Vec<&str> = PAGE
             .lines()
             .filter(|line| {
@@ -179,6 +197,18 @@ mod tests {
             })
             .collect();
         assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn the_page_for_operators_has_the_role_of_each_command_without_an_operation() {
+        for (command, role) in COMMANDS {
+            let is_it = |line: &&str| {
+                line.starts_with("| `")
+                    && line.contains(&format!("`{command}`"))
+                    && line.ends_with(&format!(" | {role} |"))
+            };
+            assert!(PAGE.lines().any(|line| is_it(&line)), "{command}");
+        }
     }
 
     #[test]

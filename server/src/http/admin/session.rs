@@ -23,10 +23,11 @@ use utoipa::ToSchema;
 
 use super::access::CurrentSession;
 use super::{By, Done, Server, csrf, done};
+use crate::access::{Caller, Role, Who};
 use crate::error::Error;
 use crate::http::Web;
 use crate::http::answer::{JSON, answer};
-use crate::operator::access::{Caller, Role, Who, digest, is_secret};
+use crate::operator::access::{digest, is_secret};
 use crate::operator::secret::Secret;
 use crate::password;
 use crate::problem::ProblemKind;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Asked, By, Done, Server, done, list};
-use crate::operator::access::Role;
+use crate::access::Role;
 use crate::operator::commands::{Change, UserRow, View};
 use crate::operator::secret::Secret;
 

@@ -1,8 +1,8 @@
 //! Tokens, users and sessions of the admin API, and which organization a change concerns.
 
 use super::{Row, Sql, values};
+use crate::access::{Caller, Known, Role, SessionLimits, Who};
 use crate::error::Error;
-use crate::operator::access::{Caller, Known, Role, SessionLimits, Who};
 use crate::operator::commands::{TokenFacts, TokenRow, UserRow};
 use crate::store::{NewSession, Shown};
 

@@ -9,8 +9,8 @@ use crate::problem::ProblemKind;
 use crate::store::sql::access::{organization_of_token, unknown};
 use crate::store::sql::{Sql, values};
 
-/// Return the organization that a change concerns; `None` when it concerns the whole server, several
-/// organizations, or nothing that exists.
+/// Return the organization that a change concerns; `None` when it concerns the whole server,
+/// several organizations, or nothing that exists.
 pub(super) fn of(sql: &dyn Sql, change: &Change) -> Result<Option<String>, Error> {
     Ok(match change {
         Change::Import(import) => Some(import.file.organization_id.clone()),
