@@ -145,6 +145,53 @@ impl SessionLimits {
     }
 }
 
+/// A token to be made, with the digest in place of the token itself.
+#[derive(Clone, Debug)]
+pub struct TokenFacts {
+    /// The name of the token.
+    pub name: String,
+    /// The SHA-256 of the token.
+    pub digest: String,
+    /// The role of the token.
+    pub role: Role,
+    /// The organization to which the token is bound; `None` for all.
+    pub organization_id: Option<String>,
+    /// The end of the token, Unix seconds; `None` for no end.
+    pub expires_at: Option<u64>,
+}
+
+/// A token of the admin API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TokenRow {
+    /// The name of the token.
+    pub name: String,
+    /// The role of the token.
+    pub role: Role,
+    /// The organization to which the token is bound; absent when it is good for all.
+    pub organization_id: Option<String>,
+    /// The time at which the token was made, Unix seconds.
+    pub made_at: u64,
+    /// The end of the token, Unix seconds; absent when it has none.
+    pub expires_at: Option<u64>,
+    /// The time of the last request with the token, Unix seconds, to the minute.
+    pub last_used_at: Option<u64>,
+    /// The time at which the token was revoked, Unix seconds.
+    pub revoked_at: Option<u64>,
+}
+
+/// A user of the admin API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UserRow {
+    /// The name of the user.
+    pub name: String,
+    /// The role of the user.
+    pub role: Role,
+    /// The time at which the user was made, Unix seconds.
+    pub made_at: u64,
+    /// The time at which the password was set, Unix seconds.
+    pub password_set_at: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -161,7 +161,7 @@ fn authorization(uuid: &str, key: &SigningKey, agreement: &Agreement) -> Authori
 pub(crate) struct Server {
     process: Child,
     pub(crate) address: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
@@ -202,7 +202,12 @@ impl Server {
                 line.unwrap().split_once("http://").map(|(_, address)| address.parse().unwrap())
             })
             .unwrap();
-        Self { process, address, _folder: folder }
+        Self { process, address, folder }
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// Tells how much memory it takes.

@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{require_name, secret::Secret};
-use crate::access::{By, Caller, Known, Role, SessionLimits};
+use crate::access::{By, Caller, Known, Role, SessionLimits, TokenFacts};
 use crate::error::Error;
 use crate::licensing::Licensing;
-use crate::operator::commands::{Change, TokenFacts, View};
+use crate::operator::commands::{Change, View};
 use crate::password;
 use crate::random::no_random;
 use crate::store::{NewSession, Shown};

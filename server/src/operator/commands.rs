@@ -8,7 +8,7 @@ use seatmeter_protocol::signature::{PublicKey, Signed};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::access::Role;
+use crate::access::{Role, TokenFacts, TokenRow, UserRow};
 use crate::correction::Correction;
 use crate::error::Error;
 use crate::policy::select::access::Validation;
@@ -150,21 +150,6 @@ pub enum Change {
         /// The change.
         change: Box<Change>,
     },
-}
-
-/// A token to be made, with the digest in place of the token itself.
-#[derive(Clone, Debug)]
-pub struct TokenFacts {
-    /// The name of the token.
-    pub name: String,
-    /// The SHA-256 of the token.
-    pub digest: String,
-    /// The role of the token.
-    pub role: Role,
-    /// The organization to which the token is bound; `None` for all.
-    pub organization_id: Option<String>,
-    /// The end of the token, Unix seconds; `None` for no end.
-    pub expires_at: Option<u64>,
 }
 
 /// The author of a change, and its time.
@@ -356,38 +341,6 @@ pub struct AuditRow {
     pub organization_id: String,
     /// The hash over the line before and this line; see [`crate::audit_chain`].
     pub hash: String,
-}
-
-/// A token of the admin API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct TokenRow {
-    /// The name of the token.
-    pub name: String,
-    /// The role of the token.
-    pub role: Role,
-    /// The organization to which the token is bound; absent when it is good for all.
-    pub organization_id: Option<String>,
-    /// The time at which the token was made, Unix seconds.
-    pub made_at: u64,
-    /// The end of the token, Unix seconds; absent when it has none.
-    pub expires_at: Option<u64>,
-    /// The time of the last request with the token, Unix seconds, to the minute.
-    pub last_used_at: Option<u64>,
-    /// The time at which the token was revoked, Unix seconds.
-    pub revoked_at: Option<u64>,
-}
-
-/// A user of the admin API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct UserRow {
-    /// The name of the user.
-    pub name: String,
-    /// The role of the user.
-    pub role: Role,
-    /// The time at which the user was made, Unix seconds.
-    pub made_at: u64,
-    /// The time at which the password was set, Unix seconds.
-    pub password_set_at: u64,
 }
 
 /// The rows of a list.

@@ -21,6 +21,7 @@ mod plans;
 mod restore;
 mod rules_page;
 mod scenarios;
+mod sessions;
 mod store;
 mod support;
 mod time;

@@ -22,8 +22,9 @@ use seatmeter_e2e::postgres::Cluster;
 const FAILOVERS: &str = "SEATMETER_FAILOVERS";
 
 /// What the tests of a store are called, and those that are about SQLite.
-const TESTS: [&str; 12] = [
+const TESTS: [&str; 13] = [
     "access::",
+    "sessions::",
     "audit::",
     "authorizations::",
     "correction::",

@@ -19,8 +19,9 @@ use crate::support::{POSTGRES, execute};
 use seatmeter_e2e::postgres::Cluster;
 
 /// Tests that together run every statement of a store.
-const TESTS: [&str; 13] = [
+const TESTS: [&str; 14] = [
     "access::",
+    "sessions::",
     "audit::",
     "correction::",
     "edited::",

@@ -5,9 +5,10 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 
 use super::{Asked, By, Done, Server, done, list};
+use crate::access::TokenRow;
 use crate::http::answer::answer;
 use crate::operator::access::{MadeToken, NewToken};
-use crate::operator::commands::{Change, TokenRow, View};
+use crate::operator::commands::{Change, View};
 
 /// List tokens, without the tokens themselves
 #[utoipa::path(get, path = "/tokens", responses((status = 200, body = Vec<TokenRow>)))]

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Asked, By, Done, Server, done, list};
-use crate::access::Role;
-use crate::operator::commands::{Change, UserRow, View};
+use crate::access::{Role, UserRow};
+use crate::operator::commands::{Change, View};
 use crate::operator::secret::Secret;
 
 /// A user to make.

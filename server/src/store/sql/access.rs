@@ -1,9 +1,8 @@
 //! Tokens, users and sessions of the admin API, and which organization a change concerns.
 
 use super::{Row, Sql, values};
-use crate::access::{Caller, Known, Role, SessionLimits, Who};
+use crate::access::{Caller, Known, Role, SessionLimits, TokenFacts, TokenRow, UserRow, Who};
 use crate::error::Error;
-use crate::operator::commands::{TokenFacts, TokenRow, UserRow};
 use crate::store::{NewSession, Shown};
 
 /// The greatest number of sessions that a user has at one time; the oldest one makes room.

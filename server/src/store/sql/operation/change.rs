@@ -2,8 +2,9 @@
 //! the audit log.
 
 use super::owner;
+use crate::access::TokenFacts;
 use crate::error::Error;
-use crate::operator::commands::{Actor, Change, CodeItems, TokenFacts};
+use crate::operator::commands::{Actor, Change, CodeItems};
 use crate::policy::select::access::Validation;
 use crate::store::account::{load, save};
 use crate::store::sql::access::{self, require_done, unknown};

@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 
 use serde::de::DeserializeOwned;
 
+use crate::access::{TokenRow, UserRow};
 use crate::error::Error;
 use crate::operator::commands::{
-    AuditRow, CodeRow, DeviceRow, EpochRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, TokenRow,
-    UserRow, View,
+    AuditRow, CodeRow, DeviceRow, EpochRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, View,
 };
 use crate::policy::select::access::Validation;
 use crate::problem::ProblemKind;
