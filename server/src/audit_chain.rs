@@ -3,8 +3,8 @@
 //! The hash of a line is the SHA-256 of one text. It begins with `seatmeter/1 audit line` and a
 //! line feed. Then come eight fields in this order: the hash of the line before, and the line's
 //! number, time, actor, action, subject, detail and organization. Each field is written as its
-//! length in bytes in decimal, a colon, its bytes, and a line feed. No two lines have the same text,
-//! whatever characters their fields have. The line before the first one has the hash [`NO_HASH`].
+//! length in bytes in decimal, a colon, its bytes, and a line feed. No two lines have the same
+//! text, whatever characters their fields have. The line before the first one has the hash [`NO_HASH`].
 //!
 //! | what was done to the log | what shows it |
 //! | --- | --- |

@@ -189,6 +189,7 @@ fn a_session_ends_when_it_is_idle_and_at_its_end_in_any_case() {
         now += 1_700;
         server.clock.set(now);
         assert!(used.is_good(&server), "{now}");
+        server.until("SELECT max(used_at) FROM admin_session", now);
     }
     assert!(!idle.is_good(&server));
     server.clock.set(START + 43_199);

@@ -250,6 +250,15 @@ impl TestServer {
         self.wait(self.licensing.make_token(new, "test")).unwrap().token
     }
 
+    /// Wait until a query gives this number, because a write for which nobody waits is on its way.
+    pub(crate) fn until(&self, query: &str, wanted: u64) {
+        let begun = std::time::Instant::now();
+        while self.number(query) != wanted {
+            assert!(begun.elapsed() < PATIENCE, "{query} is not {wanted}");
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits for what the server does on its own side.
     pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
