@@ -4,7 +4,8 @@
 //! line feed. Then come eight fields in this order: the hash of the line before, and the line's
 //! number, time, actor, action, subject, detail and organization. Each field is written as its
 //! length in bytes in decimal, a colon, its bytes, and a line feed. No two lines have the same
-//! text, whatever characters their fields have. The line before the first one has the hash [`NO_HASH`].
+//! text, whatever characters their fields have. The line before the first one has the hash
+//! [`NO_HASH`].
 //!
 //! | what was done to the log | what shows it |
 //! | --- | --- |

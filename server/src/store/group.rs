@@ -181,9 +181,18 @@ impl Writers {
         T: Send + 'static,
         F: Fn(&dyn Sql) -> Result<T, Error> + Send + 'static,
     {
+        self.submit_to("", work)
+    }
+
+    /// Pass work to the threads that waits in this lane.
+    fn submit_to<T, F>(&self, lane: &str, work: F) -> Reply<T>
+    where
+        T: Send + 'static,
+        F: Fn(&dyn Sql) -> Result<T, Error> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let task = Task { work, outcome: Err(unanswered()), reply };
-        self.push(&"", Job::Other(Box::new(task)));
+        self.push(&lane, Job::Other(Box::new(task)));
         wait_for(answer)
     }
 
@@ -253,7 +262,9 @@ impl<S: GroupStore> Store for S {
     }
 
     fn caller(&self, shown: Shown, now: u64) -> Reply<Option<Known>> {
-        self.writers().submit(move |sql| sql::access::caller(sql, &shown, now))
+        // A flood of wrong tokens must not hold up what is in the lane of other requests, such as
+        // the check whether the server is ready.
+        self.writers().submit_to("callers", move |sql| sql::access::caller(sql, &shown, now))
     }
 
     fn note_use(&self, shown: Shown, now: u64) -> Reply<()> {

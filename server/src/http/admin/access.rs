@@ -58,6 +58,10 @@ impl AccessControl {
     }
 }
 
+/// The source address of a request, as it counts for the limits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source(pub(super) Option<IpAddr>);
+
 /// The session that a request has shown.
 #[derive(Clone, Debug)]
 pub(super) struct CurrentSession {
@@ -84,6 +88,7 @@ async fn require_access(
     request: &mut Parts,
 ) -> Result<(), Error> {
     web.admit(address)?;
+    request.extensions.insert(Source(address));
     require_no_token_in_url(request)?;
     let matched = request.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let Some(route) = roles::find(&request.method, matched) else {

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Form, FromRequest, Request, State};
+use axum::extract::{Form, FromRequest, Request, State};
 use axum::http::header::{CONTENT_TYPE, COOKIE as COOKIE_HEADER, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
@@ -21,7 +21,7 @@ use seatmeter_protocol::message::TEXT_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::access::CurrentSession;
+use super::access::{CurrentSession, Source};
 use super::{By, Done, Server, csrf, done};
 use crate::access::{Caller, Role, Who};
 use crate::error::Error;
@@ -78,8 +78,7 @@ pub(super) async fn log_in(State(web): Server, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let (is_secure, shown) =
         (web.access.secure_cookies || is_encrypted(&parts), shown(&parts.headers));
-    let source =
-        parts.extensions.get::<ConnectInfo<std::net::SocketAddr>>().map(|info| info.0.ip());
+    let source = parts.extensions.get::<Source>().and_then(|source| source.0);
     let login = match read(Request::from_parts(parts, body), &web).await {
         Ok(login) => login,
         Err(error) => return error.into_response(),
@@ -250,9 +249,9 @@ pub(super) fn shown(headers: &HeaderMap) -> Result<Option<String>, Error> {
     }
 }
 
-/// Return whether the connection of a request is encrypted.
-fn is_encrypted(_request: &Parts) -> bool {
-    false
+/// Return whether a request came over TLS, by the scheme that HTTP/2 names.
+fn is_encrypted(request: &Parts) -> bool {
+    request.uri.scheme_str() == Some("https")
 }
 
 fn with_cookie(mut response: Response, id: &str, seconds: u64, is_secure: bool) -> Response {
