@@ -1,10 +1,11 @@
 //! The audit log as a chain of hashes, so that a later change to it can be noticed.
 //!
 //! The hash of a line is the SHA-256 of one text. It begins with `seatmeter/1 audit line` and a
-//! line feed. Then come seven fields in this order: the hash of the line before, and the line's
-//! number, time, actor, action, subject and detail. Each field is written as its length in bytes in
-//! decimal, a colon, its bytes, and a line feed. No two lines have the same text, whatever
-//! characters their fields have. The line before the first one has the hash [`NO_HASH`].
+//! line feed. Then come eight fields in this order: the hash of the line before, and the line's
+//! number, time, actor, action, subject, detail and organization. Each field is written as its
+//! length in bytes in decimal, a colon, its bytes, and a line feed. No two lines have the same
+//! text, whatever characters their fields have. The line before the first one has the hash
+//! [`NO_HASH`].
 //!
 //! | what was done to the log | what shows it |
 //! | --- | --- |
@@ -35,7 +36,8 @@ pub fn hash(before: &str, line: &AuditRow) -> String {
     let mut context = Context::new(&SHA256);
     context.update(b"seatmeter/1 audit line\n");
     let (number, at) = (line.audit_id.to_string(), line.at.to_string());
-    for field in [before, &number, &at, &line.actor, &line.action, &line.subject, &line.detail] {
+    let AuditRow { actor, action, subject, detail, organization_id, .. } = line;
+    for field in [before, &number, &at, actor, action, subject, detail, organization_id] {
         context.update(format!("{}:{field}\n", field.len()).as_bytes());
     }
     hex::encode(context.finish())
@@ -123,6 +125,7 @@ mod tests {
             action: action.into(),
             subject: "item".into(),
             detail: String::new(),
+            organization_id: String::new(),
             hash: String::new(),
         }
     }
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn the_hash_is_that_of_the_documented_text() {
         let text = format!(
-            "seatmeter/1 audit line\n64:{NO_HASH}\n1:1\n10:1800000000\n3:ä2\n3:a:b\n4:item\n0:\n"
+            "seatmeter/1 audit line\n64:{NO_HASH}\n1:1\n10:1800000000\n3:ä2\n3:a:b\n4:item\n0:\n0:\n"
         );
         let expected = seatmeter_protocol::signature::digest_hex(text.as_bytes());
         assert_eq!(hash(NO_HASH, &line(1, "ä2", "a:b")), expected);

@@ -4,8 +4,10 @@
 //! | --- | --- | --- |
 //! | `Refused` | nobody: the license rules say no | 403; 404 for an unknown handshake code |
 //! | `BadRequest` | the client | the one it carries: 400, 401, 403, 404, 405, 408, 409, 413, 415 |
+//! | `Told` | the client | that of the kind which it names |
+//! | `Standby` | nobody: the main server is up | 403 |
 //! | `Busy` | the load | 503 with Retry-After |
-//! | `TooMany` | the client: it asks too often | 429 with Retry-After |
+//! | `TooMany`, `LoginSlowed` | the client: it asks too often | 429 with Retry-After |
 //! | `NotReady` | the operator: something is missing on this server | 503: another server may have it |
 //! | `Store` | disk or database | 503: another server, or a later attempt, may succeed |
 //! | `Internal` | this program | 500 |
@@ -14,6 +16,8 @@
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{Problem, ProblemNumbers};
 use seatmeter_protocol::signature::Signed;
+
+use crate::problem::ProblemKind;
 
 /// A request that the license rules do not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +75,23 @@ pub enum Error {
         /// The description of what is wrong.
         detail: String,
     },
+    /// The request cannot be served as it is; the kind says why.
+    #[error("{detail}")]
+    Told {
+        /// The kind of problem.
+        kind: ProblemKind,
+        /// The description of what is wrong, and what to do.
+        detail: String,
+    },
+    /// This server is a standby, and its main server is up.
+    #[error("{0}")]
+    Standby(String),
+    /// Too many wrong passwords came for a name, or from an address.
+    #[error("too many wrong passwords; the next attempt is possible in {retry_after_seconds} s")]
+    LoginSlowed {
+        /// The number of seconds after which the next attempt is possible.
+        retry_after_seconds: u64,
+    },
     /// Too many requests are waiting already.
     #[error("too many requests are waiting")]
     Busy,
@@ -110,6 +131,12 @@ impl Error {
         Self::BadRequest { status: BAD_REQUEST, detail: detail.into() }
     }
 
+    /// Make the error of this kind.
+    #[must_use]
+    pub fn told(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self::Told { kind, detail: detail.into() }
+    }
+
     /// Make the error for a named thing that does not exist.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
@@ -140,12 +167,23 @@ impl Error {
                 let status =
                     if refusal.code == ErrorCode::HANDSHAKE_CODE_UNKNOWN { 404 } else { 403 };
                 let mut problem = Problem::new(status, refusal.code, refusal.detail.clone());
+                if refusal.code == ErrorCode::STANDBY_NOT_READY {
+                    // The server is careful for a while, for example after a restore. Devices know
+                    // this by the number of a standby, which it is not.
+                    problem.kind = ProblemKind::NotReady.uri();
+                    problem.title = ProblemKind::NotReady.title().to_owned();
+                }
                 problem.numbers = refusal.numbers.clone();
                 problem.epoch.clone_from(&refusal.epoch);
                 problem
             }
             Self::BadRequest { status, detail } => {
-                Problem::new(*status, ErrorCode::LICENSE_SYNC_FAILED, detail.clone())
+                let kind = ProblemKind::of_status(*status);
+                let problem = kind.problem(ErrorCode::LICENSE_SYNC_FAILED, detail.clone());
+                Problem { status: *status, ..problem }
+            }
+            Self::Told { kind, detail } => {
+                kind.problem(ErrorCode::LICENSE_SYNC_FAILED, detail.clone())
             }
             Self::Unproven(why) => Problem::new(401, ErrorCode::DEVICE_NOT_MATCH, *why),
             Self::NotFresh(challenge) => {
@@ -153,27 +191,30 @@ impl Error {
                 problem.challenge = Some(challenge.clone());
                 problem
             }
-            Self::Busy => Problem::new(
-                503,
+            Self::Standby(detail) => {
+                ProblemKind::Standby.problem(ErrorCode::STANDBY_NOT_READY, detail.clone())
+            }
+            // A device that gets -20100 asks again, or asks its other server.
+            Self::Busy => ProblemKind::Busy.problem(
                 ErrorCode::STANDBY_NOT_READY,
                 "more requests are waiting than this server can hold; try again in a second",
             ),
-            Self::TooMany { who, retry_after_seconds } => Problem::new(
-                429,
+            Self::TooMany { who, retry_after_seconds } => ProblemKind::RateLimited.problem(
                 ErrorCode::STANDBY_NOT_READY,
                 format!("too many requests from {who}; try again in {retry_after_seconds} s"),
             ),
+            Self::LoginSlowed { .. } => {
+                ProblemKind::LoginSlowed.problem(ErrorCode::STANDBY_NOT_READY, self.to_string())
+            }
             Self::NotReady(detail) => {
-                Problem::new(503, ErrorCode::STANDBY_NOT_READY, detail.clone())
+                ProblemKind::NotReady.problem(ErrorCode::STANDBY_NOT_READY, detail.clone())
             }
             // The exact cause concerns the operator, and is in the log.
-            Self::Store(_) | Self::Setup(_) | Self::Output(_) => Problem::new(
-                503,
+            Self::Store(_) | Self::Setup(_) | Self::Output(_) => ProblemKind::Database.problem(
                 ErrorCode::STANDBY_NOT_READY,
                 "the license server cannot read or write its database now; its log says why",
             ),
-            Self::Internal(_) => Problem::new(
-                500,
+            Self::Internal(_) => ProblemKind::Internal.problem(
                 ErrorCode::UNKNOWN,
                 "the license server has met a fault of its own; its log says more",
             ),
@@ -202,6 +243,27 @@ mod tests {
         let status = |code| Error::from(Refusal::new(code, "")).problem().status;
         assert_eq!(status(ErrorCode::HANDSHAKE_CODE_UNKNOWN), 404);
         assert_eq!(status(ErrorCode::EXPIRED), 403);
+    }
+
+    #[test]
+    fn what_is_no_standby_and_no_failed_synchronization_is_not_called_so() {
+        let limited = Error::TooMany { who: "address ::1".into(), retry_after_seconds: 3 };
+        let careful = Error::from(Refusal::new(ErrorCode::STANDBY_NOT_READY, "restored just now"));
+        let unready = Error::NotReady("a key is missing".into());
+        let store = Error::Store("disk full".into());
+        let missing = Error::not_found("there is no item \"a\"");
+        for error in [limited, careful, unready, store, missing, Error::Busy] {
+            let Problem { kind, title, .. } = error.problem();
+            let wrong =
+                |text: &str| text.to_lowercase().contains("standby") || text.contains("sync");
+            assert!(!wrong(&kind) && !wrong(&title), "{error:?}: {kind} {title}");
+        }
+        let standby = Error::Standby("the main server is up".into()).problem();
+        assert_eq!((standby.kind.as_str(), standby.status), ("/problems/standby", 403));
+        let kind = |error: Error| error.problem().kind;
+        assert_eq!(kind(Error::not_found("")), "/problems/not-found");
+        assert_eq!(kind(Error::conflict("")), "/problems/conflict");
+        assert_eq!(kind(Error::bad_request("")), "/problems/invalid-request");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod audit_chain;
 pub mod authorities;
 pub mod backup;
@@ -28,6 +29,7 @@ pub mod operator;
 pub mod password;
 pub mod planner;
 pub mod policy;
+pub mod problem;
 pub mod random;
 pub mod receipt;
 pub mod server_time;

@@ -18,6 +18,7 @@ use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
 use seatmeter_protocol::request_auth::{Agreement, KeyShare, Proof, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
+use crate::access::By;
 use crate::challenge;
 use crate::clock::Clock;
 use crate::correction::{self, Correction, IssuedCorrection};
@@ -276,7 +277,7 @@ impl Licensing {
         envelope: Signed,
         root_key: PublicKey,
         handshake_code: Option<String>,
-        actor: &str,
+        by: impl Into<By>,
     ) -> Result<(), Error> {
         let file: LicenseFile = envelope
             .open(&root_key)
@@ -285,9 +286,9 @@ impl Licensing {
         if let Some(code) = &handshake_code {
             require_code(code)?;
         }
-        let by = self.actor(actor);
-        let import = Import { file, envelope, root_key, handshake_code, now: by.now };
-        self.store.change(Change::Import(Box::new(import)), by).await
+        let now = self.clock.unix_seconds();
+        let import = Import { file, envelope, root_key, handshake_code, now };
+        self.change(Change::Import(Box::new(import)), by).await
     }
 
     /// Set what is used of an item, as a vendor has signed it.
@@ -295,14 +296,14 @@ impl Licensing {
     /// # Errors
     /// Fails when the signature is wrong, the item is not of this vendor, or the correction was
     /// applied already.
-    pub async fn correct(&self, issued: IssuedCorrection, actor: &str) -> Result<(), Error> {
+    pub async fn correct(&self, issued: IssuedCorrection, by: impl Into<By>) -> Result<(), Error> {
         let IssuedCorrection { root_key, correction: envelope } = issued;
         let no =
             |why: String| Error::bad_request(format!("the correction cannot be applied: {why}"));
         let correction: Correction = envelope.open(&root_key).map_err(|e| no(e.to_string()))?;
         correction::require_sound(&correction).map_err(no)?;
         let correct = Correct { correction, envelope, root_key };
-        self.change(Change::Correct(Box::new(correct)), actor).await
+        self.change(Change::Correct(Box::new(correct)), by).await
     }
 
     /// Return the author of a change that is made now.

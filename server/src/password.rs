@@ -1,20 +1,24 @@
-//! Secrets that people or programs show: session passwords and tokens of the admin API.
+//! Secrets that people choose: session passwords of devices, and passwords of the admin API's
+//! users.
 //!
 //! Secrets are stored as argon2id hashes in the PHC string format. A check costs some 20 ms and 19
 //! MiB on purpose. Therefore it never runs in the store's writer thread, only a few checks run at a
 //! time, and the number of waiting checks is bounded. Each kind of secret has its own bound, so
 //! that somebody who guesses session passwords keeps no operator out.
 
+use std::sync::OnceLock;
+
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use seatmeter_protocol::signature::random_id;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
 
-/// The greatest numbers of session passwords and of tokens that are checked at one time: their
+/// The greatest numbers of session passwords and of logins that are checked at one time: their
 /// memory stays below 100 MiB.
 const PASSWORDS_AT_ONCE_MAX: usize = 3;
-const TOKENS_AT_ONCE_MAX: usize = 2;
+const LOGINS_AT_ONCE_MAX: usize = 2;
 
 /// The greatest number of waiting checks of one kind. Some hundred checks are done in a second, and
 /// a device waits 4 s for an answer. Behind more checks than this, the device would be gone before
@@ -24,8 +28,8 @@ const WAITING_MAX: usize = 256;
 /// The checks of session passwords, which devices show.
 pub static PASSWORDS: Checks = Checks::new(PASSWORDS_AT_ONCE_MAX, WAITING_MAX);
 
-/// The checks of tokens of the admin API.
-pub static TOKENS: Checks = Checks::new(TOKENS_AT_ONCE_MAX, WAITING_MAX);
+/// The checks of the passwords with which people log in.
+pub static LOGINS: Checks = Checks::new(LOGINS_AT_ONCE_MAX, WAITING_MAX);
 
 /// The bounded checks of one kind of secret.
 #[derive(Debug)]
@@ -44,6 +48,22 @@ pub fn hash(secret: &str) -> Result<String, Error> {
         .hash_password(secret.as_bytes())
         .map(|hash| hash.to_string())
         .map_err(|e| Error::Internal(format!("a secret cannot be hashed: {e}")))
+}
+
+/// Return the hash of a password that nobody has. A login with an unknown name is checked against
+/// it, so that it takes as long as one with a wrong password.
+///
+/// # Errors
+/// Fails when the system has no random numbers.
+pub fn of_nobody() -> Result<String, Error> {
+    static OF_NOBODY: OnceLock<String> = OnceLock::new();
+    if let Some(hash) = OF_NOBODY.get() {
+        return Ok(hash.clone());
+    }
+    let chance = random_id()
+        .ok_or_else(|| Error::Internal("the system has no random numbers".to_owned()))?;
+    let hash = hash(&chance)?;
+    Ok(OF_NOBODY.get_or_init(|| hash).clone())
 }
 
 impl Checks {

@@ -16,28 +16,36 @@ pub fn text(unix_seconds: u64) -> String {
         .map_or_else(|| format!("{unix_seconds} s after 1970"), |instant| instant.to_string())
 }
 
-/// Return the first slot that begins at or after the instant that a person wrote: `2026-11-25` (its
-/// midnight), `2026-11-25T06:00:00Z`, or with an offset other than Z.
+fn malformed(written: &str) -> Error {
+    Error::Setup(format!(
+        "\"{written}\" is not a time. Write a date such as 2026-11-25, or an instant such as \
+         2026-11-25T06:00:00Z."
+    ))
+}
+
+/// Return the first slot that begins at or after the instant that a person wrote.
+///
+/// # Errors
+/// Fails as [`seconds`] does.
+pub fn slot_at_or_after(written: &str) -> Result<u32, Error> {
+    u32::try_from(seconds(written)?.div_ceil(SLOT_SECONDS)).map_err(|_| malformed(written))
+}
+
+/// Return the instant that a person wrote, in Unix seconds: `2026-11-25` (its midnight),
+/// `2026-11-25T06:00:00Z`, or with an offset other than Z.
 ///
 /// # Errors
 /// Fails when the text is neither, or lies before 1970.
-pub fn slot_at_or_after(written: &str) -> Result<u32, Error> {
-    let malformed = || {
-        Error::Setup(format!(
-            "\"{written}\" is not a time. Write a date such as 2026-11-25, or an instant such as \
-             2026-11-25T06:00:00Z."
-        ))
-    };
+pub fn seconds(written: &str) -> Result<u64, Error> {
     let seconds = written
         .parse::<Timestamp>()
         .or_else(|_| {
             let midnight: DateTime = written.parse::<Date>()?.into();
             Ok::<_, jiff::Error>(midnight.to_zoned(tz::TimeZone::UTC)?.timestamp())
         })
-        .map_err(|_| malformed())?
+        .map_err(|_| malformed(written))?
         .as_second();
-    let seconds = u64::try_from(seconds).map_err(|_| malformed())?;
-    u32::try_from(seconds.div_ceil(SLOT_SECONDS)).map_err(|_| malformed())
+    u64::try_from(seconds).map_err(|_| malformed(written))
 }
 
 #[cfg(test)]

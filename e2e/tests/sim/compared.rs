@@ -205,10 +205,6 @@ impl Store for Compared {
         self.sql.look(view, now)
     }
 
-    fn token_hashes(&self) -> Reply<Vec<(String, String)>> {
-        self.sql.token_hashes()
-    }
-
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
         self.sql.organization(organization_id)
     }

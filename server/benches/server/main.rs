@@ -23,10 +23,13 @@
 //! to report; with one day and with a year of history; and what five thousand clients that send
 //! half a head and wait do to the others. Before that, what an authorization costs when the item
 //! has a thousand, forty thousand and a million licenses. `… authorizations` measures these alone.
+//!
+//! With the further word `admin` it measures requests of the admin API with a token.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
 #![allow(clippy::disallowed_methods, reason = "it measures with the system's clock")]
 
+mod admin;
 mod load;
 mod ours;
 mod peers;
@@ -60,6 +63,14 @@ fn main() {
     ));
     match arguments.next().as_deref() {
         Some("authorizations") => return bench.authorizations(seatmeterd),
+        Some("admin") => {
+            bench.admin(seatmeterd, "SQLite", None);
+            if let Some(cluster) = cluster::Cluster::start(true) {
+                let url = cluster.url(&cluster.new_database());
+                bench.admin(seatmeterd, "PostgreSQL", Some(&url));
+            }
+            return;
+        }
         Some("scale") => {
             bench.authorizations(seatmeterd);
             return bench.scale(seatmeterd);

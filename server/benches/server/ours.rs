@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -239,6 +239,11 @@ impl Server {
     fn trust(&self) -> Arc<rustls::ClientConfig> {
         let ca = trust::certificates(&self.folder.path().join("tls/ca.pem")).unwrap();
         trust::client_config(ca).unwrap()
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// Tells how much memory it takes.

@@ -51,7 +51,25 @@ pub(crate) async fn post<T: serde::de::DeserializeOwned>(
     )
     .into_bytes();
     request.extend_from_slice(body);
-    connection.write_all(&request).await.unwrap();
+    exchange(connection, &request).await
+}
+
+/// Reads something of the admin API with a token, on a connection that is kept.
+pub(crate) async fn get<T: serde::de::DeserializeOwned>(
+    connection: &mut Connection,
+    path: &str,
+    token: &str,
+) -> T {
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n");
+    exchange(connection, request.as_bytes()).await
+}
+
+async fn exchange<T: serde::de::DeserializeOwned>(
+    connection: &mut Connection,
+    request: &[u8],
+) -> T {
+    connection.write_all(request).await.unwrap();
     let mut bytes = Vec::with_capacity(4_096);
     let (head, length) = loop {
         assert!(connection.read_buf(&mut bytes).await.unwrap() > 0, "the server has hung up");

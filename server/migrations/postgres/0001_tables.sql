@@ -22,12 +22,14 @@ CREATE TABLE license_file (
     imported_at     BIGINT NOT NULL,
     server_key_id   TEXT NOT NULL
 );
+CREATE INDEX license_file_of_organization ON license_file (organization_id);
 
 CREATE TABLE license_item (
     item_id    TEXT NOT NULL PRIMARY KEY,
     file_id    TEXT NOT NULL,
     revoked_at BIGINT
 );
+CREATE INDEX license_item_of_file ON license_item (file_id);
 
 CREATE TABLE handshake_code (
     handshake_code  TEXT NOT NULL PRIMARY KEY,
@@ -241,14 +243,16 @@ CREATE TABLE server_time (
 INSERT INTO server_time VALUES (1, 0, 0);
 
 CREATE TABLE audit (
-    audit_id BIGINT NOT NULL PRIMARY KEY,
-    at       BIGINT NOT NULL,
-    actor    TEXT NOT NULL,
-    action   TEXT NOT NULL,
-    subject  TEXT NOT NULL,
-    detail   TEXT NOT NULL,
-    hash     TEXT NOT NULL
+    audit_id        BIGINT NOT NULL PRIMARY KEY,
+    at              BIGINT NOT NULL,
+    actor           TEXT NOT NULL,
+    action          TEXT NOT NULL,
+    subject         TEXT NOT NULL,
+    detail          TEXT NOT NULL,
+    organization_id TEXT NOT NULL,
+    hash            TEXT NOT NULL
 );
+CREATE INDEX audit_of_organization ON audit (organization_id, audit_id);
 
 CREATE TABLE audit_head (
     only_row BIGINT NOT NULL PRIMARY KEY,
@@ -259,11 +263,33 @@ INSERT INTO audit_head
 VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
 
 CREATE TABLE admin_token (
-    name       TEXT NOT NULL PRIMARY KEY,
-    token_hash TEXT NOT NULL,
-    made_at    BIGINT NOT NULL,
-    revoked_at BIGINT
+    name            TEXT NOT NULL PRIMARY KEY,
+    token_digest    TEXT NOT NULL,
+    role            TEXT NOT NULL,
+    organization_id TEXT NOT NULL,
+    made_at         BIGINT NOT NULL,
+    expires_at      BIGINT,
+    last_used_at    BIGINT,
+    revoked_at      BIGINT
 );
+CREATE UNIQUE INDEX admin_token_by_digest ON admin_token (token_digest);
+CREATE INDEX admin_token_of_organization ON admin_token (organization_id, name);
+
+CREATE TABLE admin_user (
+    name            TEXT NOT NULL PRIMARY KEY,
+    password_hash   TEXT NOT NULL,
+    role            TEXT NOT NULL,
+    made_at         BIGINT NOT NULL,
+    password_set_at BIGINT NOT NULL
+);
+
+CREATE TABLE admin_session (
+    session_digest TEXT NOT NULL PRIMARY KEY,
+    name           TEXT NOT NULL,
+    begun_at       BIGINT NOT NULL,
+    used_at        BIGINT NOT NULL
+);
+CREATE INDEX admin_session_of_user ON admin_session (name, begun_at);
 
 CREATE TABLE server_key (
     only_row BIGINT NOT NULL PRIMARY KEY,

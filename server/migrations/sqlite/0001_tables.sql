@@ -27,6 +27,7 @@ CREATE TABLE license_file (
     imported_at     INTEGER NOT NULL,
     server_key_id   TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX license_file_of_organization ON license_file (organization_id);
 
 -- What an item permits stands only in the signed file, and is read from there each time.
 CREATE TABLE license_item (
@@ -34,6 +35,7 @@ CREATE TABLE license_item (
     file_id    TEXT NOT NULL REFERENCES license_file,
     revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX license_item_of_file ON license_item (file_id);
 
 -- The session password is an argon2 hash; `validation` is JSON; `own_order` is 1 when the items are
 -- to be used in the order of their positions.
@@ -296,16 +298,19 @@ CREATE TABLE server_time (
 INSERT INTO server_time VALUES (1, 0, 0);
 
 -- Who changed what; a line is written in the same transaction as the change. `hash` covers the line
--- and the hash of the line before (src/audit_chain.rs). Nothing is ever deleted here.
+-- and the hash of the line before (src/audit_chain.rs). `organization_id` is empty where the change
+-- concerns the whole server. Nothing is ever deleted here.
 CREATE TABLE audit (
-    audit_id INTEGER NOT NULL PRIMARY KEY,
-    at       INTEGER NOT NULL,
-    actor    TEXT NOT NULL,
-    action   TEXT NOT NULL,
-    subject  TEXT NOT NULL,
-    detail   TEXT NOT NULL,
-    hash     TEXT NOT NULL
+    audit_id        INTEGER NOT NULL PRIMARY KEY,
+    at              INTEGER NOT NULL,
+    actor           TEXT NOT NULL,
+    action          TEXT NOT NULL,
+    subject         TEXT NOT NULL,
+    detail          TEXT NOT NULL,
+    organization_id TEXT NOT NULL,
+    hash            TEXT NOT NULL
 ) STRICT;
+CREATE INDEX audit_of_organization ON audit (organization_id, audit_id);
 
 -- Number and hash of the last line. A server that adds a line locks this row, so that several servers add
 -- their lines one after another.
@@ -317,13 +322,39 @@ CREATE TABLE audit_head (
 INSERT INTO audit_head
 VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
 
--- The tokens of the admin API: the public part of each, a space, and the argon2 hash of the whole.
+-- The tokens of the admin API, each by the SHA-256 of its text. `organization_id` is empty for a token
+-- that is good for all organizations. The time of the last use is at most a minute old.
 CREATE TABLE admin_token (
-    name       TEXT NOT NULL PRIMARY KEY,
-    token_hash TEXT NOT NULL,
-    made_at    INTEGER NOT NULL,
-    revoked_at INTEGER
+    name            TEXT NOT NULL PRIMARY KEY,
+    token_digest    TEXT NOT NULL,
+    role            TEXT NOT NULL,
+    organization_id TEXT NOT NULL,
+    made_at         INTEGER NOT NULL,
+    expires_at      INTEGER,
+    last_used_at    INTEGER,
+    revoked_at      INTEGER
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX admin_token_by_digest ON admin_token (token_digest);
+CREATE INDEX admin_token_of_organization ON admin_token (organization_id, name);
+
+-- The people who log in to the admin API. The password is an argon2 hash.
+CREATE TABLE admin_user (
+    name            TEXT NOT NULL PRIMARY KEY,
+    password_hash   TEXT NOT NULL,
+    role            TEXT NOT NULL,
+    made_at         INTEGER NOT NULL,
+    password_set_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Their sessions, each by the SHA-256 of its id. They are in the database, so that every server of it
+-- knows them.
+CREATE TABLE admin_session (
+    session_digest TEXT NOT NULL PRIMARY KEY,
+    name           TEXT NOT NULL,
+    begun_at       INTEGER NOT NULL,
+    used_at        INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX admin_session_of_user ON admin_session (name, begun_at);
 
 -- The key that the server signs with since it was rotated. The transaction that changes it writes
 -- the audit log, too. The key itself is a file, prepared before; a server that finds the wrong one

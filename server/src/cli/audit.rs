@@ -82,7 +82,7 @@ fn list(data: &DataOption, json: bool, output: &mut dyn Write) -> Result<(), Err
 }
 
 fn show(line: &AuditRow, output: &mut dyn Write) -> std::io::Result<()> {
-    let AuditRow { audit_id, at, actor, action, subject, detail, hash } = line;
+    let AuditRow { audit_id, at, actor, action, subject, detail, hash, .. } = line;
     // Names come from devices and operators. Control characters in them must not reach a terminal.
     let [actor, subject, detail] = [actor, subject, detail].map(|text| text.escape_debug());
     write!(output, "{audit_id}  {}  {actor}  {action} {subject}", utc::text(*at))?;

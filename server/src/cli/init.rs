@@ -163,7 +163,12 @@ async fn make_demo(
     let expires_at = file.items.iter().map(|item| item.expires_at).max().unwrap_or_default();
     let (envelope, root_key) = seal(&file, &vendor)?;
     licensing
-        .import(envelope, root_key, Some(arguments.handshake_code.clone()), "cli: init --demo")
+        .import(
+            envelope,
+            root_key,
+            Some(arguments.handshake_code.clone()),
+            "command line: init --demo",
+        )
         .await?;
     say(
         output,

@@ -21,8 +21,10 @@ mod plan;
 mod serve;
 mod signed_export;
 mod tls;
+mod token;
 mod usage_export;
 mod usage_show;
+mod user;
 mod vendor;
 
 use std::ffi::OsStr;
@@ -85,7 +87,10 @@ enum Command {
     Device(operator::Device),
     /// Tokens of the admin API
     #[command(subcommand)]
-    Token(operator::Token),
+    Token(token::Token),
+    /// People who log in to the admin API
+    #[command(subcommand)]
+    User(user::User),
     /// Certificates of the server
     #[command(subcommand)]
     Tls(tls::TlsCommand),
@@ -256,7 +261,8 @@ fn run(command: Command, output: &mut dyn Write) -> Result<(), Error> {
         Command::Item(command) => operator::item(&command, output),
         Command::Handshake(command) => operator::handshake(&command, output),
         Command::Device(command) => operator::device(&command, output),
-        Command::Token(command) => operator::token(&command, output),
+        Command::Token(command) => token::run(&command, output),
+        Command::User(command) => user::run(&command, output),
         Command::Config(command) => config::command::run(&command, output),
         Command::Tls(command) => tls::run(&command, output),
         Command::Backup(arguments) => backup::backup(&arguments, output),
@@ -298,10 +304,35 @@ fn what_name(kind: UsageKind, what: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::http::admin::roles::{COMMANDS, ROUTES};
 
     #[test]
     fn the_command_line_is_sound() {
         <CommandLine as clap::CommandFactory>::command().debug_assert();
+    }
+
+    /// Collect the commands that work on the data of a server, by their names.
+    fn on_data(command: &clap::Command, name: &str, found: &mut Vec<String>) {
+        let is_on_data = |argument: &clap::Arg| argument.get_long() == Some("data");
+        if !command.has_subcommands() && command.get_arguments().any(is_on_data) {
+            found.push(name.to_owned());
+        }
+        for command in command.get_subcommands() {
+            on_data(command, format!("{name} {}", command.get_name()).trim(), found);
+        }
+    }
+
+    #[test]
+    fn each_command_has_a_role_in_the_table() {
+        let mut found = Vec::new();
+        on_data(&CommandLine::command(), "", &mut found);
+        assert!(found.len() > 25, "{found:?}");
+        let routed = ROUTES.iter().map(|route| route.command).filter(|name| !name.is_empty());
+        let known: BTreeSet<&str> = routed.chain(COMMANDS.iter().map(|(name, _)| *name)).collect();
+        let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+        assert_eq!(found, known);
     }
 }

@@ -15,6 +15,7 @@ use crate::correction::IssuedCorrection;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operator::commands::{Change, CodeItems, Listing, View};
+use crate::operator::secret::Secret;
 use crate::operator::{Access, IssuedFile};
 use crate::policy::select::access::Validation;
 
@@ -46,8 +47,8 @@ impl Operator {
 /// Return the author of the commands, for the audit log.
 pub(super) fn actor() -> String {
     match nix::unistd::User::from_uid(nix::unistd::Uid::current()) {
-        Ok(Some(user)) => format!("cli: {}", user.name),
-        _ => format!("cli: uid {}", nix::unistd::Uid::current()),
+        Ok(Some(user)) => format!("command line: {}", user.name),
+        _ => format!("command line: uid {}", nix::unistd::Uid::current()),
     }
 }
 
@@ -167,26 +168,6 @@ pub(super) enum Device {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum Token {
-    /// Make a token for the admin API; it is shown once
-    New {
-        /// The name of the token, for the audit log
-        name: String,
-        #[command(flatten)]
-        data: DataOption,
-    },
-    /// List tokens, without their secrets
-    List(DataOption),
-    /// Revoke a token
-    Revoke {
-        /// The name of the token
-        name: String,
-        #[command(flatten)]
-        data: DataOption,
-    },
-}
-
 /// Import a license file, or a correction, that the vendor has signed
 #[derive(Args, Debug)]
 pub(super) struct ImportArguments {
@@ -250,7 +231,7 @@ fn access(arguments: &AccessArguments, output: &mut dyn Write) -> Result<(), Err
         application_ids: arguments.application_id.clone(),
         process_names: arguments.process_name.clone(),
     };
-    let access = Access { session_password, validation };
+    let access = Access { session_password: session_password.map(Secret::from), validation };
     operator.wait(operator.licensing.set_access(
         arguments.handshake_code.clone(),
         access,
@@ -273,20 +254,6 @@ pub(super) fn device(command: &Device, output: &mut dyn Write) -> Result<(), Err
             let (device_uuid, name) = (device_uuid.clone(), name.clone());
             operator.wait(operator.licensing.rename_device(device_uuid, name, &actor()))?;
             done(output)
-        }
-    }
-}
-
-pub(super) fn token(command: &Token, output: &mut dyn Write) -> Result<(), Error> {
-    match command {
-        Token::New { name, data } => {
-            let operator = Operator::open(data)?;
-            let token = operator.wait(operator.licensing.make_token(name.clone(), &actor()))?;
-            writeln!(output, "{token}").map_err(output_error)
-        }
-        Token::List(data) => list(data, View::Tokens, output),
-        Token::Revoke { name, data } => {
-            carry_out(data, Change::RevokeToken { name: name.clone() }, output)
         }
     }
 }
@@ -322,13 +289,17 @@ pub(super) fn change(data: &DataOption, change: Change) -> Result<(), Error> {
     operator.wait(operator.licensing.change(change, &actor()))
 }
 
-fn carry_out(data: &DataOption, wanted: Change, output: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn carry_out(
+    data: &DataOption,
+    wanted: Change,
+    output: &mut dyn Write,
+) -> Result<(), Error> {
     change(data, wanted)?;
     done(output)
 }
 
 /// Write a whole list.
-fn list(data: &DataOption, view: View, output: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn list(data: &DataOption, view: View, output: &mut dyn Write) -> Result<(), Error> {
     write_json(&read_all(data, view)?, output)
 }
 
@@ -346,7 +317,7 @@ pub(super) fn read_all(data: &DataOption, view: View) -> Result<Listing, Error> 
     Ok(listing)
 }
 
-fn done(output: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn done(output: &mut dyn Write) -> Result<(), Error> {
     writeln!(output, "done").map_err(output_error)
 }
 

@@ -14,8 +14,10 @@ use tokio::task::JoinHandle;
 use super::listeners::{self, ListenerArguments};
 use super::log::LogArguments;
 use super::{DataOption, OpenData, init, output_error};
+use crate::access::SessionLimits;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::http::admin::access::AccessControl;
 use crate::http::limit::{Rate, RateLimits};
 use crate::http::standby::Peer;
 use crate::http::tls::Tls;
@@ -55,6 +57,9 @@ pub(super) struct Arguments {
     /// Let programs on this machine use the admin API without a token
     #[arg(long, env = "SEATMETERD_ADMIN_LOOPBACK")]
     admin_loopback: bool,
+
+    #[command(flatten)]
+    sessions: SessionArguments,
 
     /// Requests per second that one source address may send
     #[arg(long, value_name = "N", env = "SEATMETERD_RATE_PER_SOURCE", default_value_t = http::RATE_PER_SOURCE,
@@ -105,6 +110,35 @@ impl Arguments {
     }
 }
 
+/// The sessions of users who log in to the admin API.
+#[derive(Args, Debug)]
+struct SessionArguments {
+    /// Minutes without a request after which the session of a user ends
+    #[arg(long, value_name = "MINUTES", env = "SEATMETERD_SESSION_IDLE_MINUTES", default_value_t = 30,
+          value_parser = clap::value_parser!(u64).range(1..=1_440))]
+    session_idle_minutes: u64,
+
+    /// Hours after the login at which the session of a user ends in any case
+    #[arg(long, value_name = "HOURS", env = "SEATMETERD_SESSION_HOURS", default_value_t = 12,
+          value_parser = clap::value_parser!(u64).range(1..=720))]
+    session_hours: u64,
+
+    /// Mark the cookies of sessions as good for TLS alone, because a proxy before this server
+    /// speaks it
+    #[arg(long, env = "SEATMETERD_SECURE_COOKIES")]
+    secure_cookies: bool,
+}
+
+impl SessionArguments {
+    fn access_control(&self) -> AccessControl {
+        let sessions = SessionLimits {
+            idle_seconds: self.session_idle_minutes * 60,
+            total_seconds: self.session_hours * 3_600,
+        };
+        AccessControl::new(sessions, self.secure_cookies)
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     arguments.log.begin();
     let tls = arguments.listeners.tls()?;
@@ -122,6 +156,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         limits,
         open_to_loopback,
         admin_needs_certificate: arguments.listeners.admin_needs_certificate(),
+        access: arguments.sessions.access_control(),
         main_server,
         server_clock: Some(clock.clone()),
         ..Web::new(licensing)

@@ -20,7 +20,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{
-    BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER,
+    BODY_BYTES_MAX, KEY_ID_HEADER, NONCE_HEADER, Problem, SIGNATURE_HEADER, TIME_HEADER,
 };
 use seatmeter_protocol::signature::AnswerFacts;
 use serde::Serialize;
@@ -31,6 +31,7 @@ use super::{Web, body};
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::log_lines::{Line, Weight};
+use crate::problem::ProblemKind;
 
 /// The longest time that a request may take, from its head to its answer.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
@@ -48,9 +49,11 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let problem = self.problem();
         let mut response = json(problem.status, PROBLEM_JSON, &problem);
+        response.extensions_mut().insert(Told(problem));
         let retry_after_seconds = match self {
             Self::Busy => Some(BUSY_SECONDS),
-            Self::TooMany { retry_after_seconds, .. } => Some(retry_after_seconds),
+            Self::TooMany { retry_after_seconds, .. }
+            | Self::LoginSlowed { retry_after_seconds } => Some(retry_after_seconds),
             _ => None,
         };
         if let Some(seconds) = retry_after_seconds {
@@ -105,8 +108,12 @@ fn line(error: &Error, asker: Option<Asker>, path: String) -> Line {
             let invented = [ErrorCode::HANDSHAKE_CODE_UNKNOWN, ErrorCode::ORGANIZATION_UNKNOWN];
             (Weight::Refusal, !invented.contains(&refusal.code))
         }
-        Error::BadRequest { .. } | Error::Unproven(_) => (Weight::Refusal, false),
-        Error::Busy | Error::TooMany { .. } => (Weight::Load, false),
+        Error::BadRequest { .. }
+        | Error::Told { .. }
+        | Error::Standby(_)
+        | Error::NotFresh(_)
+        | Error::Unproven(_) => (Weight::Refusal, false),
+        Error::Busy | Error::TooMany { .. } | Error::LoginSlowed { .. } => (Weight::Load, false),
         _ => (Weight::Failure, false),
     };
     let detail = match error {
@@ -119,6 +126,9 @@ fn line(error: &Error, asker: Option<Asker>, path: String) -> Line {
     let number = problem.code.0;
     Line { weight, status: 0, number, code, device, address: None, path, detail }
 }
+/// The problem that a response tells, for a layer that tells it otherwise.
+#[derive(Clone, Debug)]
+pub(super) struct Told(pub(super) Problem);
 
 /// Convert a handler's outcome to a response.
 pub(super) fn answer<T: Serialize>(outcome: Result<T, Error>) -> Response {
@@ -242,9 +252,8 @@ fn nonce(headers: &HeaderMap) -> Result<String, Error> {
     if text.len() == NONCE_DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Ok(text.to_owned());
     }
-    Err(Error::bad_request(format!(
-        "header {NONCE_HEADER} must hold {NONCE_DIGITS} hexadecimal digits"
-    )))
+    let detail = format!("header {NONCE_HEADER} must hold {NONCE_DIGITS} hexadecimal digits");
+    Err(Error::told(ProblemKind::MalformedHeader, detail))
 }
 
 fn body_timed_out() -> Error {

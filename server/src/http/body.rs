@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::answer::JSON;
 use crate::error::Error;
 use crate::licensing;
+use crate::problem::ProblemKind;
 
 /// The number of bytes that are read and discarded from a body that is too long. A client that
 /// still sends when the connection is closed never sees the answer with the reason. Beyond this
@@ -64,7 +65,8 @@ pub(super) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Re
         let version =
             serde_json::from_slice::<Version>(body).map_or(PROTOCOL_VERSION, |v| v.protocol);
         let not_understood = || {
-            Error::bad_request(format!("the request is not what this server understands: {error}"))
+            let detail = format!("the request is not what this server understands: {error}");
+            Error::told(ProblemKind::MalformedBody, detail)
         };
         licensing::require_protocol(version).err().unwrap_or_else(not_understood)
     })

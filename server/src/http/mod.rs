@@ -4,7 +4,8 @@
 //! POST /v1/authorizations, authorization-checks   authorizations.rs ┐ inside `answer`: rate limit,
 //! POST /v1/usage                                  usage.rs          ┘ body and time bounded,
 //!                                                                     panics caught, answer signed
-//! /admin/v1/…                                     admin.rs            token or loopback; described
+//! /admin/v1/…                                     admin/              token, session or loopback, and
+//!                                                                     a role; described
 //!                                                                     by /admin/v1/openapi.json
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
 //! anything else                                                       problem 404 or 405
@@ -20,7 +21,6 @@ mod connection_slots;
 pub mod health;
 pub mod limit;
 pub mod listen;
-mod loopback;
 mod proof;
 pub mod standby;
 pub mod tls;
@@ -37,7 +37,9 @@ use tokio::net::TcpListener;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::log_lines::Lines;
+use crate::problem::ProblemKind;
 use crate::server_time::ServerClock;
+use admin::access::{AccessControl, holds_token, nothing_here};
 use health::Readiness;
 use limit::{Rate, RateLimits};
 use listen::{ConnectionLimits, Listener};
@@ -65,6 +67,8 @@ pub struct Web {
     pub open_to_loopback: bool,
     /// Whether the admin API requires a client certificate.
     pub admin_needs_certificate: bool,
+    /// The settings and the memory of the admin API.
+    pub access: AccessControl,
     /// The main server, when this server is its standby.
     pub main_server: Option<Peer>,
     /// The lines of the log about requests that were not granted.
@@ -88,6 +92,7 @@ impl Web {
             connections: ConnectionLimits::default(),
             open_to_loopback: false,
             admin_needs_certificate: false,
+            access: AccessControl::default(),
             main_server: None,
             lines: Lines::default(),
             readiness: Readiness::default(),
@@ -162,15 +167,27 @@ pub async fn serve_all(
 
 async fn not_found(uri: Uri) -> Response {
     let detail = format!(
-        "there is nothing at {}. A program names this server without a path, http://HOST:PORT; \
-         operators find {}/openapi.json",
-        uri.path(),
+        "there is nothing at {}. A program names this server without a path, \
+         http://HOST:PORT; operators find {}/openapi.json",
+        told(&uri),
         admin::ADMIN_PATH
     );
-    Error::not_found(detail).into_response()
+    no_operation(&uri, Error::not_found(detail))
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {
-    let detail = format!("{method} is not possible at {}", uri.path());
-    Error::BadRequest { status: 405, detail }.into_response()
+    let detail = format!("{method} is not possible at {}", told(&uri));
+    no_operation(&uri, Error::told(ProblemKind::MethodNotAllowed, detail))
+}
+
+/// Return the path for a message, which is logged. A token in it must not get there.
+fn told(uri: &Uri) -> &str {
+    if holds_token(uri.path()) { "this path" } else { uri.path() }
+}
+
+fn no_operation(uri: &Uri, error: Error) -> Response {
+    match uri.path().starts_with(admin::ADMIN_PATH) {
+        true => nothing_here(error),
+        false => error.into_response(),
+    }
 }

@@ -18,7 +18,6 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use seatmeter_protocol::error_code::ErrorCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -28,7 +27,7 @@ use tokio_rustls::TlsConnector;
 
 use super::health::KEY_IDS_HEADER;
 use super::tls::trust;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::keyring::Keyring;
 
 /// The longest time that the main server may take to answer.
@@ -133,7 +132,7 @@ impl Peer {
             "this is the standby, and the main license server {}:{} is up: use that one",
             self.host, self.port
         );
-        Refusal::new(ErrorCode::STANDBY_NOT_READY, detail).into()
+        Error::Standby(detail)
     }
 
     async fn health(&self) -> Health {

@@ -8,6 +8,7 @@ use seatmeter_protocol::signature::{PublicKey, Signed};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::access::{Role, TokenFacts, TokenRow, UserRow};
 use crate::correction::Correction;
 use crate::error::Error;
 use crate::policy::select::access::Validation;
@@ -115,23 +116,46 @@ pub enum Change {
     /// Take the clock of the author's machine as right, although the recorded time is ahead of it.
     AcceptClock,
     /// Make a token for the admin API.
-    MakeToken {
-        /// The name of the token.
-        name: String,
-        /// The hash of the token.
-        token_hash: String,
-    },
+    MakeToken(TokenFacts),
     /// Revoke a token for the admin API.
     RevokeToken {
         /// The name of the token.
         name: String,
+    },
+    /// Make a user of the admin API.
+    MakeUser {
+        /// The name of the user.
+        name: String,
+        /// The hash of the user's password.
+        password_hash: String,
+        /// The role of the user.
+        role: Role,
+    },
+    /// Set the password of a user, and end the user's sessions.
+    SetPassword {
+        /// The name of the user.
+        name: String,
+        /// The hash of the password.
+        password_hash: String,
+    },
+    /// Remove a user, and end the user's sessions.
+    RemoveUser {
+        /// The name of the user.
+        name: String,
+    },
+    /// Make a change only if it concerns nothing but this organization.
+    Within {
+        /// The organization.
+        organization_id: String,
+        /// The change.
+        change: Box<Change>,
     },
 }
 
 /// The author of a change, and its time.
 #[derive(Clone, Debug)]
 pub struct Actor {
-    /// The author as `cli:USER`, `token:NAME` or `loopback`.
+    /// The author as `command line: USER`, `token: NAME`, `user: NAME` or `loopback`.
     pub name: String,
     /// The time of the change, Unix seconds.
     pub now: u64,
@@ -172,8 +196,17 @@ pub enum View {
     },
     /// The tokens of the admin API.
     Tokens,
+    /// The users of the admin API.
+    Users,
     /// The lives of the data, newest first.
     Epochs,
+    /// The part of a list that belongs to this organization.
+    Within {
+        /// The organization.
+        organization_id: String,
+        /// The list.
+        view: Box<View>,
+    },
 }
 
 /// A licensee.
@@ -303,19 +336,11 @@ pub struct AuditRow {
     pub subject: String,
     /// The details of the change.
     pub detail: String,
+    /// The organization that the change concerns; empty when it concerns the whole server.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub organization_id: String,
     /// The hash over the line before and this line; see [`crate::audit_chain`].
     pub hash: String,
-}
-
-/// A token of the admin API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct TokenRow {
-    /// The name of the token.
-    pub name: String,
-    /// The time at which the token was made, Unix seconds.
-    pub made_at: u64,
-    /// The time at which the token was revoked, Unix seconds.
-    pub revoked_at: Option<u64>,
 }
 
 /// The rows of a list.
@@ -334,6 +359,8 @@ pub enum Listing {
     Audit(Vec<AuditRow>),
     /// The tokens.
     Tokens(Vec<TokenRow>),
+    /// The users.
+    Users(Vec<UserRow>),
     /// The lives of the data.
     Epochs(Vec<EpochRow>),
 }

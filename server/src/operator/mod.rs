@@ -1,26 +1,25 @@
 //! The checked operations of an operator: the code behind both the command line and the admin API.
 
+pub mod access;
 pub mod commands;
+pub mod secret;
 
 pub use commands::IssuedFile;
 
 use seatmeter_protocol::item_check::LIST_MAX;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
-use seatmeter_protocol::signature::random_bytes;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::access::By;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operator::commands::require_code;
 use crate::operator::commands::{Change, CodeItems, Listing, View};
+use crate::operator::secret::Secret;
 use crate::password;
 use crate::policy::charge_way::per_domain::Domains;
 use crate::policy::select::access::Validation;
-use crate::random::no_random;
-
-/// The prefix of all tokens of the admin API, by which people and scanners recognize a token.
-const TOKEN_PREFIX: &str = "seatmeter_";
 
 /// The access rules of a handshake code.
 ///
@@ -30,7 +29,8 @@ const TOKEN_PREFIX: &str = "seatmeter_";
 #[serde(default, deny_unknown_fields)]
 pub struct Access {
     /// The session password; absent when the code needs none.
-    pub session_password: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub session_password: Option<Secret>,
     /// The facts that must match.
     pub validation: Validation,
 }
@@ -44,10 +44,10 @@ impl Licensing {
         &self,
         code: String,
         organization_id: String,
-        actor: &str,
+        by: impl Into<By>,
     ) -> Result<(), Error> {
         require_code(&code)?;
-        self.change(Change::MakeCode { handshake_code: code, organization_id }, actor).await
+        self.change(Change::MakeCode { handshake_code: code, organization_id }, by).await
     }
 
     /// Set the items of a code.
@@ -58,10 +58,10 @@ impl Licensing {
         &self,
         handshake_code: String,
         items: CodeItems,
-        actor: &str,
+        by: impl Into<By>,
     ) -> Result<(), Error> {
         require_list("items", &items.item_ids)?;
-        self.change(Change::SetItems { handshake_code, items }, actor).await
+        self.change(Change::SetItems { handshake_code, items }, by).await
     }
 
     /// Set who may use a code.
@@ -73,7 +73,7 @@ impl Licensing {
         &self,
         handshake_code: String,
         access: Access,
-        actor: &str,
+        by: impl Into<By>,
     ) -> Result<(), Error> {
         let Access { session_password, validation } = access;
         require_list("website domains", &validation.website_domains)?;
@@ -89,12 +89,12 @@ impl Licensing {
         }
         let password_hash = match session_password {
             Some(password) => {
-                require_name("the session password", &password)?;
-                Some(password::hash(&password)?)
+                require_name("the session password", password.expose())?;
+                Some(password::hash(password.expose())?)
             }
             None => None,
         };
-        self.change(Change::SetAccess { handshake_code, password_hash, validation }, actor).await
+        self.change(Change::SetAccess { handshake_code, password_hash, validation }, by).await
     }
 
     /// Give a device another name.
@@ -105,55 +105,23 @@ impl Licensing {
         &self,
         device_uuid: String,
         name: String,
-        actor: &str,
+        by: impl Into<By>,
     ) -> Result<(), Error> {
         require_name("the device's name", &name)?;
-        self.change(Change::RenameDevice { device_uuid, name }, actor).await
-    }
-
-    /// Make a token for the admin API, and return it. The token is not stored, and cannot be shown
-    /// again.
-    ///
-    /// # Errors
-    /// Fails when a token with this name exists or existed.
-    pub async fn make_token(&self, name: String, actor: &str) -> Result<String, Error> {
-        require_name("the token's name", &name)?;
-        let id = hex::encode(random_bytes::<4>().ok_or_else(no_random)?);
-        let secret = hex::encode(random_bytes::<32>().ok_or_else(no_random)?);
-        let token = format!("{TOKEN_PREFIX}{id}_{secret}");
-        let token_hash = format!("{id} {}", password::hash(&token)?);
-        self.change(Change::MakeToken { name, token_hash }, actor).await?;
-        Ok(token)
-    }
-
-    /// Return the name of this token; `None` when it is unknown or revoked.
-    ///
-    /// # Errors
-    /// Fails when the tokens cannot be read, or too many checks are waiting.
-    pub async fn token_owner(&self, token: &str) -> Result<Option<String>, Error> {
-        let parts = token.strip_prefix(TOKEN_PREFIX).and_then(|rest| rest.split_once('_'));
-        let Some((id, _)) = parts.filter(|_| token.len() <= TEXT_BYTES_MAX) else {
-            return Ok(None);
-        };
-        // Hashing is expensive, so only a known id starts it; somebody who guesses tokens must not
-        // cause this work.
-        for (name, kept) in self.store.token_hashes().await? {
-            if let Some((kept_id, hash)) = kept.split_once(' ')
-                && kept_id == id
-                && password::TOKENS.is_right(token.to_owned(), hash.to_owned()).await?
-            {
-                return Ok(Some(name));
-            }
-        }
-        Ok(None)
+        self.change(Change::RenameDevice { device_uuid, name }, by).await
     }
 
     /// Carry out a change that needs no check of its own.
     ///
     /// # Errors
     /// Fails when a named thing is unknown or in the wrong state.
-    pub async fn change(&self, change: Change, actor: &str) -> Result<(), Error> {
-        self.store.change(change, self.actor(actor)).await
+    pub async fn change(&self, change: Change, by: impl Into<By>) -> Result<(), Error> {
+        let By { actor, organization_id } = by.into();
+        let change = match organization_id {
+            Some(organization_id) => Change::Within { organization_id, change: Box::new(change) },
+            None => change,
+        };
+        self.store.change(change, self.actor(&actor)).await
     }
 
     /// Read a list.

@@ -25,7 +25,8 @@ use tokio::sync::oneshot;
 
 use super::queue::{NoPlace, Queue};
 use super::sql::{self, Answer, Request, Sequence, Sql};
-use super::{Authorization, Decision, Organization, Reply, Report, Store};
+use super::{Authorization, Decision, NewSession, Organization, Reply, Report, Shown, Store};
+use crate::access::Known;
 use crate::error::Error;
 use crate::kill_points::kill_point;
 use crate::log_lines::Pace;
@@ -181,9 +182,18 @@ impl Writers {
         T: Send + 'static,
         F: Fn(&dyn Sql) -> Result<T, Error> + Send + 'static,
     {
+        self.submit_to("", work)
+    }
+
+    /// Pass work to the threads that waits in this lane.
+    fn submit_to<T, F>(&self, lane: &str, work: F) -> Reply<T>
+    where
+        T: Send + 'static,
+        F: Fn(&dyn Sql) -> Result<T, Error> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let task = Task { work, outcome: Err(unanswered()), reply };
-        self.push(&"", Job::Other(Box::new(task)));
+        self.push(&lane, Job::Other(Box::new(task)));
         wait_for(answer)
     }
 
@@ -252,8 +262,26 @@ impl<S: GroupStore> Store for S {
         self.writers().submit(move |sql| sql::look(sql, &view, now))
     }
 
-    fn token_hashes(&self) -> Reply<Vec<(String, String)>> {
-        self.writers().submit(sql::token_hashes)
+    fn caller(&self, shown: Shown, now: u64) -> Reply<Option<Known>> {
+        // A flood of wrong tokens must not hold up what is in the lane of other requests, such as
+        // the check whether the server is ready.
+        self.writers().submit_to("callers", move |sql| sql::access::caller(sql, &shown, now))
+    }
+
+    fn note_use(&self, shown: Shown, now: u64) -> Reply<()> {
+        self.writers().submit(move |sql| sql::access::note_use(sql, &shown, now))
+    }
+
+    fn password_hash(&self, user: String) -> Reply<Option<String>> {
+        self.writers().submit(move |sql| sql::access::password_hash(sql, &user))
+    }
+
+    fn begin_session(&self, session: NewSession, now: u64) -> Reply<bool> {
+        self.writers().submit(move |sql| sql::access::begin_session(sql, &session, now))
+    }
+
+    fn end_session(&self, digest: String) -> Reply<()> {
+        self.writers().submit(move |sql| sql::access::end_session(sql, &digest))
     }
 
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {

@@ -26,6 +26,7 @@ use seatmeter_protocol::message::{
 use seatmeter_protocol::request_auth::{Proof, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
+use crate::access::{Known, SessionLimits};
 use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Listing, View};
@@ -67,8 +68,33 @@ pub trait Store: Send + Sync + 'static {
     /// Read a list.
     fn look(&self, view: View, now: u64) -> Reply<Listing>;
 
-    /// Return name and hash of every token of the admin API that is not revoked.
-    fn token_hashes(&self) -> Reply<Vec<(String, String)>>;
+    /// Return who has shown a token or session of the admin API; `None` when it is unknown, revoked
+    /// or, for a token, at its end. A store without tokens and users knows nobody; so do the next
+    /// four methods.
+    fn caller(&self, _: Shown, _: u64) -> Reply<Option<Known>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Record the use of a token or session.
+    fn note_use(&self, _: Shown, _: u64) -> Reply<()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Return the hash of a user's password; `None` when there is no such user.
+    fn password_hash(&self, _: String) -> Reply<Option<String>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Begin a session. The answer is `false` when the password is no longer the one that was
+    /// checked.
+    fn begin_session(&self, _: NewSession, _: u64) -> Reply<bool> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
+    /// End a session.
+    fn end_session(&self, _digest: String) -> Reply<()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 
     /// Return the data of an organization; `None` when there is no such organization.
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>>;
@@ -90,6 +116,38 @@ pub trait Store: Send + Sync + 'static {
     /// Answer once the store has written something and made it durable. Return a sentence for each
     /// license file that cannot be trusted.
     fn ready(&self) -> Reply<Vec<String>>;
+}
+
+/// What a caller of the admin API has shown, as its SHA-256.
+#[derive(Clone, Debug)]
+pub enum Shown {
+    /// A token.
+    Token(String),
+    /// The id of a session.
+    Session(String),
+}
+
+impl Shown {
+    /// Return the SHA-256.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        match self {
+            Self::Token(digest) | Self::Session(digest) => digest,
+        }
+    }
+}
+
+/// A session to begin.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// The SHA-256 of the session's id.
+    pub digest: String,
+    /// The name of the user.
+    pub name: String,
+    /// The hash of the password that was checked.
+    pub password_hash: String,
+    /// The ends of sessions.
+    pub limits: SessionLimits,
 }
 
 /// A report of a device, with the proof of who sends it.

@@ -78,7 +78,7 @@ fn the_first_line_that_was_edited_in_the_database_is_named() {
             "line 2 (",
         ),
         (
-            "INSERT INTO audit SELECT 5, at, 'eve', action, subject, detail, hash FROM audit \
+            "INSERT INTO audit SELECT 5, at, 'eve', action, subject, detail, organization_id, hash FROM audit \
              WHERE audit_id = 4",
             "line 5 (make handshake code by eve)",
         ),
@@ -118,9 +118,9 @@ fn the_head_in_a_backup_shows_that_the_log_was_cut_since() {
     let backup = folder.path().join("backup");
     let backup = backup.to_str().unwrap();
     stdout(&data, &["init", "--demo"]);
-    stdout(&data, &["token", "new", "ann"]);
+    stdout(&data, &["token", "create", "ann", "--role", "admin"]);
     stdout(&data, &["backup", backup]);
-    stdout(&data, &["token", "new", "bob"]);
+    stdout(&data, &["token", "create", "bob", "--role", "admin"]);
     let told = stdout(&data, &["audit", "verify", "--backup", backup]);
     assert!(told.contains("whole") && told.contains("the line that was noted"), "{told}");
     let head = told.lines().next().unwrap().rsplit(' ').next().unwrap().to_owned();

@@ -548,7 +548,9 @@ fn vendor_and_operator_do_their_work_on_the_command_line() {
             .map_err(|problem| problem.code.0)
     };
     assert_eq!([ask("open barley"), ask("open sesame")], [Err(-20102), Ok(())]);
-    assert!(stdout(&data, &["token", "new", "ann"]).starts_with("seatmeter_"));
+    assert!(
+        stdout(&data, &["token", "create", "ann", "--role", "admin"]).starts_with("seatmeter_")
+    );
     stdout(&data, &["token", "revoke", "ann"]);
     assert!(failure(&data, &["token", "revoke", "ann"]).contains("no token in use"));
     stdout(&data, &["item", "revoke", &license.item_id]);

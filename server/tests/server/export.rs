@@ -229,7 +229,7 @@ fn commands_write_an_export_and_show_the_bill_to_the_vendor() {
     let (is_good, told) =
         seatmeterd(&["vendor", "verify-export", &signed, "--root-key", &"ab".repeat(32)]);
     assert!(!is_good && told.contains("cannot be trusted") && told.contains("root key"), "{told}");
-    stdout(&data, &["token", "new", "ann"]);
+    stdout(&data, &["token", "create", "ann", "--role", "admin"]);
     assert!(stdout(&data, &["audit", "verify", "--export", &signed]).contains("whole"));
 
     // Another vendor's licenses are none of this vendor's business.

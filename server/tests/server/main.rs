@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is a test")]
 
+mod access;
+mod access_commands;
 mod audit;
 mod authorizations;
 mod cli;
@@ -20,6 +22,7 @@ mod plans;
 mod restore;
 mod rules_page;
 mod scenarios;
+mod sessions;
 mod store;
 mod support;
 mod time;

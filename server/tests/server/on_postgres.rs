@@ -22,7 +22,9 @@ use seatmeter_e2e::postgres::Cluster;
 const FAILOVERS: &str = "SEATMETER_FAILOVERS";
 
 /// What the tests of a store are called, and those that are about SQLite.
-const TESTS: [&str; 11] = [
+const TESTS: [&str; 13] = [
+    "access::",
+    "sessions::",
     "audit::",
     "authorizations::",
     "correction::",

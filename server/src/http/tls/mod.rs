@@ -35,6 +35,7 @@ use super::Web;
 use super::listen::Client;
 use crate::error::Error;
 use crate::log_lines::Pace;
+use crate::problem::ProblemKind;
 use crate::utc;
 use certificate::Loaded;
 pub use certificate::TlsFiles;
@@ -168,7 +169,7 @@ pub(super) async fn require_client_certificate(
         let detail = "the admin API of this server requires a client certificate (it runs with \
             --admin-client-ca): connect by https:// with a certificate of this authority, as in \
             curl --cert FILE --key FILE";
-        return Error::BadRequest { status: 403, detail: detail.to_owned() }.into_response();
+        return Error::told(ProblemKind::Forbidden, detail).into_response();
     }
     next.run(request).await
 }

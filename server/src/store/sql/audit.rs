@@ -5,10 +5,22 @@ use crate::audit_chain::{self, AuditHead};
 use crate::error::Error;
 use crate::operator::commands::{Actor, AuditRow};
 
-/// Add a line to the log. The caller must be in a transaction.
+/// Add a line that concerns the whole server; see [`add_of`].
 pub(in crate::store) fn add(
     sql: &dyn Sql,
     by: &Actor,
+    action: &str,
+    subject: &str,
+    detail: &str,
+) -> Result<(), Error> {
+    add_of(sql, by, "", action, subject, detail)
+}
+
+/// Add a line to the log. The caller must be in a transaction.
+pub(in crate::store) fn add_of(
+    sql: &dyn Sql,
+    by: &Actor,
+    organization_id: &str,
     action: &str,
     subject: &str,
     detail: &str,
@@ -28,13 +40,14 @@ pub(in crate::store) fn add(
         action: action.to_owned(),
         subject: subject.to_owned(),
         detail: detail.to_owned(),
+        organization_id: organization_id.to_owned(),
         hash: String::new(),
     };
     line.hash = audit_chain::hash(&before, &line);
     sql.execute(
-        "INSERT INTO audit (audit_id, at, actor, action, subject, detail, hash)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        values![audit_id, by.now, &by.name, action, subject, detail, &line.hash],
+        "INSERT INTO audit (audit_id, at, actor, action, subject, detail, organization_id, hash)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        values![audit_id, by.now, &by.name, action, subject, detail, organization_id, &line.hash],
     )?;
     sql.execute("UPDATE audit_head SET hash = ?1 WHERE only_row = 1", values![&line.hash])?;
     Ok(())
@@ -49,7 +62,8 @@ pub(in crate::store) fn line(row: &mut Row) -> Result<AuditRow, Error> {
         action: row.take(3)?,
         subject: row.take(4)?,
         detail: row.take(5)?,
-        hash: row.take(6)?,
+        organization_id: row.take(6)?,
+        hash: row.take(7)?,
     })
 }
 
@@ -67,11 +81,11 @@ pub(in crate::store) fn for_each(
 ) -> Result<AuditHead, Error> {
     let mut head = None;
     // One statement sees lines and head as of the same instant, while servers add lines.
-    let query = "SELECT audit.audit_id, at, actor, action, subject, detail, audit.hash, \
-        audit_head.audit_id, audit_head.hash
+    let query = "SELECT audit.audit_id, at, actor, action, subject, detail, organization_id, \
+        audit.hash, audit_head.audit_id, audit_head.hash
            FROM audit_head LEFT JOIN audit ON 1 = 1 ORDER BY audit.audit_id";
     sql.for_each(query, &[], &mut |mut row| {
-        head = Some(AuditHead { audit_id: row.take(7)?, hash: row.take(8)? });
+        head = Some(AuditHead { audit_id: row.take(8)?, hash: row.take(9)? });
         // Without any line, there is one row that has the head alone.
         let has_line = row.0.first().is_some_and(|field| *field != super::Field::Null);
         if has_line { each(line(&mut row)?) } else { Ok(()) }

@@ -19,7 +19,7 @@ use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::signature::digest_hex;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
-use super::{Sql, audit, time, values};
+use super::{Sql, access, audit, time, values};
 use crate::error::{Error, Refusal};
 use crate::operator::commands::{Actor, ROLLBACK, ROLLBACK_YEAR};
 use crate::policy::history;
@@ -109,7 +109,7 @@ pub(in crate::store) fn renew(
     let number = life(sql)?.number.saturating_add(1);
     let now = now.max(time::recorded(sql)?.newest_at);
     insert(sql, (number, epoch, cause), now, NOT_BEGUN)?;
-    note(sql, cause, "cli", epoch, "", now)
+    note(sql, cause, "command line", epoch, "", now)
 }
 
 fn insert(
@@ -123,7 +123,8 @@ fn insert(
          VALUES (?1, ?2, ?3, ?4, ?5)",
         values![number, epoch, now, cause.name(), careful_until],
     )?;
-    Ok(())
+    // A session that had ended may be in the data that was put back.
+    access::end_all_sessions(sql)
 }
 
 fn note(

@@ -5,6 +5,7 @@
 //! integers, texts and bytes, with 0 and 1 for no and yes. Thus all stores decide alike, because
 //! they run the same code.
 
+pub(super) mod access;
 pub(super) mod audit;
 mod authorization;
 mod batch;
@@ -36,7 +37,7 @@ pub(super) use bill::frame as bill_frame;
 pub(super) use epoch::{Cause, renew as renew_epoch, serving};
 pub(super) use import::organization;
 pub use operation::Keys;
-pub(super) use operation::{change, keys, look, token_hashes};
+pub(super) use operation::{change, keys, look};
 pub(super) use ready::ready;
 pub(super) use recorded::{for_each as for_each_recorded, segment_totals};
 pub(super) use retention::tidy;

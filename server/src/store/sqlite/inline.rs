@@ -161,10 +161,6 @@ impl Store for InlineStore {
         self.submit(|connection| sql::look(connection, &view, now))
     }
 
-    fn token_hashes(&self) -> Reply<Vec<(String, String)>> {
-        self.submit(|connection| sql::token_hashes(connection))
-    }
-
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
         self.submit(|connection| sql::organization(connection, &organization_id))
     }

@@ -1,10 +1,13 @@
 //! Changes by an operator. Each is done completely or refused completely, together with its line in
 //! the audit log.
 
+use super::owner;
+use crate::access::TokenFacts;
 use crate::error::Error;
 use crate::operator::commands::{Actor, Change, CodeItems};
 use crate::policy::select::access::Validation;
 use crate::store::account::{load, save};
+use crate::store::sql::access::{self, require_done, unknown};
 use crate::store::sql::{Sql, audit, correction, import, time, values};
 use crate::utc;
 
@@ -16,8 +19,18 @@ struct Line {
 }
 
 pub(in crate::store) fn change(sql: &dyn Sql, change: &Change, by: &Actor) -> Result<(), Error> {
+    let change = match change {
+        Change::Within { organization_id, change } => {
+            owner::require_within(sql, change, organization_id)?;
+            change
+        }
+        change => change,
+    };
+    // A revoked token, for example, no longer has an owner.
+    let owner = owner::of(sql, change)?;
     let line = carry_out(sql, change, by.now)?;
-    audit::add(sql, by, line.action, &line.subject, &line.detail)
+    let owner = owner.unwrap_or_default();
+    audit::add_of(sql, by, &owner, line.action, &line.subject, &line.detail)
 }
 
 fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
@@ -88,38 +101,51 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
             let detail = time::accept(sql, now)?;
             line("accept clock", &utc::text(now), detail)
         }
-        Change::MakeToken { name, token_hash } => {
-            make_token(sql, name, token_hash, now)?;
-            line("make token", name, String::new())
+        Change::MakeToken(token) => {
+            access::make_token(sql, token, now)?;
+            line("make token", &token.name, told(token))
         }
         Change::RevokeToken { name } => {
-            let revoke =
-                "UPDATE admin_token SET revoked_at = ?2 WHERE name = ?1 AND revoked_at IS NULL";
-            require_done(sql.execute(revoke, values![name, now])?, "token in use", name)?;
+            access::revoke_token(sql, name, now)?;
             line("revoke token", name, String::new())
+        }
+        Change::MakeUser { name, password_hash, role } => {
+            access::make_user(sql, name, password_hash, *role, now)?;
+            line("make user", name, format!("role {role}"))
+        }
+        Change::SetPassword { name, password_hash } => {
+            access::set_password(sql, name, password_hash, now)?;
+            line("set password of user", name, String::new())
+        }
+        Change::RemoveUser { name } => {
+            access::remove_user(sql, name)?;
+            line("remove user", name, String::new())
+        }
+        Change::Within { .. } => {
+            return Err(Error::Internal("a change is bound twice".to_owned()));
         }
     })
 }
 
-fn unknown(what: &str, name: &str) -> Error {
-    Error::not_found(format!("there is no {what} \"{name}\" on this server"))
-}
-
-fn require_done(rows: usize, what: &str, name: &str) -> Result<(), Error> {
-    if rows == 0 { Err(unknown(what, name)) } else { Ok(()) }
+/// Return what a token may do, for the audit log.
+fn told(token: &TokenFacts) -> String {
+    let mut told = format!("role {}", token.role);
+    if let Some(organization_id) = &token.organization_id {
+        told.push_str(&format!(", organization {organization_id}"));
+    }
+    if let Some(end) = token.expires_at {
+        told.push_str(&format!(", until {}", utc::text(end)));
+    }
+    told
 }
 
 /// Return the owner of a code.
-fn owner(sql: &dyn Sql, handshake_code: &str) -> Result<String, Error> {
-    sql.value(
-        "SELECT organization_id FROM handshake_code WHERE handshake_code = ?1",
-        values![handshake_code],
-    )?
-    .ok_or_else(|| unknown("handshake code", handshake_code))
+fn owner_of_code(sql: &dyn Sql, handshake_code: &str) -> Result<String, Error> {
+    owner::of_code(sql, handshake_code)?.ok_or_else(|| unknown("handshake code", handshake_code))
 }
 
 fn require_owner(sql: &dyn Sql, handshake_code: &str, organization_id: &str) -> Result<(), Error> {
-    let owner = owner(sql, handshake_code)?;
+    let owner = owner_of_code(sql, handshake_code)?;
     if owner == organization_id {
         return Ok(());
     }
@@ -141,9 +167,7 @@ pub(in crate::store::sql) fn make_code(
             "there is a handshake code \"{handshake_code}\" already. Choose another one"
         )));
     }
-    if !there("SELECT 1 FROM organization WHERE organization_id = ?1", organization_id)? {
-        return Err(unknown("organization", organization_id));
-    }
+    access::require_organization(sql, organization_id)?;
     sql.execute(
         "INSERT INTO handshake_code (handshake_code, organization_id, made_at) VALUES (?1, ?2, ?3)",
         values![handshake_code, organization_id, now],
@@ -156,18 +180,13 @@ pub(in crate::store::sql) fn set_items(
     handshake_code: &str,
     items: &CodeItems,
 ) -> Result<(), Error> {
-    let organization_id = owner(sql, handshake_code)?;
+    let organization_id = owner_of_code(sql, handshake_code)?;
     sql.execute("DELETE FROM handshake_item WHERE handshake_code = ?1", values![handshake_code])?;
     for (position, item_id) in (1_i64..).zip(&items.item_ids) {
         if items.item_ids[..position as usize - 1].contains(item_id) {
             return Err(Error::bad_request(format!("item \"{item_id}\" is named twice")));
         }
-        let owner: Option<String> = sql.value(
-            "SELECT organization_id FROM license_item JOIN license_file USING (file_id) WHERE \
-             item_id = ?1",
-            values![item_id],
-        )?;
-        match owner {
+        match owner::of_item(sql, item_id)? {
             None => return Err(unknown("item", item_id)),
             Some(owner) if owner != organization_id => {
                 return Err(Error::conflict(format!(
@@ -211,9 +230,7 @@ fn release(sql: &dyn Sql, item_id: &str, device_uuid: &str, now: u64) -> Result<
     let mut accounts = load::whole_device(sql, item_id, device_uuid, now)?;
     let account = accounts.get_mut(item_id);
     let Some(ended) = account.and_then(|account| account.release(device_uuid, now)) else {
-        return Err(Error::not_found(format!(
-            "device {device_uuid} has nothing from item \"{item_id}\""
-        )));
+        return Err(owner::nothing_from(item_id, device_uuid));
     };
     save::save(sql, &mut accounts)?;
     Ok(ended)
@@ -244,17 +261,4 @@ fn revoke(sql: &dyn Sql, item_id: &str, now: u64) -> Result<(), Error> {
             Ok(())
         }
     }
-}
-
-fn make_token(sql: &dyn Sql, name: &str, token_hash: &str, now: u64) -> Result<(), Error> {
-    if sql.exists("SELECT 1 FROM admin_token WHERE name = ?1", values![name])? {
-        return Err(Error::conflict(format!(
-            "there is, or was, a token \"{name}\". Choose another name"
-        )));
-    }
-    sql.execute(
-        "INSERT INTO admin_token (name, token_hash, made_at) VALUES (?1, ?2, ?3)",
-        values![name, token_hash, now],
-    )?;
-    Ok(())
 }

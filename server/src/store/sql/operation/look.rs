@@ -4,25 +4,47 @@ use std::cmp::Ordering;
 
 use serde::de::DeserializeOwned;
 
+use crate::access::{TokenRow, UserRow};
 use crate::error::Error;
 use crate::operator::commands::{
-    AuditRow, CodeRow, DeviceRow, EpochRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, TokenRow,
-    View,
+    AuditRow, CodeRow, DeviceRow, EpochRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, View,
 };
 use crate::policy::select::access::Validation;
-use crate::store::sql::{Row, Sql, Value, audit as audit_log, files, values};
+use crate::problem::ProblemKind;
+use crate::store::sql::{Row, Sql, Value, access, audit as audit_log, files, values};
 
 pub(in crate::store) fn look(sql: &dyn Sql, view: &View, now: u64) -> Result<Listing, Error> {
+    match view {
+        View::Within { organization_id, view } => look_at(sql, view, Some(organization_id), now),
+        view => look_at(sql, view, None, now),
+    }
+}
+
+/// Read a list, or the part of it that belongs to an organization.
+fn look_at(sql: &dyn Sql, view: &View, owner: Option<&str>, now: u64) -> Result<Listing, Error> {
     Ok(match view {
-        View::Organizations => Listing::Organizations(organizations(sql)?),
-        View::Items => Listing::Items(items(sql)?),
-        View::Codes => Listing::Codes(codes(sql)?),
-        View::Devices { item_id, after } => {
-            Listing::Devices(devices(sql, item_id.as_deref(), after.as_ref(), now)?)
+        View::Organizations => Listing::Organizations(organizations(sql, owner)?),
+        View::Items => Listing::Items(items(sql, owner)?),
+        View::Codes => Listing::Codes(codes(sql, owner)?),
+        View::Devices { item_id, after } => Listing::Devices(match owner {
+            None => devices(sql, item_id.as_deref(), after.as_ref(), now)?,
+            Some(owner) => devices_of(sql, owner, item_id.as_deref(), after.as_ref(), now)?,
+        }),
+        View::Audit { before } => Listing::Audit(audit(sql, *before, owner)?),
+        View::Tokens => Listing::Tokens(tokens(sql, owner)?),
+        // These belong to no organization.
+        View::Users | View::Epochs | View::Within { .. } if owner.is_some() => {
+            return Err(Error::told(
+                ProblemKind::OtherOrganization,
+                "this list is about the whole server: use a token that is not bound to an \
+                 organization",
+            ));
         }
-        View::Audit { before } => Listing::Audit(audit(sql, *before)?),
-        View::Tokens => Listing::Tokens(tokens(sql)?),
+        View::Users => Listing::Users(users(sql)?),
         View::Epochs => Listing::Epochs(epochs(sql)?),
+        View::Within { .. } => {
+            return Err(Error::Internal("a list is bound twice".to_owned()));
+        }
     })
 }
 
@@ -45,16 +67,6 @@ pub(in crate::store) fn keys(sql: &dyn Sql) -> Result<Keys, Error> {
     Ok(Keys { in_use, of_files })
 }
 
-/// Return name and hash of every token that is not revoked.
-pub(in crate::store) fn token_hashes(sql: &dyn Sql) -> Result<Vec<(String, String)>, Error> {
-    rows(
-        sql,
-        "SELECT name, token_hash FROM admin_token WHERE revoked_at IS NULL",
-        &[],
-        |mut row| Ok((row.take(0)?, row.take(1)?)),
-    )
-}
-
 fn rows<T>(
     sql: &dyn Sql,
     query: &str,
@@ -69,10 +81,21 @@ fn json<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
         .map_err(|e| Error::Store(format!("a row of the database is damaged: {e}")))
 }
 
-fn organizations(sql: &dyn Sql) -> Result<Vec<OrganizationRow>, Error> {
-    let query = "SELECT organization_id, name, default_handshake_code FROM organization ORDER BY \
-        organization_id";
-    rows(sql, query, &[], |mut row| {
+/// Return a query with a condition for an organization, and its parameter.
+fn owned<'a>(query: &str, owner: &'a Option<&str>, order: &str) -> (String, Vec<Value<'a>>) {
+    match owner {
+        Some(owner) => {
+            let query = format!("{query} WHERE organization_id = ?1 ORDER BY {order}");
+            (query, vec![Value::from(*owner)])
+        }
+        None => (format!("{query} ORDER BY {order}"), Vec::new()),
+    }
+}
+
+fn organizations(sql: &dyn Sql, owner: Option<&str>) -> Result<Vec<OrganizationRow>, Error> {
+    let query = "SELECT organization_id, name, default_handshake_code FROM organization";
+    let (query, parameters) = owned(query, &owner, "organization_id");
+    rows(sql, &query, &parameters, |mut row| {
         Ok(OrganizationRow {
             organization_id: row.take(0)?,
             name: row.take(1)?,
@@ -81,11 +104,11 @@ fn organizations(sql: &dyn Sql) -> Result<Vec<OrganizationRow>, Error> {
     })
 }
 
-fn items(sql: &dyn Sql) -> Result<Vec<ItemRow>, Error> {
+fn items(sql: &dyn Sql, owner: Option<&str>) -> Result<Vec<ItemRow>, Error> {
     let query = "SELECT item_id, file_id, organization_id, revoked_at
-                   FROM license_item JOIN license_file USING (file_id) ORDER BY organization_id, \
-                   item_id";
-    let mut items = rows(sql, query, &[], |mut row| {
+                   FROM license_item JOIN license_file USING (file_id)";
+    let (query, parameters) = owned(query, &owner, "organization_id, item_id");
+    let mut items = rows(sql, &query, &parameters, |mut row| {
         Ok(ItemRow {
             item_id: row.take(0)?,
             file_id: row.take(1)?,
@@ -107,11 +130,12 @@ fn items(sql: &dyn Sql) -> Result<Vec<ItemRow>, Error> {
     Ok(items)
 }
 
-fn codes(sql: &dyn Sql) -> Result<Vec<CodeRow>, Error> {
+fn codes(sql: &dyn Sql, owner: Option<&str>) -> Result<Vec<CodeRow>, Error> {
     let query = "SELECT handshake_code, organization_id, CASE WHEN password_hash IS NULL THEN 0 \
         ELSE 1 END, validation, own_order
-                   FROM handshake_code ORDER BY organization_id, handshake_code";
-    let mut codes = rows(sql, query, &[], |mut row| {
+                   FROM handshake_code";
+    let (query, parameters) = owned(query, &owner, "organization_id, handshake_code");
+    let mut codes = rows(sql, &query, &parameters, |mut row| {
         let validation: Validation = json(&row.take::<String>(3)?)?;
         Ok(CodeRow {
             handshake_code: row.take(0)?,
@@ -128,6 +152,34 @@ fn codes(sql: &dyn Sql) -> Result<Vec<CodeRow>, Error> {
         code.item_ids = rows(sql, query, values![&code.handshake_code], |mut row| row.take(0))?;
     }
     Ok(codes)
+}
+
+/// Return the devices under the items of an organization, item by item.
+fn devices_of(
+    sql: &dyn Sql,
+    owner: &str,
+    item_id: Option<&str>,
+    after: Option<&(String, String)>,
+    now: u64,
+) -> Result<Vec<DeviceRow>, Error> {
+    let item_ids: Vec<String> = sql
+        .query(
+            "SELECT item_id FROM license_item JOIN license_file USING (file_id)
+              WHERE organization_id = ?1 ORDER BY item_id",
+            values![owner],
+        )?
+        .into_iter()
+        .map(|mut row| row.take(0))
+        .collect::<Result<_, _>>()?;
+    let mut found = Vec::new();
+    for item in item_ids.iter().filter(|item| item_id.is_none_or(|wanted| wanted == **item)) {
+        found.extend(devices(sql, Some(item), after, now)?);
+        if found.len() >= ROWS_MAX as usize {
+            found.truncate(ROWS_MAX as usize);
+            break;
+        }
+    }
+    Ok(found)
 }
 
 fn devices(
@@ -182,17 +234,36 @@ fn devices(
     })
 }
 
-fn audit(sql: &dyn Sql, before: Option<u64>) -> Result<Vec<AuditRow>, Error> {
-    let query = "SELECT audit_id, at, actor, action, subject, detail, hash FROM audit WHERE \
-        audit_id < ?1 ORDER BY audit_id DESC";
+fn audit(sql: &dyn Sql, before: Option<u64>, owner: Option<&str>) -> Result<Vec<AuditRow>, Error> {
     let before = before.unwrap_or(u64::MAX).min(i64::MAX as u64);
-    rows(sql, query, values![before], |mut row| audit_log::line(&mut row))
+    let columns = "audit_id, at, actor, action, subject, detail, organization_id, hash";
+    let (query, parameters) = match owner {
+        None => {
+            let query =
+                format!("SELECT {columns} FROM audit WHERE audit_id < ?1 ORDER BY audit_id DESC");
+            (query, vec![Value::from(before)])
+        }
+        Some(owner) => {
+            let query = format!(
+                "SELECT {columns} FROM audit WHERE organization_id = ?2 AND audit_id < ?1 ORDER \
+                 BY organization_id DESC, audit_id DESC"
+            );
+            (query, vec![Value::from(before), Value::from(owner)])
+        }
+    };
+    rows(sql, &query, &parameters, |mut row| audit_log::line(&mut row))
 }
 
-fn tokens(sql: &dyn Sql) -> Result<Vec<TokenRow>, Error> {
-    rows(sql, "SELECT name, made_at, revoked_at FROM admin_token ORDER BY name", &[], |mut row| {
-        Ok(TokenRow { name: row.take(0)?, made_at: row.take(1)?, revoked_at: row.take(2)? })
-    })
+fn tokens(sql: &dyn Sql, owner: Option<&str>) -> Result<Vec<TokenRow>, Error> {
+    let query = "SELECT name, role, organization_id, made_at, expires_at, last_used_at, revoked_at
+                   FROM admin_token";
+    let (query, parameters) = owned(query, &owner, "name");
+    rows(sql, &query, &parameters, |mut row| access::token_row(&mut row))
+}
+
+fn users(sql: &dyn Sql) -> Result<Vec<UserRow>, Error> {
+    let query = "SELECT name, role, made_at, password_set_at FROM admin_user ORDER BY name";
+    rows(sql, query, &[], |mut row| access::user_row(&mut row))
 }
 
 fn epochs(sql: &dyn Sql) -> Result<Vec<EpochRow>, Error> {

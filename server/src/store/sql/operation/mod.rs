@@ -2,8 +2,9 @@
 
 mod change;
 mod look;
+mod owner;
 
 pub(in crate::store) use change::change;
 pub(super) use change::{make_code, set_items};
 pub use look::Keys;
-pub(in crate::store) use look::{keys, look, token_hashes};
+pub(in crate::store) use look::{keys, look};

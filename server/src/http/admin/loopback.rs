@@ -1,5 +1,9 @@
-//! The check that a request from this machine without a token comes from a program, and not from a
-//! web page.
+//! The check that a request from this machine without a token comes from a program, and neither
+//! from a web page nor through a proxy.
+//!
+//! A reverse proxy on this machine forwards requests of others, and the server sees them come from
+//! this machine. A proxy names itself or its client in a header, which a program has no reason to
+//! send: `Forwarded`, `Via`, `X-Forwarded-For` and others.
 //!
 //! A browser on this machine sends whatever requests a page makes, and the server sees them come
 //! from this machine, too. Two things reveal such a request, and a program such as `curl` does
@@ -18,6 +22,7 @@ use axum::http::request::Parts;
 use axum::http::uri::Authority;
 
 use crate::error::Error;
+use crate::problem::ProblemKind;
 
 /// The header in which a browser names the kind of site that caused a request.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
@@ -25,8 +30,26 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// The value of this header when a person caused the request by the address bar or a bookmark.
 const BY_A_PERSON: &[u8] = b"none";
 
-/// Refuse a request that a web page may have sent.
+/// The headers by which a proxy reveals itself, beside those that begin with `x-forwarded`.
+const FORWARDING: [&str; 8] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "true-client-ip",
+    "cf-connecting-ip",
+];
+
+/// Refuse a request that a web page may have sent, or that a proxy has forwarded.
 pub(super) fn require_program(request: &Parts) -> Result<(), Error> {
+    let is_forwarding = |name: &str| name.starts_with("x-forwarded") || FORWARDING.contains(&name);
+    if let Some(name) = request.headers.keys().find(|name| is_forwarding(name.as_str())) {
+        return Err(refused(&format!(
+            "its header {name} says that a proxy has forwarded it from elsewhere"
+        )));
+    }
     let names: Vec<_> = request.headers.get_all(HOST).iter().collect();
     let is_own = |name: &[u8]| Authority::try_from(name).is_ok_and(|name| is_own_name(&name));
     let own_host = match names[..] {
@@ -64,12 +87,10 @@ fn is_own_name(name: &Authority) -> bool {
 }
 
 fn refused(why: &str) -> Error {
-    Error::BadRequest {
-        status: 403,
-        detail: format!(
-            "without a token this machine's own programs are let in, and {why}; show a token of \
-             \"seatmeterd token new\" \
-             as Authorization: Bearer TOKEN"
-        ),
-    }
+    let detail = format!(
+        "without a token only this machine's own programs may use the admin API, and this request \
+         is not known to come from one: {why}. Show a token of \"seatmeterd token create\" as \
+         Authorization: Bearer TOKEN"
+    );
+    Error::told(ProblemKind::NotThisMachine, detail)
 }
