@@ -17,6 +17,7 @@ use super::{DataOption, OpenData, init, output_error};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::limit::{Rate, RateLimits};
+use crate::http::proxy::{Network, TrustedProxies};
 use crate::http::standby::Peer;
 use crate::http::tls::Tls;
 use crate::http::{self, Web};
@@ -65,6 +66,15 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", env = "SEATMETERD_RATE_PER_CODE", default_value_t = http::RATE_PER_CODE,
           value_parser = clap::value_parser!(u32).range(1..))]
     rate_per_code: u32,
+
+    /// Network of reverse proxies that are believed when they say for whom they ask, by the header
+    /// X-Forwarded-For or Forwarded; can be given several times
+    #[arg(long, value_name = "CIDR", env = "SEATMETERD_TRUSTED_PROXY", value_delimiter = ',')]
+    trusted_proxy: Vec<Network>,
+
+    /// Let these proxies begin each connection with a header of the PROXY protocol (version 1 or 2)
+    #[arg(long, env = "SEATMETERD_PROXY_PROTOCOL", requires = "trusted_proxy")]
+    proxy_protocol: bool,
 
     /// Serve devices only while the server at --peer is down
     #[arg(long, env = "SEATMETERD_STANDBY")]
@@ -119,6 +129,8 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     );
     let open_to_loopback = arguments.admin_loopback;
     let web = Arc::new(Web {
+        proxies: TrustedProxies::new(arguments.trusted_proxy.iter().copied()),
+        proxy_protocol: arguments.proxy_protocol,
         limits,
         open_to_loopback,
         admin_needs_certificate: arguments.listeners.admin_needs_certificate(),

@@ -5,7 +5,6 @@
 //! machine ([`super::loopback`]) if the server is configured to accept that. The OpenAPI document
 //! is generated from the handlers, and served at `/admin/v1/openapi.json`.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -24,6 +23,7 @@ use utoipa_axum::routes;
 
 use super::answer::{answer, bounded, catch_panics, deadline, source, timed_out};
 use super::body::parse;
+use super::proxy::Source;
 use super::{Web, loopback};
 use crate::correction::IssuedCorrection;
 use crate::error::Error;
@@ -186,9 +186,9 @@ pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
 /// enough.
 async fn admit(State(web): Server, request: Request, next: Next) -> Response {
     let deadline = deadline();
-    let address = source(&request);
+    let source = source(&web, &request);
     let (mut parts, body) = request.into_parts();
-    let operator = tokio::time::timeout_at(deadline, operator(&web, address, &parts)).await;
+    let operator = tokio::time::timeout_at(deadline, operator(&web, source, &parts)).await;
     let admitted = operator.unwrap_or_else(|_| Err(timed_out())).map(|operator| {
         parts.extensions.insert(operator);
     });
@@ -213,11 +213,11 @@ fn as_problem(response: Response) -> Response {
     Error::BadRequest { status: status.as_u16(), detail }.into_response()
 }
 
-async fn operator(web: &Web, address: Option<IpAddr>, request: &Parts) -> Result<Operator, Error> {
-    web.admit(address)?;
+async fn operator(web: &Web, source: Option<Source>, request: &Parts) -> Result<Operator, Error> {
+    web.admit(source)?;
     let shown = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(token) = shown.and_then(|text| text.strip_prefix("Bearer ")).map(str::trim) else {
-        if web.open_to_loopback && address.is_some_and(|address| address.is_loopback()) {
+        if web.open_to_loopback && source.is_some_and(|source| source.is_this_machine()) {
             loopback::require_program(request)?;
             return Ok(Operator("loopback".to_owned()));
         }

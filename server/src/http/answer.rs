@@ -8,7 +8,7 @@
 //! that was not read to its end. A client does not accept such an answer for its request, but can
 //! show it to a person.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{Web, body};
+use super::proxy::Source;
+use super::{Web, body, listen};
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::log_lines::{Line, Weight};
@@ -146,14 +147,20 @@ pub(super) async fn sign(State(web): State<Arc<Web>>, request: Request, next: Ne
         Asked { nonce: nonce.clone().unwrap_or_default(), known_key: known_key(request.headers()) };
     // The body is read in every case, because a client does not accept an answer that is not bound
     // to it.
-    let admitted = web.admit(source(&request)).and(nonce.map(|_| ()));
+    let admitted = web.admit(source(&web, &request)).and(nonce.map(|_| ()));
     let (body, response) = bounded(request, next, admitted, deadline()).await;
     signed(&web.licensing, &body, &asked, response).await
 }
 
-/// Return the source address of a request; it is unknown only in a test without a network.
-pub(super) fn source(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+/// Return the source of a request; it is unknown only in a test without a network.
+pub(super) fn source(web: &Web, request: &Request) -> Option<Source> {
+    let client = request.extensions().get::<listen::Client>();
+    let peer = client
+        .map(|client| client.address.ip())
+        .or_else(|| Some(request.extensions().get::<ConnectInfo<SocketAddr>>()?.0.ip()))?;
+    let mut source = web.proxies.source(peer, request.headers());
+    source.is_forwarded |= client.is_some_and(|client| client.is_announced);
+    Some(source)
 }
 
 /// Return the instant by which a request must have its answer when its head has just come.

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use super::proxy;
 use crate::error::Error;
 
 /// The greatest number of buckets of one kind, which take some 10 MiB.
@@ -97,13 +98,14 @@ impl RateLimits {
         }
     }
 
-    /// Accept a request from this address.
+    /// Accept a request from this address. All addresses of one IPv6 site are one source.
     ///
     /// # Errors
     /// Fails when too many have come.
     pub fn source(&self, address: IpAddr) -> Result<(), Error> {
-        self.sources.take(address, Instant::now()).map_err(|retry_after_seconds| Error::TooMany {
-            who: format!("address {address}"),
+        let site = proxy::site(address);
+        self.sources.take(site, Instant::now()).map_err(|retry_after_seconds| Error::TooMany {
+            who: proxy::site_name(site),
             retry_after_seconds,
         })
     }

@@ -7,10 +7,12 @@
 //! makes room ([`super::connection_slots`]).
 //!
 //! ```text
-//! accept → a slot → TLS handshake, if the listener has a certificate → HTTP/1.1
+//! accept → a slot → PROXY protocol, if a trusted proxy connects
+//!                 → TLS handshake, if the listener has a certificate → HTTP/1.1
 //!                                                          └ or HTTP/2, if the client offers it
 //! ```
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,8 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use super::connection_slots::{Exchange, Place, Places, WatchedBody};
+use super::proxy::TrustedProxies;
+use super::proxy_protocol::{self, Told};
 use super::tls::{self, Tls};
 use crate::error::Error;
 
@@ -83,12 +87,16 @@ pub struct Client {
     pub is_tls: bool,
     /// Whether the client has shown a certificate of the authority that admin clients need.
     pub has_certificate: bool,
+    /// Whether a trusted proxy has connected, and named the client by the PROXY protocol.
+    pub is_announced: bool,
 }
 
 /// What the connections of a server have in common.
 struct Shared {
     router: Router,
     limits: ConnectionLimits,
+    /// The proxies that begin each connection with a header of the PROXY protocol, if any do.
+    announcing: Option<TrustedProxies>,
     places: Arc<Places>,
     /// Becomes true when the server stops. Each connection has a receiver while it lives.
     stopping: watch::Sender<bool>,
@@ -102,10 +110,12 @@ pub async fn serve(
     listeners: Vec<Listener>,
     router: Router,
     limits: ConnectionLimits,
+    announcing: Option<TrustedProxies>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let places = Places::new(limits.count_max);
-    let shared = Arc::new(Shared { router, limits, places, stopping: watch::Sender::new(false) });
+    let stopping = watch::Sender::new(false);
+    let shared = Arc::new(Shared { router, limits, announcing, places, stopping });
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(listener, shared.clone()));
@@ -158,17 +168,23 @@ type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 /// Speak with a client until its connection ends.
 async fn converse(
-    stream: TcpStream,
-    address: SocketAddr,
+    mut stream: TcpStream,
+    peer: SocketAddr,
     tls: Option<Arc<Tls>>,
     place: &Arc<Place>,
     shared: &Shared,
 ) -> Result<(), Broken> {
-    let mut client = Client { address, is_tls: false, has_certificate: false };
+    let mut stopping = shared.stopping.subscribe();
+    let announced = tokio::select! {
+        announced = announced_client(&mut stream, peer, shared) => announced?,
+        _ = stopping.wait_for(|stops| *stops) => return Ok(()),
+    };
+    let (address, is_announced) = (announced.unwrap_or(peer), announced.is_some());
+    let mut client = Client { address, is_tls: false, has_certificate: false, is_announced };
     let Some(tls) = tls else {
+        drop(stopping);
         return serve_http(stream, client, false, place, shared).await;
     };
-    let mut stopping = shared.stopping.subscribe();
     let stream = tokio::select! {
         stream = tls.accept(stream, address, shared.limits.head_time_max) => stream?,
         // A client that has not finished its handshake has no request that is under way.
@@ -180,6 +196,31 @@ async fn converse(
     let is_http2 = tls::speaks_http2(&stream);
     // The state of TLS is on the heap, so that a plain connection has no room for it.
     Box::pin(serve_http(stream, client, is_http2, place, shared)).await
+}
+
+/// Return the client that a proxy connects for, if it is one that must say so. Its header has the
+/// time of a request's head.
+async fn announced_client(
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    shared: &Shared,
+) -> Result<Option<SocketAddr>, Broken> {
+    if !shared.announcing.as_ref().is_some_and(|proxies| proxies.trusts(peer.ip())) {
+        return Ok(None);
+    }
+    let time = shared.limits.head_time_max.unwrap_or(Duration::MAX);
+    match tokio::time::timeout(time, proxy_protocol::read(stream)).await? {
+        Ok(Told::Client(client)) => Ok(Some(client)),
+        Ok(Told::ItsOwn) => Ok(Some(peer)),
+        Err(error) => {
+            // A proxy that checks whether the port is open sends nothing at all.
+            if error.kind() != ErrorKind::UnexpectedEof {
+                tracing::warn!(%error, %peer, "a trusted proxy was refused: let it send the PROXY \
+                    protocol, or start this server without --proxy-protocol");
+            }
+            Err(error.into())
+        }
+    }
 }
 
 /// Answer the requests of a connection.

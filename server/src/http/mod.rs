@@ -22,11 +22,12 @@ pub mod limit;
 pub mod listen;
 mod loopback;
 mod proof;
+pub mod proxy;
+pub mod proxy_protocol;
 pub mod standby;
 pub mod tls;
 mod usage;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -41,6 +42,7 @@ use crate::server_time::ServerClock;
 use health::Readiness;
 use limit::{Rate, RateLimits};
 use listen::{ConnectionLimits, Listener};
+use proxy::{Source, TrustedProxies};
 use standby::Peer;
 
 /// The number of requests per second that one source address may send, unless the operator sets
@@ -61,6 +63,10 @@ pub struct Web {
     pub limits: RateLimits,
     /// The bounds on connections.
     pub connections: ConnectionLimits,
+    /// The proxies that are believed when they say for whom they ask.
+    pub proxies: TrustedProxies,
+    /// Whether these proxies begin each connection with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Whether the admin API accepts requests from this machine without a token.
     pub open_to_loopback: bool,
     /// Whether the admin API requires a client certificate.
@@ -86,6 +92,8 @@ impl Web {
             licensing,
             limits,
             connections: ConnectionLimits::default(),
+            proxies: TrustedProxies::default(),
+            proxy_protocol: false,
             open_to_loopback: false,
             admin_needs_certificate: false,
             main_server: None,
@@ -96,8 +104,8 @@ impl Web {
     }
 
     /// Accept a request from this address, unless its rate limit is reached.
-    fn admit(&self, source: Option<IpAddr>) -> Result<(), Error> {
-        source.map_or(Ok(()), |address| self.limits.source(address))
+    fn admit(&self, source: Option<Source>) -> Result<(), Error> {
+        source.map_or(Ok(()), |source| self.limits.source(source.address))
     }
 
     /// Refuse a client while another server is in charge.
@@ -157,7 +165,8 @@ pub async fn serve_all(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let connections = web.connections;
-    listen::serve(listeners, router(web), connections, stop).await
+    let announcing = web.proxy_protocol.then(|| web.proxies.clone());
+    listen::serve(listeners, router(web), connections, announcing, stop).await
 }
 
 async fn not_found(uri: Uri) -> Response {
