@@ -5,11 +5,17 @@
 //! time, and the number of waiting checks is bounded. Each kind of secret has its own bound, so
 //! that somebody who guesses session passwords keeps no operator out.
 
+mod guesses;
+
+use std::sync::{Arc, LazyLock};
+
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
+
+pub use guesses::{Asker, Guesses};
 
 /// The greatest numbers of session passwords and of tokens that are checked at one time: their
 /// memory stays below 100 MiB.
@@ -22,7 +28,8 @@ const TOKENS_AT_ONCE_MAX: usize = 2;
 const WAITING_MAX: usize = 256;
 
 /// The checks of session passwords, which devices show.
-pub static PASSWORDS: Checks = Checks::new(PASSWORDS_AT_ONCE_MAX, WAITING_MAX);
+pub static PASSWORDS: LazyLock<Arc<Guesses>> =
+    LazyLock::new(|| Guesses::new(PASSWORDS_AT_ONCE_MAX, WAITING_MAX));
 
 /// The checks of tokens of the admin API.
 pub static TOKENS: Checks = Checks::new(TOKENS_AT_ONCE_MAX, WAITING_MAX);

@@ -16,7 +16,9 @@ use super::log::LogArguments;
 use super::{DataOption, OpenData, init, output_error};
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::http::budget::{BUDGET_BYTES_MIN, BodyBudget};
 use crate::http::limit::{Rate, RateLimits};
+use crate::http::listen::ConnectionLimits;
 use crate::http::proxy::{Network, TrustedProxies};
 use crate::http::standby::Peer;
 use crate::http::tls::Tls;
@@ -31,6 +33,11 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 /// The interval at which the store records that the server accepts requests. It is recorded again
 /// and again because `new-epoch` may be run while servers run.
 const SERVING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The number of open files that the server needs beside its connections, and the number of
+/// connections that it has in any case.
+const FILES_OF_ITS_OWN: usize = 64;
+const CONNECTIONS_MIN: usize = 16;
 
 /// The interval between two runs that delete data which no rule needs.
 const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
@@ -66,6 +73,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", env = "SEATMETERD_RATE_PER_CODE", default_value_t = http::RATE_PER_CODE,
           value_parser = clap::value_parser!(u32).range(1..))]
     rate_per_code: u32,
+
+    /// Memory for the bodies of all requests together, such as 64MiB
+    #[arg(long, value_name = "SIZE", env = "SEATMETERD_BODY_BUDGET", default_value = "64MiB",
+          value_parser = body_budget)]
+    body_budget: usize,
 
     /// Network of reverse proxies that are believed when they say for whom they ask, by the header
     /// X-Forwarded-For or Forwarded; can be given several times
@@ -115,6 +127,22 @@ impl Arguments {
     }
 }
 
+/// Read a size in bytes, KiB, MiB or GiB.
+fn body_budget(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        _ => 0,
+    };
+    match digits.parse::<usize>().ok().and_then(|count| count.checked_mul(unit)) {
+        Some(bytes) if bytes >= BUDGET_BYTES_MIN => Ok(bytes),
+        _ => Err("write a size of at least 1MiB, which one request may have, such as 64MiB".into()),
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     arguments.log.begin();
     let tls = arguments.listeners.tls()?;
@@ -128,7 +156,11 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         Rate::per_second(arguments.rate_per_code),
     );
     let open_to_loopback = arguments.admin_loopback;
+    let connections = ConnectionLimits::default();
+    let count_max = connections_max(raise_file_limit(), connections.count_max);
     let web = Arc::new(Web {
+        connections: ConnectionLimits { count_max, ..connections },
+        bodies: BodyBudget::new(arguments.body_budget, count_max),
         proxies: TrustedProxies::new(arguments.trusted_proxy.iter().copied()),
         proxy_protocol: arguments.proxy_protocol,
         limits,
@@ -139,7 +171,6 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         ..Web::new(licensing)
     });
 
-    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -261,16 +292,32 @@ async fn tidy(licensing: Arc<Licensing>) {
     }
 }
 
-/// Raise the limit of open files. Each connection takes a file descriptor, and a process usually
-/// starts with fewer than it may have.
-fn raise_file_limit() {
+/// Raise the limit of open files, and return it. Each connection takes a file descriptor, and a
+/// process usually starts with fewer than it may have.
+fn raise_file_limit() -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        tracing::warn!(%error, "the number of open files stays as it is; there may be fewer \
-            connections than allowed");
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(error) => {
+            tracing::warn!(%error, "the number of open files stays as it is");
+            soft
+        }
     }
+}
+
+/// Return how many connections there may be when so many files may be open. Some descriptors stay
+/// free for the database, the log and the main server.
+fn connections_max(files_max: u64, wanted: usize) -> usize {
+    let files_max = usize::try_from(files_max).unwrap_or(usize::MAX);
+    let count = wanted.min(files_max.saturating_sub(FILES_OF_ITS_OWN).max(CONNECTIONS_MIN));
+    if count < wanted {
+        tracing::warn!(
+            "this process may open {files_max} files, so there are {count} connections at most \
+             instead of {wanted}: raise the limit (ulimit -n, LimitNOFILE in systemd)"
+        );
+    }
+    count
 }
 
 /// Read the files of the certificate again when they change, and at SIGHUP.

@@ -193,7 +193,7 @@ async fn admit(State(web): Server, request: Request, next: Next) -> Response {
         parts.extensions.insert(operator);
     });
     let request = Request::from_parts(parts, body);
-    let (_, mut response) = bounded(request, next, admitted, deadline).await;
+    let (_, mut response) = bounded(&web, request, next, admitted, deadline).await;
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -27,6 +27,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::body::ReadBody;
 use super::proxy::Source;
 use super::{Web, body, listen};
 use crate::error::Error;
@@ -35,6 +36,9 @@ use crate::log_lines::{Line, Weight};
 
 /// The longest time that a request may take, from its head to its answer.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The longest time that the body of a refused request may take to arrive.
+const REFUSED_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The number of hexadecimal digits in a nonce.
 const NONCE_DIGITS: usize = 32;
@@ -141,15 +145,25 @@ fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Resp
 }
 
 /// Read the body, let the handler answer within its time, and sign the answer.
-pub(super) async fn sign(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+pub(super) async fn sign(
+    State(web): State<Arc<Web>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let nonce = nonce(request.headers());
     let asked =
         Asked { nonce: nonce.clone().unwrap_or_default(), known_key: known_key(request.headers()) };
-    // The body is read in every case, because a client does not accept an answer that is not bound
-    // to it.
-    let admitted = web.admit(source(&web, &request)).and(nonce.map(|_| ()));
-    let (body, response) = bounded(request, next, admitted, deadline()).await;
-    signed(&web.licensing, &body, &asked, response).await
+    let source = source(&web, &request);
+    let admitted = web.admit(source);
+    let left = admitted.as_ref().map_or_else(|refused| refused.left, |left| *left);
+    if let Some(source) = source {
+        request.extensions_mut().insert(source);
+    }
+    let admitted = admitted.map(|_| ()).map_err(Error::from).and(nonce.map(|_| ()));
+    let (body, response) = bounded(&web, request, next, admitted, deadline()).await;
+    let mut response = signed(&web.licensing, &body.bytes, &asked, response).await;
+    web.limits.describe(left, &mut response);
+    response
 }
 
 /// Return the source of a request; it is unknown only in a test without a network.
@@ -170,21 +184,33 @@ pub(super) fn deadline() -> Instant {
 
 /// Read the body within its bounds. If the request is admitted, let the handler answer within its
 /// time.
+///
+/// A refused request is not read, unless its body is small: a client accepts only an answer that is
+/// bound to its body, and a small body is usually there already.
 pub(super) async fn bounded(
+    web: &Web,
     request: Request,
     next: Next,
     admitted: Result<(), Error>,
-    deadline: Instant,
-) -> (Bytes, Response) {
+    mut deadline: Instant,
+) -> (ReadBody, Response) {
     let (parts, body) = request.into_parts();
-    let read = tokio::time::timeout_at(deadline, body::read(body))
+    let share = web.bodies.begin();
+    if let Err(error) = &admitted {
+        if !body::is_small(&body, &share) {
+            return (ReadBody::none(), error.clone().into_response());
+        }
+        deadline = deadline.min(Instant::now() + REFUSED_TIME_MAX);
+    }
+    let read = tokio::time::timeout_at(deadline, body::read(body, share))
         .await
         .unwrap_or_else(|_| Err(body_timed_out()));
     match (read, admitted) {
-        (Err(error), _) => (Bytes::new(), error.into_response()),
         (Ok(body), Err(error)) => (body, error.into_response()),
+        (Err(_), Err(error)) => (ReadBody::none(), error.into_response()),
+        (Err(error), Ok(())) => (ReadBody::none(), error.into_response()),
         (Ok(body), Ok(())) => {
-            let request = Request::from_parts(parts, Body::from(body.clone()));
+            let request = Request::from_parts(parts, Body::from(body.bytes.clone()));
             let response = tokio::time::timeout_at(deadline, next.run(request)).await;
             (body, response.unwrap_or_else(|_| timed_out().into_response()))
         }

@@ -51,7 +51,7 @@ impl Default for ConnectionLimits {
 
 /// The wait after the system refused a connection, for example because all file descriptors are in
 /// use.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY: Duration = Duration::from_millis(20);
 
 /// The number of requests that one HTTP/2 connection may have under way. A device has one.
 const STREAMS_MAX: u32 = 64;
@@ -59,6 +59,10 @@ const STREAMS_MAX: u32 = 64;
 /// The bytes that a client may send over HTTP/2 before the server has read them: for one request
 /// and for all requests of a connection.
 const WINDOW_BYTES: u32 = 64 << 10;
+
+/// The size of the buffer of an HTTP/1 connection, and so of the longest head. Whatever arrives
+/// beyond it waits in the network until there is memory for the body.
+const BUFFER_BYTES: usize = 16 << 10;
 
 /// The time that an idle HTTP/2 connection has to end after the server has announced its end.
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -138,10 +142,22 @@ async fn accept(listener: Listener, shared: Arc<Shared>) {
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be accepted");
+                if is_out_of_files(&error) {
+                    shared.places.close_oldest();
+                }
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
     }
+}
+
+/// Return whether the process, or the whole machine, has as many open files as it may have. A
+/// connection that is closed makes room for the next one.
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    use nix::errno::Errno;
+    error
+        .raw_os_error()
+        .is_some_and(|number| [Errno::EMFILE, Errno::ENFILE].contains(&Errno::from_raw(number)))
 }
 
 async fn connection(
@@ -283,6 +299,7 @@ fn builder(is_http2: bool, head_time_max: Option<Duration>) -> Builder<TokioExec
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES);
+    builder.http1().max_buf_size(BUFFER_BYTES);
     match head_time_max {
         Some(time) => builder.http1().timer(TokioTimer::new()).header_read_timeout(time),
         None => builder.http1().header_read_timeout(None),

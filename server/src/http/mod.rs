@@ -16,6 +16,7 @@ pub mod admin;
 pub mod answer;
 mod authorizations;
 mod body;
+pub mod budget;
 mod connection_slots;
 pub mod health;
 pub mod limit;
@@ -39,8 +40,9 @@ use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::log_lines::Lines;
 use crate::server_time::ServerClock;
+use budget::{BUDGET_BYTES, BodyBudget};
 use health::Readiness;
-use limit::{Rate, RateLimits};
+use limit::{Left, Rate, RateLimits, TooMany};
 use listen::{ConnectionLimits, Listener};
 use proxy::{Source, TrustedProxies};
 use standby::Peer;
@@ -63,6 +65,8 @@ pub struct Web {
     pub limits: RateLimits,
     /// The bounds on connections.
     pub connections: ConnectionLimits,
+    /// The memory for the bodies of requests.
+    pub bodies: Arc<BodyBudget>,
     /// The proxies that are believed when they say for whom they ask.
     pub proxies: TrustedProxies,
     /// Whether these proxies begin each connection with a header of the PROXY protocol.
@@ -88,10 +92,12 @@ impl Web {
     pub fn new(licensing: Arc<Licensing>) -> Self {
         let limits =
             RateLimits::new(Rate::per_second(RATE_PER_SOURCE), Rate::per_second(RATE_PER_CODE));
+        let connections = ConnectionLimits::default();
         Self {
             licensing,
             limits,
-            connections: ConnectionLimits::default(),
+            connections,
+            bodies: BodyBudget::new(BUDGET_BYTES, connections.count_max),
             proxies: TrustedProxies::default(),
             proxy_protocol: false,
             open_to_loopback: false,
@@ -103,9 +109,9 @@ impl Web {
         }
     }
 
-    /// Accept a request from this address, unless its rate limit is reached.
-    fn admit(&self, source: Option<Source>) -> Result<(), Error> {
-        source.map_or(Ok(()), |source| self.limits.source(source.address))
+    /// Accept a request from this source, unless its rate limit is reached. Return what is left.
+    fn admit(&self, source: Option<Source>) -> Result<Option<Left>, TooMany> {
+        source.map(|source| self.limits.source(source.address)).transpose()
     }
 
     /// Refuse a client while another server is in charge.

@@ -17,6 +17,7 @@ mod operation;
 mod owners;
 mod plan;
 mod plans;
+mod pressure;
 mod proxies;
 mod restore;
 mod rules_page;
