@@ -13,10 +13,12 @@
 //! key would be worthless for the license files in the database, so the missing key is an error,
 //! and is never repaired by making another one.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use seatmeter_protocol::file_system;
 use seatmeter_protocol::signature::{PublicKey, SigningKey, random_id};
 
 use crate::error::Error;
@@ -35,8 +37,7 @@ const DATABASE: &str = "seatmeter.db";
 /// The file that is locked by the one server that serves from here, or by a restore.
 const LOCK: &str = "seatmeterd.lock";
 
-/// The marker in the name of a file that does not have its final name yet.
-pub const DRAFT: &str = ".draft-";
+pub use crate::sharing::DRAFT;
 
 /// Return whether a file with this name in the data directory is one of the server's keys.
 #[must_use]
@@ -56,6 +57,7 @@ pub struct DataDir {
 /// lives.
 #[derive(Debug)]
 pub struct ServerLock {
+    _directory: File,
     _file: File,
 }
 
@@ -297,24 +299,80 @@ impl DataDir {
         ))
     }
 
-    /// Lock the directory for this server.
+    /// Refuse a directory that cannot keep a server's files, and close one to other users that is
+    /// open to them.
+    ///
+    /// # Errors
+    /// Fails when others may write in it, or it is on a network file system; the message says what
+    /// to do.
+    pub fn require_private(&self) -> Result<(), Error> {
+        let shown = self.path.display();
+        let of = match std::fs::metadata(&self.path) {
+            Ok(of) => of,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(cannot_use("look at", &self.path, &e)),
+        };
+        let kind = nix::sys::statfs::statfs(&self.path).map(|about| about.filesystem_type().0);
+        if let Some(why) = kind.ok().and_then(|kind| file_system::refusal(kind as u32)) {
+            return Err(Error::Setup(format!(
+                "{shown} is on {why}. Use a data directory on a local disk, with --data DIR."
+            )));
+        }
+        if of.mode() & 0o1002 == 0o1002 {
+            return Err(Error::Setup(format!(
+                "{shown} is a directory in which everybody may write. Use one of its own, such as \
+                 {shown}/seatmeterd-data."
+            )));
+        }
+        if of.mode() & 0o002 != 0 {
+            return Err(Error::Setup(format!(
+                "{shown} has mode {:o}: every user may replace the server's key and database in \
+                 it. Check that all files in it are yours (\"ls -la {shown}\"), then run \"chmod \
+                 700 {shown}\".",
+                of.mode() & 0o7777
+            )));
+        }
+        if of.mode() & 0o007 != 0 && exists(&self.server_key_path())? {
+            let mode = of.mode() & 0o7770;
+            let closed = std::fs::set_permissions(&self.path, Permissions::from_mode(mode));
+            closed.map_err(|e| {
+                Error::Setup(format!(
+                    "{shown} has mode {:o}, so that every user may look into it, and this user \
+                     cannot change that: {e}. Run \"chmod {mode:o} {shown}\" as its owner.",
+                    of.mode() & 0o7777
+                ))
+            })?;
+            tracing::warn!("{shown} was open to every user, and has mode {mode:o} now");
+        }
+        Ok(())
+    }
+
+    /// Lock the directory for this server. The lock is on a file, and on the directory itself: a
+    /// file may be removed while a server runs.
     ///
     /// # Errors
     /// Fails when another server has it, or it cannot be locked.
     pub fn lock(&self) -> Result<ServerLock, Error> {
+        let directory = File::open(&self.path).map_err(|e| cannot_use("open", &self.path, &e))?;
+        self.take(&directory, &self.path)?;
         let path = self.path.join(LOCK);
         touch_private(&path)?;
         let file =
             OpenOptions::new().write(true).open(&path).map_err(|e| cannot("open", &path, &e))?;
+        self.take(&file, &path)?;
+        Ok(ServerLock { _directory: directory, _file: file })
+    }
+
+    fn take(&self, file: &File, path: &Path) -> Result<(), Error> {
         match file.try_lock() {
-            Ok(()) => Ok(ServerLock { _file: file }),
+            Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(Error::Setup(format!(
                 "another seatmeterd serves from {}, or restores into it. Stop it first, or give \
                  this one another \
                  --data directory.",
                 self.path.display()
             ))),
-            Err(TryLockError::Error(e)) => Err(cannot("lock", &path, &e)),
+            Err(TryLockError::Error(e)) => Err(cannot("lock", path, &e)),
         }
     }
 }
@@ -465,7 +523,13 @@ fn cannot_use(what: &str, path: &Path, error: &std::io::Error) -> Error {
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error, advice: Option<String>) -> Error {
-    let todo = advice.as_deref().unwrap_or("Check path, permissions and free space.");
+    let usual = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "Its disk is full: make room on it (\"df -h\" shows all disks), then try again."
+        }
+        _ => "Check path, permissions and free space.",
+    };
+    let todo = advice.as_deref().unwrap_or(usual);
     Error::Setup(format!("cannot {what} {}: {error}. {todo}", path.display()))
 }
 

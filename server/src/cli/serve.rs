@@ -25,6 +25,7 @@ use crate::http::tls::Tls;
 use crate::http::{self, Web};
 use crate::licensing::Licensing;
 use crate::server_time::{self, ServerClock};
+use crate::store::Location;
 
 /// The time that running requests may take to end after the signal to stop. A client that sends its
 /// request slowly must not keep the server alive.
@@ -149,7 +150,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let main_server = arguments.main_server()?;
     init::prepare(&arguments.data, output)?;
     let _lock = arguments.data.dir().lock()?;
+    warn_of_password();
     let OpenData { store, keys, clock } = arguments.data.open()?;
+    store.look_for_damage()?;
     let licensing = Arc::new(Licensing { store: store.clone(), keys, clock: clock.clone() });
     let limits = RateLimits::new(
         Rate::per_second(arguments.rate_per_source),
@@ -168,6 +171,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         admin_needs_certificate: arguments.listeners.admin_needs_certificate(),
         main_server,
         server_clock: Some(clock.clone()),
+        key_folder: Some(arguments.data.dir()),
         ..Web::new(licensing)
     });
 
@@ -289,6 +293,18 @@ async fn tidy(licensing: Arc<Licensing>) {
                 }
             }
         }
+    }
+}
+
+/// Warn of a password that every user of the machine can read.
+fn warn_of_password() {
+    if std::env::args().any(|argument| Location::has_password(&argument)) {
+        tracing::warn!(
+            "the password of the database is on the command line, where every user of this machine \
+             can read it (/proc/{}/cmdline): use --database-password-file or PGPASSFILE, and change \
+             the password",
+            std::process::id()
+        );
     }
 }
 

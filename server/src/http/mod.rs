@@ -36,6 +36,7 @@ use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 
+use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::log_lines::Lines;
@@ -81,6 +82,8 @@ pub struct Web {
     pub lines: Lines,
     /// Whether the store could write at the last check.
     pub readiness: Readiness,
+    /// The directory with the server's keys, to be looked at with each check.
+    pub key_folder: Option<DataDir>,
     /// The server's time, to be compared with the database at each check.
     pub server_clock: Option<Arc<ServerClock>>,
 }
@@ -105,6 +108,7 @@ impl Web {
             main_server: None,
             lines: Lines::default(),
             readiness: Readiness::default(),
+            key_folder: None,
             server_clock: None,
         }
     }

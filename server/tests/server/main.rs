@@ -26,5 +26,6 @@ mod store;
 mod support;
 mod time;
 mod tls;
+mod trouble;
 mod trust;
 mod usage;
