@@ -59,12 +59,26 @@ pub struct Shown<W> {
     output: W,
     /// The first bytes of a character of which the rest is still to come.
     begun: Vec<u8>,
+    has_colors: bool,
 }
 
 impl<W: Write> Shown<W> {
     /// Show texts on this output.
     pub fn new(output: W) -> Self {
-        Self { output, begun: Vec::new() }
+        Self { output, begun: Vec::new(), has_colors: false }
+    }
+
+    /// Show texts on an output for which somebody else has escaped what others wrote, and has added
+    /// colors, as the log does.
+    pub fn with_colors(output: W) -> Self {
+        Self { has_colors: true, ..Self::new(output) }
+    }
+
+    fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.has_colors {
+            true => escaped(text, |c| is_hidden(c) && !matches!(c, '\n' | '\t' | '\u{1b}')),
+            false => lines(text),
+        }
     }
 }
 
@@ -85,7 +99,7 @@ impl<W: Write> Write for Shown<W> {
         let mut rest: &[u8] = &[];
         for chunk in text.utf8_chunks() {
             self.output.write_all(rest)?;
-            self.output.write_all(lines(chunk.valid()).as_bytes())?;
+            self.output.write_all(self.shown(chunk.valid()).as_bytes())?;
             rest = chunk.invalid();
         }
         // Only the last bytes may be the beginning of a character. What else is no text stays.
@@ -98,13 +112,6 @@ impl<W: Write> Write for Shown<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
-    }
-}
-
-impl<W> Drop for Shown<W> {
-    fn drop(&mut self) {
-        // What has begun and never ended is no character, and is not shown.
-        self.begun.clear();
     }
 }
 

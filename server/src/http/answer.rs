@@ -91,7 +91,8 @@ impl Asker {
 
 /// Log every request that is not granted, with who has sent it.
 pub(super) async fn log(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
-    let (address, uri) = (source(&request), request.uri().clone());
+    let address = source(&web, &request).map(|source| source.address);
+    let uri = request.uri().clone();
     let mut response = next.run(request).await;
     if let Some(Failed(error)) = response.extensions_mut().remove() {
         let asker = response.extensions_mut().remove::<Asker>();
