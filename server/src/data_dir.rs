@@ -13,10 +13,11 @@
 //! key would be worthless for the license files in the database, so the missing key is an error,
 //! and is never repaired by making another one.
 
-use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use seatmeter_protocol::file_system;
 use seatmeter_protocol::signature::{PublicKey, SigningKey, random_id};
@@ -38,6 +39,10 @@ const DATABASE: &str = "seatmeter.db";
 const LOCK: &str = "seatmeterd.lock";
 
 pub use crate::sharing::DRAFT;
+
+/// How often a lock that another has is tried again, and the pause in between.
+const LOCK_ATTEMPTS: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Return whether a file with this name in the data directory is one of the server's keys.
 #[must_use]
@@ -306,45 +311,66 @@ impl DataDir {
     /// Fails when others may write in it, or it is on a network file system; the message says what
     /// to do.
     pub fn require_private(&self) -> Result<(), Error> {
+        if let Some(why) = self.place_fault()? {
+            return Err(Error::Setup(why));
+        }
+        let Some(open) = self.open_mode()? else { return Ok(()) };
+        let (shown, mode) = (self.path.display(), open & 0o7770);
+        let closed = std::fs::set_permissions(&self.path, Permissions::from_mode(mode));
+        closed.map_err(|e| {
+            Error::Setup(format!(
+                "{shown} has mode {open:o}, so that every user may look into it, and this user \
+                 cannot change that: {e}. Run \"chmod {mode:o} {shown}\" as its owner."
+            ))
+        })?;
+        tracing::warn!("{shown} was open to every user, and has mode {mode:o} now");
+        Ok(())
+    }
+
+    /// Return the mode of a directory with a server's key into which every user may look.
+    ///
+    /// # Errors
+    /// Fails when it cannot be looked at.
+    pub fn open_mode(&self) -> Result<Option<u32>, Error> {
+        let Some(of) = self.metadata()? else { return Ok(None) };
+        let is_open = of.mode() & 0o007 != 0 && exists(&self.server_key_path())?;
+        Ok(is_open.then(|| of.mode() & 0o7777))
+    }
+
+    fn metadata(&self) -> Result<Option<Metadata>, Error> {
+        match std::fs::metadata(&self.path) {
+            Ok(of) => Ok(Some(of)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(cannot_use("look at", &self.path, &e)),
+        }
+    }
+
+    /// Return why the files of a server cannot be in this directory, and what to do.
+    ///
+    /// # Errors
+    /// Fails when it cannot be looked at.
+    pub fn place_fault(&self) -> Result<Option<String>, Error> {
         let shown = self.path.display();
-        let of = match std::fs::metadata(&self.path) {
-            Ok(of) => of,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(cannot_use("look at", &self.path, &e)),
-        };
+        let Some(of) = self.metadata()? else { return Ok(None) };
         let kind = nix::sys::statfs::statfs(&self.path).map(|about| about.filesystem_type().0);
         if let Some(why) = kind.ok().and_then(|kind| file_system::refusal(kind as u32)) {
-            return Err(Error::Setup(format!(
+            return Ok(Some(format!(
                 "{shown} is on {why}. Use a data directory on a local disk, with --data DIR."
             )));
         }
-        if of.mode() & 0o1002 == 0o1002 {
-            return Err(Error::Setup(format!(
+        Ok(match of.mode() & 0o1002 {
+            0o1002 => Some(format!(
                 "{shown} is a directory in which everybody may write. Use one of its own, such as \
                  {shown}/seatmeterd-data."
-            )));
-        }
-        if of.mode() & 0o002 != 0 {
-            return Err(Error::Setup(format!(
+            )),
+            0o0002 => Some(format!(
                 "{shown} has mode {:o}: every user may replace the server's key and database in \
                  it. Check that all files in it are yours (\"ls -la {shown}\"), then run \"chmod \
                  700 {shown}\".",
                 of.mode() & 0o7777
-            )));
-        }
-        if of.mode() & 0o007 != 0 && exists(&self.server_key_path())? {
-            let mode = of.mode() & 0o7770;
-            let closed = std::fs::set_permissions(&self.path, Permissions::from_mode(mode));
-            closed.map_err(|e| {
-                Error::Setup(format!(
-                    "{shown} has mode {:o}, so that every user may look into it, and this user \
-                     cannot change that: {e}. Run \"chmod {mode:o} {shown}\" as its owner.",
-                    of.mode() & 0o7777
-                ))
-            })?;
-            tracing::warn!("{shown} was open to every user, and has mode {mode:o} now");
-        }
-        Ok(())
+            )),
+            _ => None,
+        })
     }
 
     /// Lock the directory for this server. The lock is on a file, and on the directory itself: a
@@ -363,8 +389,31 @@ impl DataDir {
         Ok(ServerLock { _directory: directory, _file: file })
     }
 
+    /// Return whether a server, or a restore, has the directory.
+    ///
+    /// # Errors
+    /// Fails when that cannot be determined.
+    pub fn is_locked(&self) -> Result<bool, Error> {
+        let directory = File::open(&self.path).map_err(|e| cannot_use("open", &self.path, &e))?;
+        // A shared lock can be had beside that of another who only looks.
+        match directory.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(e)) => Err(cannot_use("lock", &self.path, &e)),
+        }
+    }
+
     fn take(&self, file: &File, path: &Path) -> Result<(), Error> {
-        match file.try_lock() {
+        let mut taken = file.try_lock();
+        for _ in 0..LOCK_ATTEMPTS {
+            if !matches!(taken, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            // A doctor that looks holds the lock for an instant.
+            std::thread::sleep(LOCK_PAUSE);
+            taken = file.try_lock();
+        }
+        match taken {
             Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(Error::Setup(format!(
                 "another seatmeterd serves from {}, or restores into it. Stop it first, or give \

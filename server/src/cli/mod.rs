@@ -174,12 +174,18 @@ impl DataOption {
 
     /// Refuse a directory that `init` has not finished.
     fn require_initialized(&self) -> Result<(), Error> {
+        self.require_finished()?;
+        match self.database {
+            Some(_) => Ok(()),
+            None => self.dir().require_private(),
+        }
+    }
+
+    /// Refuse a directory that `init` has not finished, and change nothing in it.
+    fn require_finished(&self) -> Result<(), Error> {
         match self.database {
             Some(_) => self.dir().require_key(),
-            None => {
-                self.dir().require_initialized()?;
-                self.dir().require_private()
-            }
+            None => self.dir().require_initialized(),
         }
     }
 

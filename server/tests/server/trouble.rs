@@ -331,6 +331,42 @@ fn the_password_of_the_database_is_shown_nowhere() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("chmod 600"));
 }
 
+#[test]
+fn the_doctor_knows_what_can_be_wrong_with_a_data_directory() {
+    let (_folder, data) = demo();
+    let doctor = || {
+        let output = seatmeterd(&data, &["doctor", "data", "--full"]).output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code() == Some(0), text)
+    };
+    let says = |is_good: bool, words: &str| {
+        let (good, text) = doctor();
+        assert!(good == is_good && text.contains(words), "{words}: {text}");
+    };
+    says(true, "all is well");
+    let server = Served::start(&data);
+    says(true, "one serves from here");
+    drop(server);
+    set_mode(&data, 0o755);
+    says(true, "chmod 750");
+    assert_eq!(fs::metadata(&data).unwrap().mode() & 0o7777, 0o755, "it changes nothing");
+    set_mode(&data, 0o777);
+    says(false, "chmod 700");
+    set_mode(&data, 0o700);
+    set_mode(&data.join("server.key"), 0o644);
+    says(false, "chmod 600");
+    set_mode(&data.join("server.key"), 0o600);
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        std::os::unix::fs::chown(data.join("seatmeter.db"), Some(12_099), None).unwrap();
+        says(false, "chown");
+        std::os::unix::fs::chown(data.join("seatmeter.db"), Some(0), None).unwrap();
+    }
+    damage(&data, "usage_day");
+    says(false, "page");
+    fs::rename(data.join("server.key"), data.join("away")).unwrap();
+    says(false, "backup");
+}
+
 /// What a terminal would obey, or a reader not see.
 fn is_hidden(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t')
