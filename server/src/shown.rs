@@ -28,22 +28,26 @@ fn is_hidden(c: char) -> bool {
 /// Return a text as one line that can be shown.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
-    escaped(text, is_hidden)
+    escaped(text, |_, c| is_hidden(c))
 }
 
-/// Return a text as lines that can be shown.
+/// Return a text as lines that can be shown. A line may end as in CSV, with two characters.
 #[must_use]
 pub fn lines(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| is_hidden(c) && !matches!(c, '\n' | '\t'))
+    escaped(text, |at, c| is_hidden(c) && !is_of_lines(text, at, c))
 }
 
-fn escaped(text: &str, is_wrong: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&is_wrong) {
+fn is_of_lines(text: &str, at: usize, c: char) -> bool {
+    matches!(c, '\n' | '\t') || c == '\r' && text[at + 1..].starts_with('\n')
+}
+
+fn escaped(text: &str, is_wrong: impl Fn(usize, char) -> bool) -> Cow<'_, str> {
+    if !text.char_indices().any(|(at, c)| is_wrong(at, c)) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_wrong(c) {
+    for (at, c) in text.char_indices() {
+        if is_wrong(at, c) {
             // All of them have four digits. A text grows without an error.
             let _ = write!(shown, "\\u{:04x}", u32::from(c));
         } else {
@@ -76,7 +80,9 @@ impl<W: Write> Shown<W> {
 
     fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.has_colors {
-            true => escaped(text, |c| is_hidden(c) && !matches!(c, '\n' | '\t' | '\u{1b}')),
+            true => {
+                escaped(text, |at, c| is_hidden(c) && c != '\u{1b}' && !is_of_lines(text, at, c))
+            }
             false => lines(text),
         }
     }
@@ -96,6 +102,9 @@ impl<W: Write> Write for Shown<W> {
         }
         let mut text = std::mem::take(&mut self.begun);
         text.extend_from_slice(bytes);
+        // What follows decides about the last character, if that may end a line.
+        let ends_line = text.last() == Some(&b'\r');
+        text.truncate(text.len() - usize::from(ends_line));
         let mut rest: &[u8] = &[];
         for chunk in text.utf8_chunks() {
             self.output.write_all(rest)?;
@@ -104,8 +113,11 @@ impl<W: Write> Write for Shown<W> {
         }
         // Only the last bytes may be the beginning of a character. What else is no text stays.
         match rest.first() {
-            Some(0xc2..=0xf4) if text.ends_with(rest) => self.begun = rest.to_vec(),
+            Some(0xc2..=0xf4) if text.ends_with(rest) && !ends_line => self.begun = rest.to_vec(),
             _ => self.output.write_all(rest)?,
+        }
+        if ends_line {
+            self.begun = b"\r".to_vec();
         }
         Ok(bytes.len())
     }
@@ -132,12 +144,12 @@ mod tests {
         ] {
             assert_eq!(line(text), shown);
         }
-        assert_eq!(lines("one\ntwo\t3\r"), "one\ntwo\t3\\u000d");
+        assert_eq!(lines("one\r\ntwo\t3\r4\r"), "one\r\ntwo\t3\\u000d4\\u000d");
     }
 
     #[test]
     fn an_output_shows_the_same_however_its_bytes_come() {
-        let text = "\u{1b}[2J caf\u{e9} \u{202e}\u{9b} \u{2603} \u{1f600} \u{61c}\nend\n";
+        let text = "\u{1b}[2J caf\u{e9} \u{202e}\u{9b} \u{2603} \u{1f600} \u{61c}\r\nend\rof\n";
         for size in 1..=text.len() {
             let mut output = Vec::new();
             let mut shown = Shown::new(&mut output);

@@ -21,7 +21,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{answer, bounded, catch_panics, deadline, source, timed_out};
+use super::answer::{Unadmitted, answer, bounded, catch_panics, deadline, source, timed_out};
 use super::body::parse;
 use super::proxy::Source;
 use super::{Web, loopback};
@@ -193,7 +193,8 @@ async fn admit(State(web): Server, request: Request, next: Next) -> Response {
         parts.extensions.insert(operator);
     });
     let request = Request::from_parts(parts, body);
-    let (_, mut response) = bounded(&web, request, next, admitted, deadline).await;
+    let (_, mut response) =
+        bounded(&web, request, next, admitted.map_err(Unadmitted::AtOnce), deadline).await;
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

@@ -160,7 +160,11 @@ pub(super) async fn sign(
     if let Some(source) = source {
         request.extensions_mut().insert(source);
     }
-    let admitted = admitted.map(|_| ()).map_err(Error::from).and(nonce.map(|_| ()));
+    let admitted = match (admitted, nonce) {
+        (Err(too_many), _) => Err(Unadmitted::AtOnce(too_many.into())),
+        (Ok(_), Err(error)) => Err(Unadmitted::WithBody(error)),
+        (Ok(_), Ok(_)) => Ok(()),
+    };
     let (body, response) = bounded(&web, request, next, admitted, deadline()).await;
     let mut response = signed(&web.licensing, &body.bytes, &asked, response).await;
     web.limits.describe(left, &mut response);
@@ -183,21 +187,37 @@ pub(super) fn deadline() -> Instant {
     Instant::now() + REQUEST_TIME_MAX
 }
 
+/// Why a request has no handler.
+pub(super) enum Unadmitted {
+    /// The client may not ask, or not now.
+    AtOnce(Error),
+    /// The request is not one that can be answered.
+    WithBody(Error),
+}
+
+impl Unadmitted {
+    fn error(self) -> Error {
+        match self {
+            Self::AtOnce(error) | Self::WithBody(error) => error,
+        }
+    }
+}
+
 /// Read the body within its bounds. If the request is admitted, let the handler answer within its
 /// time.
 ///
-/// A refused request is not read, unless its body is small: a client accepts only an answer that is
-/// bound to its body, and a small body is usually there already.
+/// A request that is refused at once is not read, unless its body is small: a client accepts only an
+/// answer that is bound to its body, and a small body is usually there already.
 pub(super) async fn bounded(
     web: &Web,
     request: Request,
     next: Next,
-    admitted: Result<(), Error>,
+    admitted: Result<(), Unadmitted>,
     mut deadline: Instant,
 ) -> (ReadBody, Response) {
     let (parts, body) = request.into_parts();
     let share = web.bodies.begin();
-    if let Err(error) = &admitted {
+    if let Err(Unadmitted::AtOnce(error)) = &admitted {
         if !body::is_small(&body, &share) {
             return (ReadBody::none(), error.clone().into_response());
         }
@@ -207,8 +227,8 @@ pub(super) async fn bounded(
         .await
         .unwrap_or_else(|_| Err(body_timed_out()));
     match (read, admitted) {
-        (Ok(body), Err(error)) => (body, error.into_response()),
-        (Err(_), Err(error)) => (ReadBody::none(), error.into_response()),
+        (Ok(body), Err(refused)) => (body, refused.error().into_response()),
+        (Err(_), Err(refused)) => (ReadBody::none(), refused.error().into_response()),
         (Err(error), Ok(())) => (ReadBody::none(), error.into_response()),
         (Ok(body), Ok(())) => {
             let request = Request::from_parts(parts, Body::from(body.bytes.clone()));
