@@ -206,8 +206,8 @@ impl Unadmitted {
 /// Read the body within its bounds. If the request is admitted, let the handler answer within its
 /// time.
 ///
-/// A request that is refused at once is not read, unless its body is small: a client accepts only an
-/// answer that is bound to its body, and a small body is usually there already.
+/// A request that is refused at once is not read, unless its body is small: a client accepts only
+/// an answer that is bound to its body, and a small body is usually there already.
 pub(super) async fn bounded(
     web: &Web,
     request: Request,

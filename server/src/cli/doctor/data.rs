@@ -14,10 +14,11 @@ use crate::store::check;
 /// The room that a server should have on its disk.
 const ROOM_BYTES: u64 = 64 << 20;
 
-/// Check the data directory of a server: where it is, whose its files are, its keys, and the room on
-/// its disk
+/// Check the data directory of a server: where it is, whose its files are, its keys, and the room
+/// on its disk
 ///
-/// It changes nothing, and works while the server runs. "seatmeterd check" reads the whole database.
+/// It changes nothing, and works while the server runs. "seatmeterd check" reads the whole
+/// database.
 #[derive(Args, Debug)]
 pub(super) struct DataArguments {
     #[command(flatten)]
