@@ -362,7 +362,7 @@ fn the_doctor_knows_what_can_be_wrong_with_a_data_directory() {
         std::os::unix::fs::chown(data.join("seatmeter.db"), Some(0), None).unwrap();
     }
     damage(&data, "usage_day");
-    says(false, "page");
+    says(false, "BROKEN   database");
     fs::rename(data.join("server.key"), data.join("away")).unwrap();
     says(false, "backup");
 }
@@ -427,7 +427,9 @@ fn what_devices_call_themselves_moves_no_terminal() {
         &["check"],
     ] {
         let output = seatmeterd(&data, command).output().unwrap();
+        // Lines of CSV end with two characters.
         let all = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let all = all.replace("\r\n", "\n");
         assert!(!all.contains(is_hidden), "{command:?}: {all:?}");
         assert!(!all.contains("\nBROKEN"), "{command:?}: {all:?}");
         shown += usize::from(all.contains("till"));
