@@ -125,7 +125,7 @@ impl TrustedProxies {
     }
 }
 
-/// What a header says about the client.
+/// The statement of a header about the client.
 enum Told {
     Nothing,
     Nonsense,

@@ -45,7 +45,7 @@ const ROWS_MAX: usize = 100_000;
 /// The greatest number of digests of right passwords, and of wrong ones, in one generation.
 const DIGESTS_MAX: usize = 4_096;
 
-/// Who has a password checked.
+/// The origin of a password that is to be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Asker<'a> {
     /// The site of a request, if it is known.
@@ -96,7 +96,7 @@ struct Lane {
 #[derive(Debug)]
 struct Turn(Option<Arc<Guesses>>);
 
-/// Digests that were added lately: when a generation is full, the one before it is forgotten.
+/// Digests that were added lately. When a generation is full, the previous one is dropped.
 #[derive(Debug, Default)]
 struct Recent {
     now: HashSet<Digest>,
@@ -147,7 +147,7 @@ impl State {
     fn note_wrong(&mut self, key: u64, now: Instant) {
         if self.failures.len() >= ROWS_MAX && !self.failures.contains_key(&key) {
             self.failures.retain(|_, row| !row.is_old(now));
-            // Those who have guessed most are remembered longest.
+            // The rows with the most wrong passwords are kept longest.
             if self.failures.len() >= ROWS_MAX {
                 self.failures.retain(|_, row| row.count > FREE);
             }
@@ -320,7 +320,7 @@ impl Guesses {
             state.waiting += 1;
             receiver
         };
-        // Who is sent away has lost the sender.
+        // A request that was sent away has lost its sender.
         receiver.await.map_err(|_| Error::Busy)
     }
 }

@@ -1,8 +1,8 @@
 //! Damage of the database's pages, which SQLite notices only where it happens to read.
 //!
 //! The server reads the whole database once when it starts. From then on a thread reads one table
-//! after the other, on a connection of its own for each, so that it sees the pages of the disk and
-//! not those that the writer has in memory. Between two tables it rests for twenty times as long as
+//! after the other. Each check has a connection of its own, so that it sees the pages of the disk
+//! and not those that the writer has in memory. Between two tables it rests for twenty times as long as
 //! the last one took. A damaged database makes the server not ready; it continues to serve what it
 //! can read, because a standby may not be there.
 
