@@ -6,7 +6,7 @@
 //! the last one took. A damaged database makes the server not ready; it continues to serve what it
 //! can read, because a standby may not be there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -91,7 +91,7 @@ impl Drop for PageWatch {
 
 impl Shared {
     /// Check one table after the other until the end.
-    fn check_in_turn(&self, path: &PathBuf, stopped: &Receiver<()>) {
+    fn check_in_turn(&self, path: &Path, stopped: &Receiver<()>) {
         loop {
             let mut is_whole = true;
             for table in tables(path).unwrap_or_default() {
