@@ -310,6 +310,8 @@ impl Guesses {
                 return Err(Error::Busy);
             }
             let (sender, receiver) = oneshot::channel();
+            // A new lane comes after those that wait already.
+            state.turns += 1;
             let last_turn = state.turns;
             let lane = state
                 .lanes
