@@ -78,7 +78,7 @@ pub(super) struct Arguments {
     /// Memory for the bodies of all requests together, such as 64MiB
     #[arg(long, value_name = "SIZE", env = "SEATMETERD_BODY_BUDGET", default_value = "64MiB",
           value_parser = body_budget)]
-    body_budget: usize,
+    body_budget: Size,
 
     /// Network of reverse proxies that are believed when they say for whom they ask, by the header
     /// X-Forwarded-For or Forwarded; can be given several times
@@ -128,8 +128,12 @@ impl Arguments {
     }
 }
 
+/// A number of bytes, which a configuration file has as a text with its unit.
+#[derive(Clone, Copy, Debug)]
+struct Size(usize);
+
 /// Read a size in bytes, KiB, MiB or GiB.
-fn body_budget(text: &str) -> Result<usize, String> {
+fn body_budget(text: &str) -> Result<Size, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -139,7 +143,7 @@ fn body_budget(text: &str) -> Result<usize, String> {
         _ => 0,
     };
     match digits.parse::<usize>().ok().and_then(|count| count.checked_mul(unit)) {
-        Some(bytes) if bytes >= BUDGET_BYTES_MIN => Ok(bytes),
+        Some(bytes) if bytes >= BUDGET_BYTES_MIN => Ok(Size(bytes)),
         _ => Err("write a size of at least 1MiB, which one request may have, such as 64MiB".into()),
     }
 }
@@ -163,7 +167,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let count_max = connections_max(raise_file_limit(), connections.count_max);
     let web = Arc::new(Web {
         connections: ConnectionLimits { count_max, ..connections },
-        bodies: BodyBudget::new(arguments.body_budget, count_max),
+        bodies: BodyBudget::new(arguments.body_budget.0, count_max),
         proxies: TrustedProxies::new(arguments.trusted_proxy.iter().copied()),
         proxy_protocol: arguments.proxy_protocol,
         limits,
