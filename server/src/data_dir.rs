@@ -13,9 +13,12 @@
 //! key would be worthless for the license files in the database, so the missing key is an error,
 //! and is never repaired by making another one.
 
+mod place;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use seatmeter_protocol::signature::{PublicKey, SigningKey, random_id};
 
@@ -35,8 +38,11 @@ const DATABASE: &str = "seatmeter.db";
 /// The file that is locked by the one server that serves from here, or by a restore.
 const LOCK: &str = "seatmeterd.lock";
 
-/// The marker in the name of a file that does not have its final name yet.
-pub const DRAFT: &str = ".draft-";
+pub use crate::sharing::DRAFT;
+
+/// How often a lock that another has is tried again, and the pause in between.
+const LOCK_ATTEMPTS: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Return whether a file with this name in the data directory is one of the server's keys.
 #[must_use]
@@ -56,6 +62,7 @@ pub struct DataDir {
 /// lives.
 #[derive(Debug)]
 pub struct ServerLock {
+    _directory: File,
     _file: File,
 }
 
@@ -297,24 +304,55 @@ impl DataDir {
         ))
     }
 
-    /// Lock the directory for this server.
+    /// Lock the directory for this server. The lock is on a file, and on the directory itself: a
+    /// file may be removed while a server runs.
     ///
     /// # Errors
     /// Fails when another server has it, or it cannot be locked.
     pub fn lock(&self) -> Result<ServerLock, Error> {
+        let directory = File::open(&self.path).map_err(|e| cannot_use("open", &self.path, &e))?;
+        self.take(&directory, &self.path)?;
         let path = self.path.join(LOCK);
         touch_private(&path)?;
         let file =
             OpenOptions::new().write(true).open(&path).map_err(|e| cannot("open", &path, &e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(ServerLock { _file: file }),
+        self.take(&file, &path)?;
+        Ok(ServerLock { _directory: directory, _file: file })
+    }
+
+    /// Return whether a server, or a restore, has the directory.
+    ///
+    /// # Errors
+    /// Fails when that cannot be determined.
+    pub fn is_locked(&self) -> Result<bool, Error> {
+        let directory = File::open(&self.path).map_err(|e| cannot_use("open", &self.path, &e))?;
+        // A shared lock can be had beside that of another who only looks.
+        match directory.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(e)) => Err(cannot_use("lock", &self.path, &e)),
+        }
+    }
+
+    fn take(&self, file: &File, path: &Path) -> Result<(), Error> {
+        let mut taken = file.try_lock();
+        for _ in 0..LOCK_ATTEMPTS {
+            if !matches!(taken, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            // A doctor that looks holds the lock for an instant.
+            std::thread::sleep(LOCK_PAUSE);
+            taken = file.try_lock();
+        }
+        match taken {
+            Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(Error::Setup(format!(
                 "another seatmeterd serves from {}, or restores into it. Stop it first, or give \
                  this one another \
                  --data directory.",
                 self.path.display()
             ))),
-            Err(TryLockError::Error(e)) => Err(cannot("lock", &path, &e)),
+            Err(TryLockError::Error(e)) => Err(cannot("lock", path, &e)),
         }
     }
 }
@@ -465,7 +503,13 @@ fn cannot_use(what: &str, path: &Path, error: &std::io::Error) -> Error {
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error, advice: Option<String>) -> Error {
-    let todo = advice.as_deref().unwrap_or("Check path, permissions and free space.");
+    let usual = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "Its disk is full: make room on it (\"df -h\" shows all disks), then try again."
+        }
+        _ => "Check path, permissions and free space.",
+    };
+    let todo = advice.as_deref().unwrap_or(usual);
     Error::Setup(format!("cannot {what} {}: {error}. {todo}", path.display()))
 }
 

@@ -230,7 +230,16 @@ impl From<Refusal> for Error {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.to_string())
+        let todo = match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => {
+                ": make room on its disk (\"df -h\" shows all disks)"
+            }
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                ": look with \"seatmeterd check\", and restore a backup"
+            }
+            _ => "",
+        };
+        Self::Store(format!("{error}{todo}"))
     }
 }
 

@@ -34,6 +34,7 @@ pub mod random;
 pub mod receipt;
 pub mod server_time;
 pub mod sharing;
+pub mod shown;
 pub mod store;
 pub mod usage_bill;
 pub mod utc;

@@ -3,6 +3,7 @@
 //! A request is checked completely before the store gets it: a request refused here is malformed,
 //! and a request refused by the store violates the license rules.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
@@ -25,7 +26,7 @@ use crate::correction::{self, Correction, IssuedCorrection};
 use crate::error::{Error, Refusal};
 use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Correct, Import, require_code};
-use crate::password::PASSWORDS;
+use crate::password::{Asker, PASSWORDS};
 use crate::policy::Claim;
 use crate::policy::charge_way::per_domain;
 use crate::policy::strict_allowance::Allowance;
@@ -68,8 +69,9 @@ impl Licensing {
         let (key_share, report_key) = agree(&request)?;
         authorization.report_key = Some(report_key);
         let now = authorization.claim.now;
-        let granted =
-            self.decide(authorization, password, |request| self.store.authorize(request)).await?;
+        let granted = self
+            .decide(authorization, password, proof, |request| self.store.authorize(request))
+            .await?;
         let local_license = LocalLicense {
             version: DOCUMENT_VERSION,
             license_id: granted.license_id,
@@ -116,8 +118,9 @@ impl Licensing {
         let (mut authorization, password) = self.understand(&request, proof)?;
         // Nothing is changed, so that an old request does no harm.
         authorization.is_fresh = true;
-        let granted =
-            self.decide(authorization, password, |request| self.store.check(request)).await?;
+        let granted = self
+            .decide(authorization, password, proof, |request| self.store.check(request))
+            .await?;
         Ok(AuthorizationCheck {
             handshake_code: granted.handshake_code,
             item_id: granted.item.item_id,
@@ -184,6 +187,7 @@ impl Licensing {
         &self,
         mut authorization: Authorization,
         password: String,
+        proof: &RequestProof,
         ask: impl Fn(Authorization) -> Reply<Decision>,
     ) -> Result<Granted, Error> {
         let not_fresh = |request: &Authorization| {
@@ -200,7 +204,15 @@ impl Licensing {
                 of this handshake code; its owner knows it";
             Refusal::new(ErrorCode::SESSION_PASSWORD_WRONG, detail)
         };
-        if !PASSWORDS.is_right(password, hash.clone()).await? {
+        let asker = match authorization.held {
+            Some(_) => Asker::Device(&authorization.device.uuid),
+            None => Asker::Site(proof.site),
+        };
+        let code = match authorization.handshake_code.as_str() {
+            "" => &authorization.organization_id,
+            code => code,
+        };
+        if !PASSWORDS.is_right(asker, code, password, hash.clone()).await? {
             return Err(wrong().into());
         }
         authorization.proven_hash = Some(hash);
@@ -259,7 +271,7 @@ impl Licensing {
         let shown: Vec<_> =
             envelopes.into_iter().filter_map(|held| self.shown(held, uuid)).collect();
         let signed_by = proof.signer(newest.iter().chain(&shown));
-        let RequestProof { facts, proof } = proof;
+        let RequestProof { facts, proof, .. } = proof;
         let proof = ReportProof { facts, proof, signed_by };
         let now = self.clock.unix_seconds();
         let receipt = Receipt::from_text(&report.receipt, &self.keys);
@@ -320,6 +332,8 @@ pub struct RequestProof {
     pub facts: RequestFacts,
     /// The proof; `None` when there is none.
     pub proof: Option<Proof>,
+    /// The site that the request comes from, if it is known.
+    pub site: Option<IpAddr>,
 }
 
 impl RequestProof {

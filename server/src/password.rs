@@ -6,7 +6,9 @@
 //! time, and the number of waiting checks is bounded. Each kind of secret has its own bound, so
 //! that somebody who guesses session passwords keeps no operator out.
 
-use std::sync::OnceLock;
+mod guesses;
+
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
@@ -14,6 +16,8 @@ use seatmeter_protocol::signature::random_id;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
+
+pub use guesses::{Asker, Guesses};
 
 /// The greatest numbers of session passwords and of logins that are checked at one time: their
 /// memory stays below 100 MiB.
@@ -26,7 +30,8 @@ const LOGINS_AT_ONCE_MAX: usize = 2;
 const WAITING_MAX: usize = 256;
 
 /// The checks of session passwords, which devices show.
-pub static PASSWORDS: Checks = Checks::new(PASSWORDS_AT_ONCE_MAX, WAITING_MAX);
+pub static PASSWORDS: LazyLock<Arc<Guesses>> =
+    LazyLock::new(|| Guesses::new(PASSWORDS_AT_ONCE_MAX, WAITING_MAX));
 
 /// The checks of the passwords with which people log in.
 pub static LOGINS: Checks = Checks::new(LOGINS_AT_ONCE_MAX, WAITING_MAX);

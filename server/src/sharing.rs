@@ -14,6 +14,10 @@ use nix::unistd::geteuid;
 use seatmeter_protocol::sharing::{
     self, Denied, Names, Owned, advice, file_mode, folder_mode, home_mode, is_name_of_ours, whose,
 };
+use seatmeter_protocol::signature::random_id;
+
+/// The marker in the name of a file that does not have its final name yet.
+pub const DRAFT: &str = ".draft-";
 
 /// The mode bits that a directory passes to its contents: some for its group, none for everybody.
 const OWNER_AND_GROUP: u32 = 0o7770;
@@ -33,6 +37,20 @@ pub fn new_file(path: &Path) -> io::Result<File> {
     let shared = share(&file, file_mode(directory.mode() & OWNER_AND_GROUP), &directory);
     shared.inspect_err(|_| drop(fs::remove_file(path)))?;
     Ok(file)
+}
+
+/// Require room for so many bytes on the disk of this file. They are taken and given back at once.
+///
+/// # Errors
+/// Returns the error of the file system, which is that of a full disk if there is no room.
+pub fn require_room(beside: &Path, bytes: u64) -> io::Result<()> {
+    let id = random_id().ok_or_else(|| io::Error::other("the system has no random numbers"))?;
+    let path = directory_of(beside).join(format!("room{DRAFT}{id}"));
+    let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
+    // Without a name, the file is gone when this process ends, however it ends.
+    fs::remove_file(&path)?;
+    let length = bytes.try_into().map_err(io::Error::other)?;
+    Ok(nix::fcntl::posix_fallocate(&file, 0, length)?)
 }
 
 /// Make a directory inside one of the same kind, for the users who share that one.

@@ -58,7 +58,7 @@ impl Asked<'_> {
     /// Return the proof of who sends the request: of the bytes that the device sent.
     fn proof(&self) -> RequestProof {
         let facts = RequestFacts::new(self.path, self.nonce, self.body);
-        RequestProof { facts, proof: Some(self.proof.clone()) }
+        RequestProof { facts, proof: Some(self.proof.clone()), site: None }
     }
 
     /// Return the request as a device of that version sends it.

@@ -96,6 +96,9 @@ pub(super) fn prepare(data: &DataOption, output: &mut dyn Write) -> Result<(), E
 
 fn make(data: &DataOption) -> Result<Made, Error> {
     let (dir, location) = (data.dir(), data.location());
+    if matches!(location, Location::File(_)) {
+        dir.require_private()?;
+    }
     dir.create()?;
     if matches!(location, Location::File(_)) {
         dir.refuse_half_restored()?;

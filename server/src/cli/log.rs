@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::shown::Shown;
+
 /// The levels, from the fewest lines to the most.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -57,14 +59,19 @@ impl LogArguments {
         let filter = EnvFilter::try_new(&self.log).unwrap_or_default();
         // A log that cannot be written, for example because it goes to a file on a full disk, must
         // not end the thread that logs. Reporting the failure on standard error would do that.
+        // Names that devices chose must not move a terminal. Colors are for a terminal: in a file,
+        // they are garbage that hinders searching.
+        let is_colored = matches!(self.log_format, Format::Text) && std::io::stderr().is_terminal();
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(std::io::stderr)
+            .with_writer(move || match is_colored {
+                true => Shown::with_colors(std::io::stderr()),
+                false => Shown::new(std::io::stderr()),
+            })
             .log_internal_errors(false);
         match self.log_format {
             Format::Json => log.json().flatten_event(true).with_ansi(false).init(),
-            // Colors are for a terminal: in a file, they are garbage that hinders searching.
-            Format::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
+            Format::Text => log.with_ansi(is_colored).init(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod audit;
 mod backup;
+mod check;
 mod clock;
 pub mod config;
 mod doctor;
@@ -44,6 +45,7 @@ use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::server_time::ServerClock;
+use crate::shown::{self, Shown};
 use crate::store::{Location, Store};
 
 /// The self-hosted license server of seatmeter.
@@ -98,6 +100,7 @@ enum Command {
     #[command(subcommand)]
     Config(config::command::ConfigCommand),
     Audit(audit::Arguments),
+    Check(check::Arguments),
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
     NewEpoch(epoch::Arguments),
@@ -146,6 +149,11 @@ struct DataOption {
     /// data directory
     #[arg(long, value_name = "URL", env = "SEATMETERD_DATABASE", hide_env_values = true)]
     database: Option<Location>,
+
+    /// File with the password of PostgreSQL. Without it, the variables SEATMETERD_DATABASE_PASSWORD
+    /// and PGPASSWORD and PostgreSQL's own password file are used
+    #[arg(long, value_name = "FILE", env = "SEATMETERD_DATABASE_PASSWORD_FILE")]
+    database_password_file: Option<PathBuf>,
 }
 
 /// The data of a server, open to be used.
@@ -162,11 +170,24 @@ impl DataOption {
 
     /// Return the location of the database.
     fn location(&self) -> Location {
-        self.database.clone().unwrap_or_else(|| Location::File(self.dir().database_path()))
+        match (&self.database, &self.database_password_file) {
+            (None, _) => Location::File(self.dir().database_path()),
+            (Some(url), None) => url.clone(),
+            (Some(url), Some(file)) => url.clone().with_password_file(file),
+        }
     }
 
     /// Refuse a directory that `init` has not finished.
     fn require_initialized(&self) -> Result<(), Error> {
+        self.require_finished()?;
+        match self.database {
+            Some(_) => Ok(()),
+            None => self.dir().require_private(),
+        }
+    }
+
+    /// Refuse a directory that `init` has not finished, and change nothing in it.
+    fn require_finished(&self) -> Result<(), Error> {
         match self.database {
             Some(_) => self.dir().require_key(),
             None => self.dir().require_initialized(),
@@ -233,14 +254,14 @@ fn command_line() -> Result<CommandLine, Error> {
 /// Run the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let output = &mut std::io::stdout();
+    let output = &mut Shown::new(std::io::stdout());
     let outcome = command_line().and_then(|command_line| run(command_line.command, output));
     match outcome {
         // The reader of the output has seen enough, as in `seatmeterd usage export | head`.
         Ok(()) | Err(Error::Output(std::io::ErrorKind::BrokenPipe)) => ExitCode::SUCCESS,
         Err(error) => {
             // Without standard error, there is no way to report this.
-            let _ = writeln!(std::io::stderr(), "seatmeterd: {error}");
+            let _ = writeln!(std::io::stderr(), "seatmeterd: {}", shown::line(&error.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -271,6 +292,7 @@ fn run(command: Command, output: &mut dyn Write) -> Result<(), Error> {
         Command::Epochs(data) => operator::epochs(&data, output),
         Command::Clock(command) => clock::run(&command, output),
         Command::Audit(arguments) => audit::run(&arguments, output),
+        Command::Check(arguments) => check::run(&arguments, output),
         Command::Domains(Domains::Explain(arguments)) => domains::explain(&arguments, output),
         Command::Plan(arguments) => plan::run(&arguments, output),
     }

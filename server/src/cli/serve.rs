@@ -18,12 +18,16 @@ use crate::access::SessionLimits;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::admin::access::AccessControl;
+use crate::http::budget::{BUDGET_BYTES_MIN, BodyBudget};
 use crate::http::limit::{Rate, RateLimits};
+use crate::http::listen::ConnectionLimits;
+use crate::http::proxy::{Network, TrustedProxies};
 use crate::http::standby::Peer;
 use crate::http::tls::Tls;
 use crate::http::{self, Web};
 use crate::licensing::Licensing;
 use crate::server_time::{self, ServerClock};
+use crate::store::Location;
 
 /// The time that running requests may take to end after the signal to stop. A client that sends its
 /// request slowly must not keep the server alive.
@@ -32,6 +36,11 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 /// The interval at which the store records that the server accepts requests. It is recorded again
 /// and again because `new-epoch` may be run while servers run.
 const SERVING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The number of open files that the server needs beside its connections, and the number of
+/// connections that it has in any case.
+const FILES_OF_ITS_OWN: usize = 64;
+const CONNECTIONS_MIN: usize = 16;
 
 /// The interval between two runs that delete data which no rule needs.
 const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
@@ -70,6 +79,20 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", env = "SEATMETERD_RATE_PER_CODE", default_value_t = http::RATE_PER_CODE,
           value_parser = clap::value_parser!(u32).range(1..))]
     rate_per_code: u32,
+
+    /// Memory for the bodies of all requests together, such as 64MiB
+    #[arg(long, value_name = "SIZE", env = "SEATMETERD_BODY_BUDGET", default_value = "64MiB",
+          value_parser = body_budget)]
+    body_budget: Size,
+
+    /// Network of reverse proxies that are believed when they say for whom they ask, by the header
+    /// X-Forwarded-For or Forwarded; can be given several times
+    #[arg(long, value_name = "CIDR", env = "SEATMETERD_TRUSTED_PROXY", value_delimiter = ',')]
+    trusted_proxy: Vec<Network>,
+
+    /// Let these proxies begin each connection with a header of the PROXY protocol (version 1 or 2)
+    #[arg(long, env = "SEATMETERD_PROXY_PROTOCOL", requires = "trusted_proxy")]
+    proxy_protocol: bool,
 
     /// Serve devices only while the server at --peer is down
     #[arg(long, env = "SEATMETERD_STANDBY")]
@@ -139,30 +162,58 @@ impl SessionArguments {
     }
 }
 
+/// A number of bytes, which a configuration file has as a text with its unit.
+#[derive(Clone, Copy, Debug)]
+struct Size(usize);
+
+/// Read a size in bytes, KiB, MiB or GiB.
+fn body_budget(text: &str) -> Result<Size, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        _ => 0,
+    };
+    match digits.parse::<usize>().ok().and_then(|count| count.checked_mul(unit)) {
+        Some(bytes) if bytes >= BUDGET_BYTES_MIN => Ok(Size(bytes)),
+        _ => Err("write a size of at least 1MiB, which one request may have, such as 64MiB".into()),
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     arguments.log.begin();
     let tls = arguments.listeners.tls()?;
     let main_server = arguments.main_server()?;
     init::prepare(&arguments.data, output)?;
     let _lock = arguments.data.dir().lock()?;
+    warn_of_password();
     let OpenData { store, keys, clock } = arguments.data.open()?;
+    store.look_for_damage()?;
     let licensing = Arc::new(Licensing { store: store.clone(), keys, clock: clock.clone() });
     let limits = RateLimits::new(
         Rate::per_second(arguments.rate_per_source),
         Rate::per_second(arguments.rate_per_code),
     );
     let open_to_loopback = arguments.admin_loopback;
+    let connections = ConnectionLimits::default();
+    let count_max = connections_max(raise_file_limit(), connections.count_max);
     let web = Arc::new(Web {
+        connections: ConnectionLimits { count_max, ..connections },
+        bodies: BodyBudget::new(arguments.body_budget.0, count_max),
+        proxies: TrustedProxies::new(arguments.trusted_proxy.iter().copied()),
+        proxy_protocol: arguments.proxy_protocol,
         limits,
         open_to_loopback,
         admin_needs_certificate: arguments.listeners.admin_needs_certificate(),
         access: arguments.sessions.access_control(),
         main_server,
         server_clock: Some(clock.clone()),
+        key_folder: Some(arguments.data.dir()),
         ..Web::new(licensing)
     });
 
-    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -284,16 +335,44 @@ async fn tidy(licensing: Arc<Licensing>) {
     }
 }
 
-/// Raise the limit of open files. Each connection takes a file descriptor, and a process usually
-/// starts with fewer than it may have.
-fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        tracing::warn!(%error, "the number of open files stays as it is; there may be fewer \
-            connections than allowed");
+/// Warn of a password that every user of the machine can read.
+fn warn_of_password() {
+    if std::env::args().any(|argument| Location::has_password(&argument)) {
+        tracing::warn!(
+            "the password of the database is on the command line, where every user of this machine \
+             can read it (/proc/{}/cmdline): use --database-password-file or PGPASSFILE, and change \
+             the password",
+            std::process::id()
+        );
     }
+}
+
+/// Raise the limit of open files, and return it. Each connection takes a file descriptor, and a
+/// process usually starts with fewer than it may have.
+fn raise_file_limit() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(error) => {
+            tracing::warn!(%error, "the number of open files stays as it is");
+            soft
+        }
+    }
+}
+
+/// Return how many connections there may be when so many files may be open. Some descriptors stay
+/// free for the database, the log and the main server.
+fn connections_max(files_max: u64, wanted: usize) -> usize {
+    let files_max = usize::try_from(files_max).unwrap_or(usize::MAX);
+    let count = wanted.min(files_max.saturating_sub(FILES_OF_ITS_OWN).max(CONNECTIONS_MIN));
+    if count < wanted {
+        tracing::warn!(
+            "this process may open {files_max} files, so there are {count} connections at most \
+             instead of {wanted}: raise the limit (ulimit -n, LimitNOFILE in systemd)"
+        );
+    }
+    count
 }
 
 /// Read the files of the certificate again when they change, and at SIGHUP.

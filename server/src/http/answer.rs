@@ -8,11 +8,11 @@
 //! that was not read to its end. A client does not accept such an answer for its request, but can
 //! show it to a person.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -27,7 +27,9 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{Web, body};
+use super::body::ReadBody;
+use super::proxy::Source;
+use super::{Web, body, listen};
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::log_lines::{Line, Weight};
@@ -35,6 +37,9 @@ use crate::problem::ProblemKind;
 
 /// The longest time that a request may take, from its head to its answer.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The longest time that the body of a refused request may take to arrive.
+const REFUSED_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The number of hexadecimal digits in a nonce.
 const NONCE_DIGITS: usize = 32;
@@ -89,7 +94,8 @@ impl Asker {
 
 /// Log every request that is not granted, with who has sent it.
 pub(super) async fn log(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
-    let (address, uri) = (source(&request), request.uri().clone());
+    let address = source(&web, &request).map(|source| source.address);
+    let uri = request.uri().clone();
     let mut response = next.run(request).await;
     if let Some(Failed(error)) = response.extensions_mut().remove() {
         let asker = response.extensions_mut().remove::<Asker>();
@@ -150,20 +156,40 @@ fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Resp
 }
 
 /// Read the body, let the handler answer within its time, and sign the answer.
-pub(super) async fn sign(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+pub(super) async fn sign(
+    State(web): State<Arc<Web>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let nonce = nonce(request.headers());
     let asked =
         Asked { nonce: nonce.clone().unwrap_or_default(), known_key: known_key(request.headers()) };
-    // The body is read in every case, because a client does not accept an answer that is not bound
-    // to it.
-    let admitted = web.admit(source(&request)).and(nonce.map(|_| ()));
-    let (body, response) = bounded(request, next, admitted, deadline()).await;
-    signed(&web.licensing, &body, &asked, response).await
+    let source = source(&web, &request);
+    let admitted = web.admit(source);
+    let left = admitted.as_ref().map_or_else(|refused| refused.left, |left| *left);
+    if let Some(source) = source {
+        request.extensions_mut().insert(source);
+    }
+    let admitted = match (admitted, nonce) {
+        (Err(too_many), _) => Err(Unadmitted::AtOnce(too_many.into())),
+        (Ok(_), Err(error)) => Err(Unadmitted::WithBody(error)),
+        (Ok(_), Ok(_)) => Ok(()),
+    };
+    let (body, response) = bounded(&web, request, next, admitted, deadline()).await;
+    let mut response = signed(&web.licensing, &body.bytes, &asked, response).await;
+    web.limits.describe(left, &mut response);
+    response
 }
 
-/// Return the source address of a request; it is unknown only in a test without a network.
-pub(super) fn source(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+/// Return the source of a request; it is unknown only in a test without a network.
+pub(super) fn source(web: &Web, request: &Request) -> Option<Source> {
+    let client = request.extensions().get::<listen::Client>();
+    let peer = client
+        .map(|client| client.address.ip())
+        .or_else(|| Some(request.extensions().get::<ConnectInfo<SocketAddr>>()?.0.ip()))?;
+    let mut source = web.proxies.source(peer, request.headers());
+    source.is_forwarded |= client.is_some_and(|client| client.is_announced);
+    Some(source)
 }
 
 /// Return the instant by which a request must have its answer when its head has just come.
@@ -171,23 +197,51 @@ pub(super) fn deadline() -> Instant {
     Instant::now() + REQUEST_TIME_MAX
 }
 
+/// Why a request has no handler.
+pub(super) enum Unadmitted {
+    /// The client may not ask, or not now.
+    AtOnce(Error),
+    /// The request is not one that can be answered.
+    WithBody(Error),
+}
+
+impl Unadmitted {
+    fn error(self) -> Error {
+        match self {
+            Self::AtOnce(error) | Self::WithBody(error) => error,
+        }
+    }
+}
+
 /// Read the body within its bounds. If the request is admitted, let the handler answer within its
 /// time.
+///
+/// A request that is refused at once is not read, unless its body is small: a client accepts only
+/// an answer that is bound to its body, and a small body is usually there already.
 pub(super) async fn bounded(
+    web: &Web,
     request: Request,
     next: Next,
-    admitted: Result<(), Error>,
-    deadline: Instant,
-) -> (Bytes, Response) {
+    admitted: Result<(), Unadmitted>,
+    mut deadline: Instant,
+) -> (ReadBody, Response) {
     let (parts, body) = request.into_parts();
-    let read = tokio::time::timeout_at(deadline, body::read(body))
+    let share = web.bodies.begin();
+    if let Err(Unadmitted::AtOnce(error)) = &admitted {
+        if !body::is_small(&body, &share) {
+            return (ReadBody::none(), error.clone().into_response());
+        }
+        deadline = deadline.min(Instant::now() + REFUSED_TIME_MAX);
+    }
+    let read = tokio::time::timeout_at(deadline, body::read(body, share))
         .await
         .unwrap_or_else(|_| Err(body_timed_out()));
     match (read, admitted) {
-        (Err(error), _) => (Bytes::new(), error.into_response()),
-        (Ok(body), Err(error)) => (body, error.into_response()),
+        (Ok(body), Err(refused)) => (body, refused.error().into_response()),
+        (Err(_), Err(refused)) => (ReadBody::none(), refused.error().into_response()),
+        (Err(error), Ok(())) => (ReadBody::none(), error.into_response()),
         (Ok(body), Ok(())) => {
-            let request = Request::from_parts(parts, Body::from(body.clone()));
+            let request = Request::from_parts(parts, Body::from(body.bytes.clone()));
             let response = tokio::time::timeout_at(deadline, next.run(request)).await;
             (body, response.unwrap_or_else(|_| timed_out().into_response()))
         }

@@ -3,20 +3,22 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use seatmeter_protocol::message::{
-    AUTHORIZATION_CHECKS_PATH, AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest,
+    AUTHORIZATION_CHECKS_PATH, AUTHORIZATIONS_PATH, AuthorizationRequest,
 };
 
 use super::Web;
 use super::answer::{Asker, SignWith, answer};
 use super::body::parse;
+use super::limit::{Left, LeftOfCode};
 use super::proof::proof;
+use super::proxy::Source;
 use crate::error::Error;
 use crate::licensing::require_text;
 
@@ -26,16 +28,27 @@ pub(super) fn router() -> Router<Arc<Web>> {
         .route(AUTHORIZATION_CHECKS_PATH, post(check))
 }
 
-async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn authorize(
+    State(web): State<Arc<Web>>,
+    source: Option<Extension<Source>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let request = match parse::<AuthorizationRequest>(&headers, &body) {
         Ok(request) => request,
         Err(error) => return error.into_response(),
     };
-    let asker = asker(&request);
-    let outcome = decide(&web, request, &headers, &body).await;
+    let (asker, mut left) = (asker(&request), None);
+    let outcome = match admit(&web, &request, &mut left).await {
+        Ok(()) => {
+            let proof = proof(AUTHORIZATIONS_PATH, &headers, &body, source);
+            web.licensing.authorize(request, &proof).await
+        }
+        Err(error) => Err(error),
+    };
     // A device accepts a grant only with the key that its license file names.
     let key = outcome.as_ref().ok().map(|granted| SignWith(granted.local_license.key_id.clone()));
-    let mut response = asker.note(answer(outcome));
+    let mut response = limited(left, asker.note(answer(outcome)));
     if let Some(key) = key {
         response.extensions_mut().insert(key);
     }
@@ -43,30 +56,33 @@ async fn authorize(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes)
 }
 
 /// Cost and refuse the same as the authorization, but grant nothing.
-async fn check(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn check(
+    State(web): State<Arc<Web>>,
+    source: Option<Extension<Source>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let request = match parse::<AuthorizationRequest>(&headers, &body) {
         Ok(request) => request,
         Err(error) => return error.into_response(),
     };
-    let asker = asker(&request);
-    let outcome = match admit(&web, &request).await {
+    let (asker, mut left) = (asker(&request), None);
+    let outcome = match admit(&web, &request, &mut left).await {
         Ok(()) => {
-            let proof = proof(AUTHORIZATION_CHECKS_PATH, &headers, &body);
+            let proof = proof(AUTHORIZATION_CHECKS_PATH, &headers, &body, source);
             web.licensing.check(request, &proof).await
         }
         Err(error) => Err(error),
     };
-    asker.note(answer(outcome))
+    limited(left, asker.note(answer(outcome)))
 }
 
-async fn decide(
-    web: &Web,
-    request: AuthorizationRequest,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<AuthorizationAnswer, Error> {
-    admit(web, &request).await?;
-    web.licensing.authorize(request, &proof(AUTHORIZATIONS_PATH, headers, body)).await
+/// Note on an answer what is left of its handshake code's limit.
+fn limited(left: Option<Left>, mut response: Response) -> Response {
+    if let Some(left) = left {
+        response.extensions_mut().insert(LeftOfCode(left));
+    }
+    response
 }
 
 /// Return the name of the field that says for whom the request asks, and its value.
@@ -81,10 +97,16 @@ fn asker(request: &AuthorizationRequest) -> Asker {
     Asker { device: request.device.uuid.clone(), code: named(request).1.to_owned() }
 }
 
-async fn admit(web: &Web, request: &AuthorizationRequest) -> Result<(), Error> {
+async fn admit(
+    web: &Web,
+    request: &AuthorizationRequest,
+    left: &mut Option<Left>,
+) -> Result<(), Error> {
     let (name, code) = named(request);
     // A text that cannot be a code gets no bucket, and appears in no message.
     require_text(name, code)?;
-    web.limits.code(code)?;
+    let taken = web.limits.code(code);
+    *left = taken.as_ref().map_or_else(|refused| refused.left, |left| Some(*left));
+    taken?;
     web.require_in_charge().await
 }

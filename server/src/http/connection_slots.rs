@@ -58,7 +58,8 @@ impl Places {
         Some(place)
     }
 
-    fn close_oldest(&self) {
+    /// Close the connection that has waited longest for its client.
+    pub(super) fn close_oldest(&self) {
         if let Some((_, connection)) = self.waiting.lock().connections.pop_first() {
             connection.notify_one();
         }

@@ -1,7 +1,12 @@
-//! Health checks. `GET /healthz` answers while the process runs; `GET /readyz` also checks that it
-//! can write to its database, and that its clock is not behind the server's time. It names license
-//! files that cannot be trusted, and tells whether the server has noticed that its data was put
-//! back.
+//! Health checks. `GET /healthz` answers while the process runs; `GET /readyz` also checks that
+//!
+//! - no page of the database is known to be damaged, and the disk has room,
+//! - the server can write to its database,
+//! - its clock is not behind the server's time,
+//! - every key that a license file names is here, and in the directory for the next start.
+//!
+//! It names license files that cannot be trusted, and tells whether the server has noticed that its
+//! data was put back. A standby asks it, and takes over when the answer is not 200.
 //!
 //! Only a write shows that a write is possible. Its outcome stays valid for a moment, so that many
 //! requests do not cause as many writes.
@@ -20,6 +25,7 @@ use tokio::time::Instant;
 use super::Web;
 use super::answer::answer;
 use crate::error::Error;
+use crate::keyring::Keyring;
 use crate::operator::commands::{EpochRow, Listing, View};
 use crate::server_time;
 use crate::store::{self, Store};
@@ -73,9 +79,18 @@ struct Found {
 /// Let the store write, and compare the server's time with it: an operator who has accepted the
 /// clock sees that the server is ready.
 async fn check(store: &dyn Store, web: &Web) -> Outcome {
+    let (licensing, folder) = (web.licensing.clone(), web.key_folder.clone());
+    let probe = move || {
+        licensing.store.probe()?;
+        folder.map(|folder| folder.keyring()).transpose()
+    };
+    let on_disk = tokio::task::spawn_blocking(probe)
+        .await
+        .map_err(|e| Error::Internal(format!("the check of the disk panicked: {e}")))??;
     if let Some(clock) = &web.server_clock {
         store::exchange_time(store, clock).await?;
     }
+    require_keys(&store.keys_named().await?, &web.licensing.keys, on_disk.as_ref())?;
     let files_not_ready = store.ready().await?;
     let now = web.licensing.clock.unix_seconds();
     let Listing::Epochs(rows) = store.look(View::Epochs, now).await? else {
@@ -83,6 +98,31 @@ async fn check(store: &dyn Store, web: &Web) -> Outcome {
     };
     let (rollbacks, warning) = EpochRow::rollbacks(&rows, now);
     Ok(Found { files_not_ready, rollbacks, warning })
+}
+
+/// Require every key that license files name: in the running server, and in its directory for the
+/// next start.
+fn require_keys(
+    named: &[String],
+    running: &Keyring,
+    on_disk: Option<&Keyring>,
+) -> Result<(), Error> {
+    for id in named {
+        let is_there = on_disk.is_none_or(|keys| keys.with_id(id).is_some());
+        let todo = match (is_there, running.with_id(id).is_some()) {
+            (true, true) => continue,
+            (true, false) => "restart this server, so that it reads the key",
+            (false, true) => {
+                "its file was removed, and this server cannot start again: copy it back from a \
+                 backup, or from another server of this database"
+            }
+            (false, false) => {
+                "copy its file from a backup, or from another server of this database, and restart"
+            }
+        };
+        return Err(Error::NotReady(format!("license files name the server key {id}: {todo}")));
+    }
+    Ok(())
 }
 
 #[derive(Default, Serialize)]
@@ -107,8 +147,12 @@ pub(super) fn router() -> Router<Arc<Web>> {
 }
 
 async fn healthz(State(web): State<Arc<Web>>) -> Response {
-    let ids: Vec<String> = web.licensing.keys.ids().collect();
-    let mut response = answer(Ok(Health { status: "up", ..Health::default() }));
+    let up = answer(Ok(Health { status: "up", ..Health::default() }));
+    with_key_ids(&web.licensing.keys, up)
+}
+
+fn with_key_ids(keys: &Keyring, mut response: Response) -> Response {
+    let ids: Vec<String> = keys.ids().collect();
     if let Ok(ids) = ids.join(",").parse() {
         response.headers_mut().insert(KEY_IDS_HEADER, ids);
     }
@@ -116,6 +160,7 @@ async fn healthz(State(web): State<Arc<Web>>) -> Response {
 }
 
 async fn readyz(State(web): State<Arc<Web>>) -> Response {
+    let keys = web.licensing.keys.clone();
     // The check runs in a task of its own. Otherwise, a client that disconnects would cancel it,
     // and the next client would have to check again.
     let asked = tokio::spawn(async move {
@@ -130,5 +175,5 @@ async fn readyz(State(web): State<Arc<Web>>) -> Response {
     });
     let outcome =
         asked.await.unwrap_or_else(|e| Err(Error::Internal(format!("the store panicked: {e}"))));
-    answer(outcome)
+    with_key_ids(&keys, answer(outcome))
 }

@@ -7,10 +7,12 @@
 //! makes room ([`super::connection_slots`]).
 //!
 //! ```text
-//! accept → a slot → TLS handshake, if the listener has a certificate → HTTP/1.1
+//! accept → a slot → PROXY protocol, if a trusted proxy connects
+//!                 → TLS handshake, if the listener has a certificate → HTTP/1.1
 //!                                                          └ or HTTP/2, if the client offers it
 //! ```
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,8 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use super::connection_slots::{Exchange, Place, Places, WatchedBody};
+use super::proxy::TrustedProxies;
+use super::proxy_protocol::{self, Told};
 use super::tls::{self, Tls};
 use crate::error::Error;
 
@@ -47,7 +51,7 @@ impl Default for ConnectionLimits {
 
 /// The wait after the system refused a connection, for example because all file descriptors are in
 /// use.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY: Duration = Duration::from_millis(20);
 
 /// The number of requests that one HTTP/2 connection may have under way. A device has one.
 const STREAMS_MAX: u32 = 64;
@@ -55,6 +59,10 @@ const STREAMS_MAX: u32 = 64;
 /// The bytes that a client may send over HTTP/2 before the server has read them: for one request
 /// and for all requests of a connection.
 const WINDOW_BYTES: u32 = 64 << 10;
+
+/// The size of the buffer of an HTTP/1 connection, and so of the longest head. Whatever arrives
+/// beyond it waits in the network until there is memory for the body.
+const BUFFER_BYTES: usize = 16 << 10;
 
 /// The time that an idle HTTP/2 connection has to end after the server has announced its end.
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -83,12 +91,16 @@ pub struct Client {
     pub is_tls: bool,
     /// Whether the client has shown a certificate of the authority that admin clients need.
     pub has_certificate: bool,
+    /// Whether a trusted proxy has connected, and named the client by the PROXY protocol.
+    pub is_announced: bool,
 }
 
 /// What the connections of a server have in common.
 struct Shared {
     router: Router,
     limits: ConnectionLimits,
+    /// The proxies that begin each connection with a header of the PROXY protocol, if any do.
+    announcing: Option<TrustedProxies>,
     places: Arc<Places>,
     /// Becomes true when the server stops. Each connection has a receiver while it lives.
     stopping: watch::Sender<bool>,
@@ -102,10 +114,12 @@ pub async fn serve(
     listeners: Vec<Listener>,
     router: Router,
     limits: ConnectionLimits,
+    announcing: Option<TrustedProxies>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let places = Places::new(limits.count_max);
-    let shared = Arc::new(Shared { router, limits, places, stopping: watch::Sender::new(false) });
+    let stopping = watch::Sender::new(false);
+    let shared = Arc::new(Shared { router, limits, announcing, places, stopping });
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(listener, shared.clone()));
@@ -128,10 +142,22 @@ async fn accept(listener: Listener, shared: Arc<Shared>) {
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be accepted");
+                if is_out_of_files(&error) {
+                    shared.places.close_oldest();
+                }
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
     }
+}
+
+/// Return whether the process, or the whole machine, has as many open files as it may have. A
+/// connection that is closed makes room for the next one.
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    use nix::errno::Errno;
+    error
+        .raw_os_error()
+        .is_some_and(|number| [Errno::EMFILE, Errno::ENFILE].contains(&Errno::from_raw(number)))
 }
 
 async fn connection(
@@ -158,17 +184,23 @@ type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 /// Speak with a client until its connection ends.
 async fn converse(
-    stream: TcpStream,
-    address: SocketAddr,
+    mut stream: TcpStream,
+    peer: SocketAddr,
     tls: Option<Arc<Tls>>,
     place: &Arc<Place>,
     shared: &Shared,
 ) -> Result<(), Broken> {
-    let mut client = Client { address, is_tls: false, has_certificate: false };
+    let mut stopping = shared.stopping.subscribe();
+    let announced = tokio::select! {
+        announced = announced_client(&mut stream, peer, shared) => announced?,
+        _ = stopping.wait_for(|stops| *stops) => return Ok(()),
+    };
+    let (address, is_announced) = (announced.unwrap_or(peer), announced.is_some());
+    let mut client = Client { address, is_tls: false, has_certificate: false, is_announced };
     let Some(tls) = tls else {
+        drop(stopping);
         return serve_http(stream, client, false, place, shared).await;
     };
-    let mut stopping = shared.stopping.subscribe();
     let stream = tokio::select! {
         stream = tls.accept(stream, address, shared.limits.head_time_max) => stream?,
         // A client that has not finished its handshake has no request that is under way.
@@ -180,6 +212,31 @@ async fn converse(
     let is_http2 = tls::speaks_http2(&stream);
     // The state of TLS is on the heap, so that a plain connection has no room for it.
     Box::pin(serve_http(stream, client, is_http2, place, shared)).await
+}
+
+/// Return the client that a proxy connects for, if it is one that must say so. Its header has the
+/// time of a request's head.
+async fn announced_client(
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    shared: &Shared,
+) -> Result<Option<SocketAddr>, Broken> {
+    if !shared.announcing.as_ref().is_some_and(|proxies| proxies.trusts(peer.ip())) {
+        return Ok(None);
+    }
+    let time = shared.limits.head_time_max.unwrap_or(Duration::MAX);
+    match tokio::time::timeout(time, proxy_protocol::read(stream)).await? {
+        Ok(Told::Client(client)) => Ok(Some(client)),
+        Ok(Told::ItsOwn) => Ok(Some(peer)),
+        Err(error) => {
+            // A proxy that checks whether the port is open sends nothing at all.
+            if error.kind() != ErrorKind::UnexpectedEof {
+                tracing::warn!(%error, %peer, "a trusted proxy was refused: let it send the PROXY \
+                    protocol, or start this server without --proxy-protocol");
+            }
+            Err(error.into())
+        }
+    }
 }
 
 /// Answer the requests of a connection.
@@ -242,6 +299,7 @@ fn builder(is_http2: bool, head_time_max: Option<Duration>) -> Builder<TokioExec
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES);
+    builder.http1().max_buf_size(BUFFER_BYTES);
     match head_time_max {
         Some(time) => builder.http1().timer(TokioTimer::new()).header_read_timeout(time),
         None => builder.http1().header_read_timeout(None),

@@ -17,16 +17,18 @@ pub mod admin;
 pub mod answer;
 mod authorizations;
 mod body;
+pub mod budget;
 mod connection_slots;
 pub mod health;
 pub mod limit;
 pub mod listen;
 mod proof;
+pub mod proxy;
+pub mod proxy_protocol;
 pub mod standby;
 pub mod tls;
 mod usage;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -34,15 +36,18 @@ use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 
+use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::log_lines::Lines;
 use crate::problem::ProblemKind;
 use crate::server_time::ServerClock;
 use admin::access::{AccessControl, holds_token, nothing_here};
+use budget::{BUDGET_BYTES, BodyBudget};
 use health::Readiness;
-use limit::{Rate, RateLimits};
+use limit::{Left, Rate, RateLimits, TooMany};
 use listen::{ConnectionLimits, Listener};
+use proxy::{Source, TrustedProxies};
 use standby::Peer;
 
 /// The number of requests per second that one source address may send, unless the operator sets
@@ -63,6 +68,12 @@ pub struct Web {
     pub limits: RateLimits,
     /// The bounds on connections.
     pub connections: ConnectionLimits,
+    /// The memory for the bodies of requests.
+    pub bodies: Arc<BodyBudget>,
+    /// The proxies that are believed when they say for whom they ask.
+    pub proxies: TrustedProxies,
+    /// Whether these proxies begin each connection with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Whether the admin API accepts requests from this machine without a token.
     pub open_to_loopback: bool,
     /// Whether the admin API requires a client certificate.
@@ -75,6 +86,8 @@ pub struct Web {
     pub lines: Lines,
     /// Whether the store could write at the last check.
     pub readiness: Readiness,
+    /// The directory with the server's keys, to be looked at with each check.
+    pub key_folder: Option<DataDir>,
     /// The server's time, to be compared with the database at each check.
     pub server_clock: Option<Arc<ServerClock>>,
 }
@@ -86,23 +99,28 @@ impl Web {
     pub fn new(licensing: Arc<Licensing>) -> Self {
         let limits =
             RateLimits::new(Rate::per_second(RATE_PER_SOURCE), Rate::per_second(RATE_PER_CODE));
+        let connections = ConnectionLimits::default();
         Self {
             licensing,
             limits,
-            connections: ConnectionLimits::default(),
+            connections,
+            bodies: BodyBudget::new(BUDGET_BYTES, connections.count_max),
+            proxies: TrustedProxies::default(),
+            proxy_protocol: false,
             open_to_loopback: false,
             admin_needs_certificate: false,
             access: AccessControl::default(),
             main_server: None,
             lines: Lines::default(),
             readiness: Readiness::default(),
+            key_folder: None,
             server_clock: None,
         }
     }
 
-    /// Accept a request from this address, unless its rate limit is reached.
-    fn admit(&self, source: Option<IpAddr>) -> Result<(), Error> {
-        source.map_or(Ok(()), |address| self.limits.source(address))
+    /// Accept a request from this source, unless its rate limit is reached. Return what is left.
+    fn admit(&self, source: Option<Source>) -> Result<Option<Left>, TooMany> {
+        source.map(|source| self.limits.source(source.address)).transpose()
     }
 
     /// Refuse a client while another server is in charge.
@@ -162,7 +180,8 @@ pub async fn serve_all(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let connections = web.connections;
-    listen::serve(listeners, router(web), connections, stop).await
+    let announcing = web.proxy_protocol.then(|| web.proxies.clone());
+    listen::serve(listeners, router(web), connections, announcing, stop).await
 }
 
 async fn not_found(uri: Uri) -> Response {

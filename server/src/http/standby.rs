@@ -1,6 +1,6 @@
 //! A standby server, which leaves the devices to the main server while that is healthy.
 //!
-//! | the main server's `/healthz` | the standby |
+//! | the main server's `/readyz` | the standby |
 //! | --- | --- |
 //! | answers 200 in time | refuses with -20100, so that devices use the main server |
 //! | the same, and names none of the standby's keys | the same, except for reports: no other server can book counts under the standby's own licenses |
@@ -181,7 +181,7 @@ impl Peer {
         let broken = |e: hyper::Error| format!("HTTP: {e}");
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let request = hyper::Request::get("/healthz")
+        let request = hyper::Request::get("/readyz")
             .header("host", &self.host)
             .header("connection", "close")
             .body(axum::body::Body::empty())

@@ -54,5 +54,5 @@ async fn book(
     body: &[u8],
 ) -> Result<UsageAnswer, Error> {
     web.require_to_book().await?;
-    web.licensing.record(report, proof(USAGE_PATH, headers, body)).await
+    web.licensing.record(report, proof(USAGE_PATH, headers, body, None)).await
 }

@@ -236,6 +236,16 @@ impl std::fmt::Debug for Writers {
 /// A store that passes its requests to writers.
 pub(super) trait GroupStore: Send + Sync + 'static {
     fn writers(&self) -> &Writers;
+
+    /// Begin to look for damage; see [`Store::look_for_damage`].
+    fn look_for_damage(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Check damage and room; see [`Store::probe`].
+    fn probe(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 impl<S: GroupStore> Store for S {
@@ -298,6 +308,18 @@ impl<S: GroupStore> Store for S {
 
     fn note_time(&self, time: RecordedTime) -> Reply<RecordedTime> {
         self.writers().submit(move |sql| sql::time::note(sql, time))
+    }
+
+    fn look_for_damage(&self) -> Result<(), Error> {
+        GroupStore::look_for_damage(self)
+    }
+
+    fn probe(&self) -> Result<(), Error> {
+        GroupStore::probe(self)
+    }
+
+    fn keys_named(&self) -> Reply<Vec<String>> {
+        self.writers().submit(|sql| Ok(sql::keys(sql)?.of_files))
     }
 
     fn ready(&self) -> Reply<Vec<String>> {

@@ -1,6 +1,8 @@
 //! The location of a store, and opening the store.
 
-use std::path::PathBuf;
+use std::convert::Infallible;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use crate::error::Error;
 use crate::server_time::RecordedTime;
 
 /// The location of a store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Location {
     /// An embedded database in this file.
     File(PathBuf),
@@ -70,13 +72,66 @@ impl Location {
     }
 }
 
-impl FromStr for Location {
-    type Err = String;
-
-    fn from_str(url: &str) -> Result<Self, String> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Self::Url(url.to_owned()));
+impl Location {
+    /// Return the location with the file that has its password. An embedded database has none.
+    #[must_use]
+    pub fn with_password_file(self, file: &Path) -> Self {
+        match self {
+            Self::File(_) => self,
+            Self::Url(url) => Self::Url(postgres::password::with_file(&url, file)),
         }
-        Err("a database URL begins with postgres://".to_owned())
+    }
+
+    /// Return whether a text, such as an argument of a program, is a URL with a password.
+    #[must_use]
+    pub fn has_password(text: &str) -> bool {
+        let url = text
+            .split_once("://")
+            .filter(|(scheme, _)| scheme.ends_with("postgres") || scheme.ends_with("postgresql"));
+        url.is_some_and(|(_, rest)| {
+            let user = rest.split(['/', '?']).next().unwrap_or(rest).rsplit_once('@');
+            user.is_some_and(|(user, _)| user.contains(':')) || rest.contains("password=")
+        })
+    }
+}
+
+impl FromStr for Location {
+    type Err = Infallible;
+
+    /// Take the URL of a database as it is. It is checked when it is used, because the message of a
+    /// command line about a wrong argument would show the argument, and so the password.
+    fn from_str(url: &str) -> Result<Self, Infallible> {
+        Ok(Self::Url(url.to_owned()))
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            // It may have a password.
+            Self::Url(_) => f.debug_tuple("Url").finish_non_exhaustive(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_an_argument_is_noticed() {
+        for with in [
+            "postgres://me:secret@host/db",
+            "--database=postgresql://me:s@host,two:5432/db",
+            "postgres://me@host/db?password=secret",
+        ] {
+            assert!(Location::has_password(with), "{with}");
+        }
+        for without in
+            ["postgres://me@host:5432/db", "postgres://host:5432/db", "http://me:x@host", "--data"]
+        {
+            assert!(!Location::has_password(without), "{without}");
+        }
     }
 }

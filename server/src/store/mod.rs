@@ -7,6 +7,7 @@
 
 mod account;
 mod audit_reader;
+mod check;
 mod day_totals;
 mod group;
 mod location;
@@ -35,6 +36,7 @@ use crate::receipt::Receipt;
 use crate::server_time::{RecordedTime, ServerClock};
 
 pub use audit_reader::AuditReader;
+pub use check::{Checked, check};
 pub use location::{Location, Opened};
 pub use sql::{BillFrame, Field, Keys};
 pub use usage_reader::UsageReader;
@@ -111,6 +113,27 @@ pub trait Store: Send + Sync + 'static {
     /// time returns the given one.
     fn note_time(&self, time: RecordedTime) -> Reply<RecordedTime> {
         Box::pin(std::future::ready(Ok(time)))
+    }
+
+    /// Begin to look for damage, now and again and again. A server calls this once.
+    ///
+    /// # Errors
+    /// Fails when the system has no thread for it.
+    fn look_for_damage(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Check that nothing is known to be damaged, and that there is room on the disk. This blocks.
+    ///
+    /// # Errors
+    /// Fails with a sentence that says what to do.
+    fn probe(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Return the ids of the server keys that license files name.
+    fn keys_named(&self) -> Reply<Vec<String>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     /// Answer once the store has written something and made it durable. Return a sentence for each

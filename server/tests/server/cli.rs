@@ -93,6 +93,11 @@ impl Served {
         self.child.wait().unwrap();
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How large its files may become from now on.
     pub(crate) fn limit_files(&self, bytes: &str) {
         let pid = self.child.id().to_string();

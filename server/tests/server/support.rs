@@ -480,7 +480,7 @@ impl Request {
     }
 
     /// Requests that name a device are signed by its key, unless they have another proof.
-    fn sign(self) -> Self {
+    pub(crate) fn sign(self) -> Self {
         let is_there = |name| self.headers.iter().any(|(known, _)| known == name);
         if !self.is_signed || is_there(DEVICE_SIGNATURE_HEADER) || is_there(REPORT_TAG_HEADER) {
             return self;
@@ -524,6 +524,11 @@ impl Request {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.set_write_timeout(Some(PATIENCE)).ok()?;
+        self.over(&mut stream)
+    }
+
+    /// Sends it as it is over this connection; `None` when the connection broke.
+    pub(crate) fn over(self, stream: &mut (impl Read + Write)) -> Option<Answer> {
         let mut head = format!("{} {} HTTP/1.1\r\nconnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -536,8 +541,8 @@ impl Request {
         // there.
         let _ = stream.write_all(&sent);
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).ok()?;
-        Answer::parse(&bytes)
+        let ended = stream.read_to_end(&mut bytes);
+        Answer::parse(&bytes).filter(|_| ended.is_ok())
     }
 }
 

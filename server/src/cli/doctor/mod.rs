@@ -12,6 +12,7 @@
 
 mod ask;
 mod clock;
+mod data;
 mod library;
 mod network;
 mod place;
@@ -43,6 +44,7 @@ pub(super) struct Arguments {
 enum Part {
     Seats(seats::SeatsArguments),
     Reset(reset::ResetArguments),
+    Data(data::DataArguments),
 }
 
 /// The place of a device's state.
@@ -131,6 +133,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     match &arguments.part {
         Some(Part::Seats(arguments)) => return seats::seats(arguments, output),
         Some(Part::Reset(arguments)) => return reset::reset(arguments, output),
+        Some(Part::Data(arguments)) => return data::examine(arguments, output),
         None => {}
     }
     let DeviceArguments { state, server, ca_file, library, ask } = &arguments.device;

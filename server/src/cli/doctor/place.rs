@@ -183,7 +183,7 @@ fn permissions(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Res
 
 /// The content of a state directory, by what programs can do with it.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     folders: Vec<PathBuf>,
     files: usize,
     /// The files that programs cannot use, each with the reason.
@@ -192,7 +192,7 @@ struct Found {
 }
 
 impl Found {
-    fn look_into(&mut self, folder: &Path, of: &Metadata, depth: usize) {
+    pub(super) fn look_into(&mut self, folder: &Path, of: &Metadata, depth: usize) {
         self.folders.push(folder.to_owned());
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
@@ -248,7 +248,7 @@ fn why_unfit(path: &Path, has: &Metadata, folder: &Metadata) -> Option<String> {
     ))
 }
 
-fn files(
+pub(super) fn files(
     folder: &Path,
     of: &Metadata,
     found: &Found,

@@ -23,7 +23,8 @@ use super::{Server, csrf, loopback, roles, session};
 use crate::access::{Caller, Role, SessionLimits, Who};
 use crate::error::Error;
 use crate::http::Web;
-use crate::http::answer::{Told, bounded, deadline, source, timed_out};
+use crate::http::answer::{Told, Unadmitted, bounded, deadline, source, timed_out};
+use crate::http::proxy;
 use crate::operator::access::{NotedUses, TOKEN_PREFIX};
 use crate::problem::ProblemKind;
 
@@ -72,23 +73,23 @@ pub(super) struct CurrentSession {
 /// Accept a request whose caller has the role that its operation needs.
 pub(super) async fn admit(State(web): Server, request: Request, next: Next) -> Response {
     let deadline = deadline();
-    let address = source(&request);
+    let source = source(&web, &request);
     let (mut parts, body) = request.into_parts();
-    let asked = tokio::time::timeout_at(deadline, require_access(&web, address, &mut parts)).await;
-    let admitted = asked.unwrap_or_else(|_| Err(timed_out()));
+    let asked = tokio::time::timeout_at(deadline, require_access(&web, source, &mut parts)).await;
+    let admitted = asked.unwrap_or_else(|_| Err(timed_out())).map_err(Unadmitted::AtOnce);
     let request = Request::from_parts(parts, body);
-    let (_, response) = bounded(request, next, admitted, deadline).await;
+    let (_, response) = bounded(&web, request, next, admitted, deadline).await;
     as_problem(response)
 }
 
 /// Refuse a request whose caller may not use its operation. Otherwise, note the caller in it.
 async fn require_access(
     web: &Web,
-    address: Option<IpAddr>,
+    source: Option<proxy::Source>,
     request: &mut Parts,
 ) -> Result<(), Error> {
-    web.admit(address)?;
-    request.extensions.insert(Source(address));
+    web.admit(source)?;
+    request.extensions.insert(Source(source.map(|source| source.address)));
     require_no_token_in_url(request)?;
     let matched = request.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let Some(route) = roles::find(&request.method, matched) else {
@@ -98,7 +99,7 @@ async fn require_access(
     if route.role.is_none() {
         return csrf::require_own_page(request);
     }
-    let (caller, session) = caller(web, address, request).await?;
+    let (caller, session) = caller(web, source, request).await?;
     if let Some(session) = session {
         if ![Method::GET, Method::HEAD].contains(&request.method) {
             csrf::require_own_page(request)?;
@@ -114,7 +115,7 @@ async fn require_access(
 /// Return the caller of a request, and the session that it shows.
 async fn caller(
     web: &Web,
-    address: Option<IpAddr>,
+    source: Option<proxy::Source>,
     request: &Parts,
 ) -> Result<(Caller, Option<CurrentSession>), Error> {
     if let Some(shown) = request.headers.get(AUTHORIZATION) {
@@ -127,8 +128,9 @@ async fn caller(
         let session = CurrentSession { id, begun_at: known.begun_at };
         return Ok((known.caller, Some(session)));
     }
-    if web.open_to_loopback && address.is_some_and(|address| address.is_loopback()) {
-        loopback::require_program(request)?;
+    let is_here = |source: proxy::Source| source.address.is_loopback();
+    if let Some(source) = source.filter(|source| web.open_to_loopback && is_here(*source)) {
+        loopback::require_program(request, source.is_forwarded)?;
         return Ok((Caller { who: Who::Loopback, role: Role::Admin, organization_id: None }, None));
     }
     Err(unauthenticated(

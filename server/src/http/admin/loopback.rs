@@ -43,12 +43,15 @@ const FORWARDING: [&str; 8] = [
 ];
 
 /// Refuse a request that a web page may have sent, or that a proxy has forwarded.
-pub(super) fn require_program(request: &Parts) -> Result<(), Error> {
+pub(super) fn require_program(request: &Parts, is_forwarded: bool) -> Result<(), Error> {
     let is_forwarding = |name: &str| name.starts_with("x-forwarded") || FORWARDING.contains(&name);
     if let Some(name) = request.headers.keys().find(|name| is_forwarding(name.as_str())) {
         return Err(refused(&format!(
             "its header {name} says that a proxy has forwarded it from elsewhere"
         )));
+    }
+    if is_forwarded {
+        return Err(refused("a proxy has forwarded it from elsewhere"));
     }
     let names: Vec<_> = request.headers.get_all(HOST).iter().collect();
     let is_own = |name: &[u8]| Authority::try_from(name).is_ok_and(|name| is_own_name(&name));

@@ -15,6 +15,7 @@
 mod connection;
 mod engine;
 mod migration;
+pub(super) mod password;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -136,12 +137,19 @@ impl FromStr for Address {
     type Err = Error;
 
     fn from_str(url: &str) -> Result<Self, Error> {
-        let mut config = Config::from_str(url).map_err(|e| {
+        // The URL is in no message, because it may have a password.
+        let makes_no_sense = |why: &str| {
             Error::Setup(format!(
-                "the database URL makes no sense: {e}. It is \
+                "the database URL makes no sense: {why}. It is \
                  postgres://USER:PASSWORD@HOST:PORT/DATABASE."
             ))
-        })?;
+        };
+        if !["postgres://", "postgresql://"].iter().any(|start| url.starts_with(start)) {
+            return Err(makes_no_sense("a database URL begins with postgres://"));
+        }
+        let (url, file) = password::split(url);
+        let mut config = Config::from_str(&url).map_err(|e| makes_no_sense(&e.to_string()))?;
+        password::fill(&mut config, file.as_deref())?;
         config.connect_timeout(*config.get_connect_timeout().unwrap_or(&CONNECT_TIMEOUT));
         config.tcp_user_timeout(*config.get_tcp_user_timeout().unwrap_or(&ANSWER_TIMEOUT));
         // Settings in the URL take precedence; their names are those of PostgreSQL.

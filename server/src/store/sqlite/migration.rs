@@ -13,6 +13,10 @@ const SCRIPTS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_tables
 
 /// Run the scripts that have not yet run on this database.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
+    // Nothing is written to a database that is current, so that a server starts on a full disk.
+    if version(connection)? == SCRIPTS.len() {
+        return Ok(());
+    }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     let version = version(&transaction)?;
     if version > SCRIPTS.len() {

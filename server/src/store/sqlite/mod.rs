@@ -17,13 +17,16 @@ mod copy;
 mod engine;
 mod inline;
 mod migration;
+mod pages;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use self::engine::SqliteEngine;
+use self::pages::PageWatch;
 use crate::error::Error;
 use crate::server_time::RecordedTime;
 use crate::sharing;
@@ -33,6 +36,7 @@ use crate::store::sql::{self, Keys};
 pub use crate::store::group::GROUP_MAX;
 pub use copy::{copy_with_keys, renew_epoch, restore_copy};
 pub use inline::InlineStore;
+pub(super) use pages::integrity;
 
 /// The time for which a connection waits for another process's lock, because `init` and the server
 /// may both write.
@@ -45,6 +49,10 @@ const CACHE_KIB: i64 = 64 << 10;
 /// 32 MiB.
 const LOG_PAGES: i64 = 8 << 10;
 
+/// The number of bytes for which there must be room on the disk. The write-ahead log may grow by
+/// more, but grows in small steps.
+const ROOM_BYTES: u64 = 1 << 20;
+
 /// The number of statements that stay prepared: all that the server uses.
 const STATEMENTS_KEPT: usize = 128;
 
@@ -54,6 +62,9 @@ pub struct SqliteStore {
     writers: Writers,
     keys: Keys,
     time: RecordedTime,
+    path: PathBuf,
+    /// The thread that looks for damaged pages, once it was asked for.
+    watch: Mutex<Option<PageWatch>>,
 }
 
 impl SqliteStore {
@@ -90,7 +101,7 @@ impl SqliteStore {
         migration::migrate(&mut connection)?;
         let (keys, time) = (sql::keys(&connection)?, sql::time::recorded(&connection)?);
         let writers = Writers::start([SqliteEngine::new(connection)], group_max)?;
-        Ok(Self { writers, keys, time })
+        Ok(Self { writers, keys, time, path: path.to_owned(), watch: Mutex::default() })
     }
 
     /// Return the server keys that the database named when it was opened.
@@ -109,6 +120,24 @@ impl SqliteStore {
 impl GroupStore for SqliteStore {
     fn writers(&self) -> &Writers {
         &self.writers
+    }
+
+    fn look_for_damage(&self) -> Result<(), Error> {
+        *self.watch.lock() = Some(PageWatch::start(&self.path)?);
+        Ok(())
+    }
+
+    fn probe(&self) -> Result<(), Error> {
+        if let Some(damage) = self.watch.lock().as_ref().and_then(PageWatch::damage) {
+            return Err(Error::NotReady(pages::advice(&damage)));
+        }
+        sharing::require_room(&self.path, ROOM_BYTES).map_err(|e| {
+            Error::NotReady(format!(
+                "the disk of the database has no room for another {} KiB ({e}). Make room on it, or \
+                 move the data directory to a larger disk",
+                ROOM_BYTES >> 10
+            ))
+        })
     }
 }
 
@@ -129,6 +158,9 @@ pub(super) fn connect_to_read(path: &Path) -> Result<Connection, Error> {
 
 fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
     let todo = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => {
+            "Make room on its disk (\"df -h\" shows all disks), then try again.".to_owned()
+        }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             "It is damaged, or no database: move it away, and restore a backup.".to_owned()
         }

@@ -1,0 +1,59 @@
+//! The full check of a store for the command line, even while the server writes.
+
+use super::sql::{self, Sql};
+use super::{AuditReader, Location, postgres, sqlite};
+use crate::error::Error;
+
+/// The sums that the rules read, each with the sum of the rows that it stands for.
+const SUMS: [(&str, &str); 2] = [
+    (
+        "the seats that are held",
+        "SELECT item_id FROM item_held WHERE seats <> (SELECT coalesce(sum(seats), 0)
+           FROM seat_holder WHERE seat_holder.item_id = item_held.item_id)",
+    ),
+    (
+        "the seats of the holders that have no sum",
+        "SELECT DISTINCT item_id FROM seat_holder WHERE NOT EXISTS
+           (SELECT 1 FROM item_held WHERE item_held.item_id = seat_holder.item_id)",
+    ),
+];
+
+/// What a check has found.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// A sentence for each fault.
+    pub faults: Vec<String>,
+    /// The ids of the server keys that license files name.
+    pub keys_named: Vec<String>,
+}
+
+/// Check everything: pages, references, license files, sums, and the chain of the audit log.
+///
+/// # Errors
+/// Fails when the store cannot be reached or opened, or its tables are of another version.
+pub fn check(location: &Location) -> Result<Checked, Error> {
+    let mut checked = Checked::default();
+    let sql: Box<dyn Sql> = match location {
+        Location::File(path) => {
+            checked.faults = sqlite::integrity(path)?;
+            if !checked.faults.is_empty() {
+                // What is read from damaged pages says nothing more.
+                return Ok(checked);
+            }
+            Box::new(sqlite::connect_to_read(path)?)
+        }
+        Location::Url(url) => postgres::connect_to_read(url)?,
+    };
+    checked.faults.extend(sql::files::not_ready(&*sql)?);
+    checked.keys_named = sql::keys(&*sql)?.of_files;
+    for (what, query) in SUMS {
+        for mut row in sql.query(query, &[])? {
+            let item_id: String = row.take(0)?;
+            checked.faults.push(format!("{what} of item \"{item_id}\" are not those of its rows"));
+        }
+    }
+    if let Err(error) = AuditReader::open(location)?.verify(None) {
+        checked.faults.push(error.to_string());
+    }
+    Ok(checked)
+}
