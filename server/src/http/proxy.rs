@@ -60,13 +60,6 @@ pub struct Source {
     pub is_forwarded: bool,
 }
 
-impl Source {
-    /// Return whether the request comes from a program on this machine.
-    pub(super) fn is_this_machine(&self) -> bool {
-        self.address.is_loopback() && !self.is_forwarded
-    }
-}
-
 impl TrustedProxies {
     /// Believe the proxies in these networks.
     #[must_use]
@@ -369,8 +362,8 @@ mod tests {
             }
             trusted().source("127.0.0.1".parse().unwrap(), &map)
         };
-        assert!(source(&[]).is_this_machine());
-        assert!(!source(&[("x-forwarded-for", "127.0.0.1")]).is_this_machine());
-        assert!(!source(&[("via", "1.1 proxy")]).is_this_machine());
+        assert!(!source(&[]).is_forwarded);
+        assert!(source(&[("x-forwarded-for", "127.0.0.1")]).is_forwarded);
+        assert!(source(&[("via", "1.1 proxy")]).is_forwarded);
     }
 }

@@ -13,12 +13,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::error::Error;
+use crate::http::proxy::site;
 
 /// The numbers of wrong logins in a row without a delay.
 const FREE_OF_NAME: u32 = 5;
@@ -185,19 +186,10 @@ impl State {
     }
 }
 
-/// Return the source that an address counts for: an IPv6 site has 2^64 addresses.
-fn site(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        address => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     fn address(n: u32) -> Option<IpAddr> {
