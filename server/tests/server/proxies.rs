@@ -172,7 +172,7 @@ fn the_proxy_protocol_names_the_client_of_a_connection() {
     assert_eq!(own.over(&mut connected(site.0.address, &line)).unwrap().status, TOO_MANY);
     let admin = Request::new("GET", "/admin/v1/items");
     let answer = admin.over(&mut connected(site.0.address, &line_header("127.0.0.1"))).unwrap();
-    assert_eq!(answer.status, 401, "a connection through a proxy is not one of this machine");
+    assert_eq!(answer.status, 403, "a connection through a proxy is not one of this machine");
 }
 
 #[test]

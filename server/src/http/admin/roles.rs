@@ -87,7 +87,9 @@ pub const ROUTES: &[Route] = &[
 /// with the role of those who run them.
 pub const COMMANDS: &[(&str, Role)] = &[
     ("audit verify", Viewer),
+    ("check", Viewer),
     ("clock show", Viewer),
+    ("doctor data", Viewer),
     ("key show", Viewer),
     ("usage export", Viewer),
     ("usage show", Viewer),
