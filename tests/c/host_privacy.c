@@ -2,7 +2,7 @@
  * A program that reads with known contents, and says where it connects to. It answers each command with a line.
  *
  *   init WAY SEATS PASSWORD APPLICATION [CODE] · name NAME · file PATH · memory PATH · pixels PATH · frames PATH
- *   count TEXT · pages MODULE N · sync · status · destinations · shutdown
+ *   count TEXT · pages MODULE N · sync · status · host · destinations · shutdown
  *
  * "-" means that this word is not presented. What decodes answers the code, the number of results and the last text.
  */
@@ -153,7 +153,7 @@ static void status(void) {
 
 static void obey(char *line) {
   int module = 0, n = 0, i;
-  char *argument;
+  char *argument, host[300] = "";
   line[strcspn(line, "\n")] = 0;
   argument = strchr(line, ' ');
   if (argument != NULL) *argument++ = 0;
@@ -171,6 +171,9 @@ static void obey(char *line) {
     printf("%d\n", SM_Sync(20000, NULL, 0));
   } else if (strcmp(line, "status") == 0) {
     status();
+  } else if (strcmp(line, "host") == 0) {
+    CHECK_INT(0, gethostname(host, sizeof host));
+    printf("%s\n", host);
   } else if (strcmp(line, "destinations") == 0) {
     for (i = 0; i < atomic_load(&destinations) && i < DESTINATIONS_MAX; i++) printf("%d ", ports[i]);
     printf("\n");
