@@ -2,7 +2,7 @@
  * A program that reads with known contents, and says where it connects to. It answers each command with a line.
  *
  *   init WAY SEATS PASSWORD APPLICATION [CODE] · name NAME · file PATH · memory PATH · pixels PATH · frames PATH
- *   count TEXT · pages MODULE N · sync · status · host · destinations · shutdown
+ *   count TEXT · scans N · sync · status · host · destinations · shutdown
  *
  * "-" means that this word is not presented. What decodes answers the code, the number of results and the last text.
  */
@@ -152,7 +152,7 @@ static void status(void) {
 }
 
 static void obey(char *line) {
-  int module = 0, n = 0, i;
+  int i;
   char *argument, host[300] = "";
   line[strcspn(line, "\n")] = 0;
   argument = strchr(line, ' ');
@@ -165,8 +165,8 @@ static void obey(char *line) {
     frames(argument);
   } else if (strcmp(line, "count") == 0) {
     printf("%d\n", count(argument));
-  } else if (strcmp(line, "pages") == 0 && sscanf(argument, "%d %d", &module, &n) == 2) {
-    printf("%d\n", SM_CountPages(module, (unsigned)n));
+  } else if (strcmp(line, "scans") == 0) {
+    printf("%d\n", SM_CountScans(reader, 1, strtoul(argument, NULL, 10)));
   } else if (strcmp(line, "sync") == 0) {
     printf("%d\n", SM_Sync(20000, NULL, 0));
   } else if (strcmp(line, "status") == 0) {

@@ -44,15 +44,18 @@ fn fnv_1a_64(of: &[u8]) -> u64 {
 
 /// Return the MD5 digest (RFC 1321).
 fn md5(of: &[u8]) -> [u8; 16] {
-    const TURNS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
+    const TURNS: [[u32; 4]; 4] =
+        [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
     let mut padded = of.to_vec();
     padded.push(0x80);
     padded.resize((of.len() + 9).next_multiple_of(64) - 8, 0);
     padded.extend((of.len() as u64 * 8).to_le_bytes());
     let mut state = [0x6745_2301_u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
     for block in padded.chunks_exact(64) {
-        let words: Vec<_> =
-            block.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
+        let words: Vec<_> = block
+            .chunks_exact(4)
+            .map(|word| u32::from_le_bytes(word.try_into().unwrap()))
+            .collect();
         let [mut a, mut b, mut c, mut d] = state;
         for step in 0..64 {
             let (mixed, word) = match step / 16 {
@@ -63,8 +66,7 @@ fn md5(of: &[u8]) -> [u8; 16] {
             };
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let constant = (((step + 1) as f64).sin().abs() * 4_294_967_296.0) as u32;
-            let sum =
-                a.wrapping_add(mixed).wrapping_add(constant).wrapping_add(words[word % 16]);
+            let sum = a.wrapping_add(mixed).wrapping_add(constant).wrapping_add(words[word % 16]);
             (a, d, c) = (d, c, b);
             b = b.wrapping_add(sum.rotate_left(TURNS[step / 16][step % 4]));
         }

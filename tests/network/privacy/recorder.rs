@@ -44,7 +44,8 @@ impl Exchange {
         Request { method: method.to_owned(), path: path.to_owned(), headers, body }
     }
 
-    fn is_whole(&self) -> bool {
+    /// Return whether the request has come whole. That of a program that was killed may not have.
+    pub(super) fn is_whole(&self) -> bool {
         let Some(end) = self.sent.windows(4).position(|four| four == b"\r\n\r\n") else {
             return false;
         };
@@ -75,7 +76,7 @@ impl Recorder {
                 all.push(Exchange::default());
                 all.len() - 1
             };
-            let far = open.load(Ordering::SeqCst).then(|| TcpStream::connect(&far).unwrap());
+            let far = open.load(Ordering::SeqCst).then(|| TcpStream::connect(&far).ok()).flatten();
             pass_on(near, far, &all, number);
         });
         Self { port, is_open, exchanges }
@@ -116,10 +117,12 @@ fn pass_on(
             exchange.sent.extend(&bytes);
             exchange.is_whole()
         };
-        match &mut far {
-            Some(far) if far.write_all(&bytes).is_err() => break,
-            None if is_whole => break,
-            _ => {}
+        let is_over = match &mut far {
+            Some(far) => far.write_all(&bytes).is_err(),
+            None => is_whole,
+        };
+        if is_over {
+            break;
         }
     }
     match far {

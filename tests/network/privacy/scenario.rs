@@ -62,7 +62,9 @@ impl Scene {
     fn start(&self, executable: &str, device: &str) -> Dialogue {
         let path = self.program.state().with_file_name("programs-of-accounting").join(executable);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::copy(self.program.state().with_file_name("program"), &path).unwrap();
+        if !path.exists() {
+            std::fs::hard_link(self.program.state().with_file_name("program"), &path).unwrap();
+        }
         let like = self.program.command(&format!("http://localhost:{}", self.recorder.port));
         let mut command = Command::new(&path);
         command.env_clear();
@@ -122,7 +124,7 @@ fn items() -> Value {
 
 /// Play the scenario.
 pub(super) fn play() -> Recorded {
-    let server = Server::with_items(&items());
+    let mut server = Server::with_items_and_clock(&items());
     let recorder = Recorder::before(server.url());
     let folder = tempfile::Builder::new().prefix("quarterly-invoices-").tempdir().unwrap();
     let program = Program::compile("tests/c/host_privacy.c");
@@ -141,21 +143,28 @@ pub(super) fn play() -> Recorded {
     is(&mut second, &format!("init 2 1 {PASSWORD} {APPLICATION}"), "0");
     is(&mut second, &format!("count {COUNTED}"), "0");
     is(&mut second, "sync", "0");
+    // More than was set aside, so that the next request says how much is needed.
+    is(&mut second, "scans 60000", "-20120");
+    is(&mut second, "sync", "0");
     is(&mut first, "sync", "0");
     let mut destinations = go_without_server(&scene, &mut first, &mut second);
     // A refusal, on another device.
     let mut third = scene.start("stock-taker", "stranger");
     is(&mut third, "init 10 1 - - NO-SUCH-CODE", "-20101");
     destinations.extend(connections(&mut third));
-    destinations.extend(begin_anew(&scene));
+    destinations.extend(visit(&scene));
+    forget(&mut server);
+    is(&mut first, &format!("count {COUNTED}"), "0");
+    is(&mut first, "sync", "0");
     for program in [&mut first, &mut second] {
         is(program, "shutdown", "0");
         destinations.extend(connections(program));
     }
+    destinations.extend(begin_anew(&scene, &server));
     let exchanges = scene.recorder.exchanges();
     let url = format!("http://localhost:{}", scene.recorder.port);
     let run = doctor_amid(&VARIABLES, &scene.state("reception"), &["--server", &url]);
-    assert!(run.stdout.contains(&url), "{run:?}");
+    assert!(run.stdout.contains("licensing"), "{}", run.stdout);
     let of_doctor = scene.recorder.exchanges().split_off(exchanges.len());
     let Scene { search, recorder, .. } = scene;
     Recorded { exchanges, of_doctor, search, destinations, recorder_port: recorder.port }
@@ -197,21 +206,35 @@ fn go_without_server(scene: &Scene, first: &mut Dialogue, second: &mut Dialogue)
     destinations
 }
 
-/// Let a device lose its licenses, so that the server asks it to prove that it is there now.
-fn begin_anew(scene: &Scene) -> Vec<u16> {
-    let mut destinations = Vec::new();
-    for _ in 0..2 {
-        let mut program = scene.start(EXECUTABLE, "restored");
-        is(&mut program, "init 10 1 - -", "0");
-        is(&mut program, "shutdown", "0");
-        destinations.extend(connections(&mut program));
-        std::fs::remove_dir_all(scene.state("restored").join("licenses")).unwrap();
-    }
-    destinations
+/// Let the server begin a new epoch, so that devices show it again what they have.
+fn forget(server: &mut Server) {
+    server.kill();
+    server.operate(&["new-epoch"]);
+    server.start_again();
+}
+
+/// Let a third device be licensed, work and end.
+fn visit(scene: &Scene) -> Vec<u16> {
+    let mut program = scene.start(EXECUTABLE, "restored");
+    is(&mut program, "init 10 1 - -", "0");
+    is(&mut program, &format!("count {COUNTED}"), "0");
+    is(&mut program, "shutdown", "0");
+    connections(&mut program)
+}
+
+/// Let that device lose its licenses, and come back when they do not run any more: the server asks
+/// it to prove that it is there now.
+fn begin_anew(scene: &Scene, server: &Server) -> Vec<u16> {
+    std::fs::remove_dir_all(scene.state("restored").join("licenses")).unwrap();
+    server.set_ahead(8 * 86_400);
+    visit(scene)
 }
 
 fn connections(program: &mut Dialogue) -> Vec<u16> {
-    program.ask("destinations").split(' ').filter_map(|port| port.parse().ok()).collect()
+    let answer = program.ask("destinations");
+    let ports: Vec<_> = answer.split_whitespace().map(|port| port.parse().unwrap()).collect();
+    assert!(!ports.is_empty(), "a program has sent something");
+    ports
 }
 
 /// Add what a device knows of itself and its user.

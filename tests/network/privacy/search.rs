@@ -126,7 +126,8 @@ impl Search {
         for at in 0..lower.len().saturating_sub(GRAM - 1) {
             let gram: [u8; GRAM] = lower[at..at + GRAM].try_into().unwrap();
             for needle in self.places.get(&gram).into_iter().flatten().map(|n| &self.needles[*n]) {
-                if lower[at..].starts_with(&needle.bytes) && is_there(&lower, at, needle, is_decoded)
+                if lower[at..].starts_with(&needle.bytes)
+                    && is_there(&lower, at, needle, is_decoded)
                 {
                     found.insert(needle.what.clone());
                 }
@@ -166,7 +167,8 @@ fn without_escapes(view: &[u8]) -> Option<Vec<u8>> {
         };
         match escape {
             Some(b'u') if unit(at).is_some() => {
-                let units: Vec<u16> = [unit(at), unit(at + 6)].into_iter().map_while(|u| u).collect();
+                let units: Vec<u16> =
+                    [unit(at), unit(at + 6)].into_iter().map_while(|u| u).collect();
                 // A pair stands for one character; otherwise the second one is looked at later.
                 let one = char::decode_utf16(units).next().and_then(Result::ok);
                 let one = one.unwrap_or(char::REPLACEMENT_CHARACTER);
@@ -213,7 +215,8 @@ fn decoded_words(view: &[u8]) -> Vec<Vec<u8>> {
     let mut decoded = Vec::new();
     let is_of_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
     for word in view.split(|byte| !is_of_base64(byte)).filter(|word| word.len() >= 2 * GRAM) {
-        let hex_word = |word: &&[u8]| word.len() >= 2 * GRAM && word.iter().all(u8::is_ascii_hexdigit);
+        let hex_word =
+            |word: &&[u8]| word.len() >= 2 * GRAM && word.iter().all(u8::is_ascii_hexdigit);
         let parts = word.split(|byte| !byte.is_ascii_hexdigit()).filter(hex_word);
         decoded.extend(parts.filter_map(|part| hex::decode(&part[..part.len() & !1]).ok()));
         // A word with a remainder that cannot be is taken without it.
