@@ -41,7 +41,7 @@ func CurrentStatus() (Status, error) {
 		Used: int64(raw.used), Quota: int64(raw.quota), Grace: int64(raw.grace),
 		LastErrorCode: int(raw.lastErrorCode), LastErrorStage: int(raw.lastErrorStage),
 		LastError: inGo(C.GoString(&raw.lastError[0])), Server: C.GoString(&raw.server[0]),
-		RootKeysBuiltIn: int(raw.rootKeysBuiltIn), RootKeyIsOfFirstAnswer: raw.rootKeyIsOfFirstAnswer != 0,
+		RootKeysBuiltIn: int(raw.rootKeysBuiltIn), RootKeyIsOfFirstAnswer: int(raw.rootKeyIsOfFirstAnswer) != 0,
 		RootKeyIDs: C.GoString(&raw.rootKeyIds[0]),
 	}, nil
 }
