@@ -637,6 +637,21 @@ typedef struct SM_Status {
    * URL of the last server that answered; or "".
    */
   char server[SM_STATUS_TEXT_BYTES];
+  /**
+   * Number of the vendor's root keys that are built into this library. 0: it believes the key of
+   * the first server that answers, from then on. -1: what was built in is no key, and no server
+   * is believed.
+   */
+  int rootKeysBuiltIn;
+  /**
+   * 1 when rootKeyIds has the key of the first answer; else 0.
+   */
+  int rootKeyIsOfFirstAnswer;
+  /**
+   * Ids of the root keys that are believed now, 16 hexadecimal digits each, separated by commas:
+   * those that are built in, or the key of the first answer. "" while this process knows none.
+   */
+  char rootKeyIds[SM_STATUS_TEXT_BYTES];
 } SM_Status;
 
 /**

@@ -5,7 +5,7 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use crate::error::Error;
-use crate::license::{ServerNotice, Validity};
+use crate::license::{ServerNotice, TrustedRoots, Validity};
 
 /// The source of the license at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub struct Status {
     pub contact_order_ms: u64,
     /// The URL of the server that answered last.
     pub server: String,
+    /// The root keys of the vendor that are trusted.
+    pub root_keys: TrustedRoots,
     /// The last failure, until the same action succeeds.
     pub trouble: Option<Trouble>,
 }
@@ -69,6 +71,6 @@ pub struct Status {
 impl Status {
     /// Return the status of a process that is not licensed.
     pub fn without_license() -> Self {
-        Self { seats_idle: -1, ..Self::default() }
+        Self { seats_idle: -1, root_keys: TrustedRoots::new(|| None), ..Self::default() }
     }
 }

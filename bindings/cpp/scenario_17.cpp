@@ -1,5 +1,6 @@
 // Plays a program of bindings/scenario.txt: reads commands from standard input, and answers each with a line.
 #include <atomic>
+#include <cstring>
 #include <iomanip>
 #include <iostream>
 #include <sstream>
@@ -115,6 +116,13 @@ std::string obey(std::istringstream words) {
     const SM_Status now = seatmeter::status();
     std::ostringstream out;
     out << now.state << ' ' << now.seatsGranted << ' ' << now.seatsHeld << ' ' << now.seatsIdle;
+    return out.str();
+  }
+  if (command == "roots") {
+    const SM_Status now = seatmeter::status();
+    const char *whose = now.rootKeyIsOfFirstAnswer ? "of the first answer" : "of the vendor";
+    std::ostringstream out;
+    out << now.rootKeysBuiltIn << " built in, " << whose << ", " << std::strlen(now.rootKeyIds) << " digits";
     return out.str();
   }
   if (command == "create") {

@@ -17,6 +17,9 @@ type Status struct {
 	Used, Quota, Grace                             int64
 	LastErrorCode, LastErrorStage                  int
 	LastError, Server                              string
+	RootKeysBuiltIn                                int
+	RootKeyIsOfFirstAnswer                         bool
+	RootKeyIDs                                     string
 }
 
 // CurrentStatus returns the state of this process's license.
@@ -38,6 +41,8 @@ func CurrentStatus() (Status, error) {
 		Used: int64(raw.used), Quota: int64(raw.quota), Grace: int64(raw.grace),
 		LastErrorCode: int(raw.lastErrorCode), LastErrorStage: int(raw.lastErrorStage),
 		LastError: inGo(C.GoString(&raw.lastError[0])), Server: C.GoString(&raw.server[0]),
+		RootKeysBuiltIn: int(raw.rootKeysBuiltIn), RootKeyIsOfFirstAnswer: int(raw.rootKeyIsOfFirstAnswer) != 0,
+		RootKeyIDs: C.GoString(&raw.rootKeyIds[0]),
 	}, nil
 }
 

@@ -139,6 +139,10 @@ final class Scenario {
       case "status":
         Seatmeter.Status now = Seatmeter.status();
         return now.state() + " " + now.seatsGranted() + " " + now.seatsHeld() + " " + now.seatsIdle();
+      case "roots":
+        Seatmeter.Status roots = Seatmeter.status();
+        String whose = roots.rootKeyIsOfFirstAnswer() ? "of the first answer" : "of the vendor";
+        return roots.rootKeysBuiltIn() + " built in, " + whose + ", " + roots.rootKeyIds().length() + " digits";
       case "sync":
         Seatmeter.sync(20000);
         return "ok";

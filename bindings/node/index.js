@@ -186,12 +186,13 @@ function idleCount() {
 
 // The state of this process's license; seatmeter.h explains each field.
 function status() {
-  const now = { size: library.koffi.sizeof(library.Status), lastError: [], server: [] };
+  const now = { size: library.koffi.sizeof(library.Status), lastError: [], server: [], rootKeyIds: [] };
   check(library.status(now));
-  for (const name of ['lastError', 'server']) {
+  for (const name of ['lastError', 'server', 'rootKeyIds']) {
     if (typeof now[name] !== 'string') now[name] = textOf(now[name]);
   }
   now.lastError = inJavaScript(now.lastError);
+  now.rootKeyIsOfFirstAnswer = now.rootKeyIsOfFirstAnswer !== 0;
   return now;
 }
 

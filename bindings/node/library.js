@@ -51,6 +51,9 @@ const Status = koffi.struct('SM_Status', {
   lastErrorStage: 'int',
   lastError: koffi.array('char', TEXT_BYTES),
   server: koffi.array('char', TEXT_BYTES),
+  rootKeysBuiltIn: 'int',
+  rootKeyIsOfFirstAnswer: 'int',
+  rootKeyIds: koffi.array('char', TEXT_BYTES),
 });
 
 // The beginning of the structure: results are read in place, through pointers of the library.

@@ -11,6 +11,12 @@ function barcodes(n) {
   return Array.from({ length: Number(n) }, (_, i) => ({ format: 4, bytes: Buffer.from(`code${i}`) }));
 }
 
+function roots() {
+  const now = seatmeter.status();
+  const whose = now.rootKeyIsOfFirstAnswer ? 'of the first answer' : 'of the vendor';
+  return `${now.rootKeysBuiltIn} built in, ${whose}, ${now.rootKeyIds.length} digits`;
+}
+
 function status() {
   const now = seatmeter.status();
   return `${now.state} ${now.seatsGranted} ${now.seatsHeld} ${now.seatsIdle}`;
@@ -102,6 +108,7 @@ const commands = {
     const [{ format, bytes }] = await seatmeter.decodeFile(path);
     return `${format} ${bytes.toString('hex')}`;
   },
+  roots,
   status,
   sync: () => seatmeter.sync(20000),
   shutdown: () => seatmeter.shutdown(20000),

@@ -38,6 +38,12 @@ def status() -> str:
     return f"{now.state} {now.seats_granted} {now.seats_held} {now.seats_idle}"
 
 
+def roots() -> str:
+    now = seatmeter.status()
+    whose = "of the first answer" if now.root_key_is_of_first_answer else "of the vendor"
+    return f"{now.root_keys_built_in} built in, {whose}, {len(now.root_key_ids)} digits"
+
+
 def stale() -> str:
     """Closes a reader while threads count with it: each must get the error that it is closed."""
     reader, heard = readers.pop(), []
@@ -105,6 +111,7 @@ COMMANDS = {
     "pages": lambda n: seatmeter.count_pages(seatmeter.PageModule.CORE, int(n)),
     "decode": lambda path: len(seatmeter.decode_file(path)),
     "bytes": first_bytes,
+    "roots": roots,
     "status": status,
     "sync": lambda: seatmeter.sync(20000),
     "shutdown": lambda: seatmeter.shutdown(20000),

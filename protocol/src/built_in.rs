@@ -5,6 +5,8 @@
 //! SEATMETER-BUILT-IN library=0.1.0 root-key=<64 digits, or nothing> product-version=… product-edition=…\n
 //! ```
 
+use crate::signature::{PublicKey, SignatureError};
+
 /// The beginning of the line.
 pub const BEGINNING: &str = "SEATMETER-BUILT-IN library=";
 
@@ -19,12 +21,20 @@ const LINE_BYTES_MAX: usize = 2048;
 pub struct BuiltIn {
     /// Version of the library.
     pub library: String,
-    /// The vendor's root key.
+    /// The vendor's root key, or several separated by commas (see [`root_keys`]).
     pub root_key: String,
     /// Version of the product.
     pub product_version: String,
     /// Edition of the product.
     pub product_edition: String,
+}
+
+/// Return the root keys in the text that was built in.
+///
+/// # Errors
+/// Fails if a part of the text is not a key.
+pub fn root_keys(text: &str) -> Result<Vec<PublicKey>, SignatureError> {
+    text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::parse).collect()
 }
 
 /// Find the line in the bytes of a library; `None` where there is none.

@@ -113,6 +113,15 @@ pub struct SM_Status {
     pub lastError: [c_char; SM_STATUS_TEXT_BYTES],
     /// URL of the last server that answered; or "".
     pub server: [c_char; SM_STATUS_TEXT_BYTES],
+    /// Number of the vendor's root keys that are built into this library. 0: it believes the key of
+    /// the first server that answers, from then on. -1: what was built in is no key, and no server
+    /// is believed.
+    pub rootKeysBuiltIn: c_int,
+    /// 1 when rootKeyIds has the key of the first answer; else 0.
+    pub rootKeyIsOfFirstAnswer: c_int,
+    /// Ids of the root keys that are believed now, 16 hexadecimal digits each, separated by commas:
+    /// those that are built in, or the key of the first answer. "" while this process knows none.
+    pub rootKeyIds: [c_char; SM_STATUS_TEXT_BYTES],
 }
 
 /// The smallest size of a status of this library's first version. Later versions have larger ones.
@@ -161,6 +170,9 @@ impl From<&Status> for SM_Status {
                 .map_or(0, |stage| stage as c_int),
             lastError: text(trouble.map_or("", |trouble| &trouble.error.message)),
             server: text(&status.server),
+            rootKeysBuiltIn: status.root_keys.built_in.map_or(-1, keys_number),
+            rootKeyIsOfFirstAnswer: c_int::from(status.root_keys.is_of_first_answer()),
+            rootKeyIds: text(&status.root_keys.ids.join(",")),
         }
     }
 }
@@ -187,6 +199,10 @@ fn usage_number(state: MeterState) -> c_int {
 
 fn number(count: u32) -> c_int {
     c_int::try_from(count).unwrap_or(c_int::MAX)
+}
+
+fn keys_number(keys: usize) -> c_int {
+    c_int::try_from(keys).unwrap_or(c_int::MAX)
 }
 
 fn amount(known: Option<u64>) -> i64 {

@@ -25,23 +25,47 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// Fails if it was built with something that is not a key.
-pub fn built_in_root_keys() -> Result<Vec<PublicKey>> {
+pub(super) fn built_in_root_keys() -> Result<Vec<PublicKey>> {
     built_in::keep();
     root_keys(built_in::ROOT_KEY.unwrap_or_default())
 }
 
 fn root_keys(text: &str) -> Result<Vec<PublicKey>> {
-    let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
-    texts
-        .map(|text| {
-            text.parse().map_err(|e| {
-                Error::new(
-                    ErrorCode::LICENSE_SYNC_FAILED,
-                    format!("this library was built with a SEATMETER_ROOT_KEY that is no key: {e}"),
-                )
-            })
-        })
-        .collect()
+    seatmeter_protocol::built_in::root_keys(text).map_err(|e| {
+        Error::new(
+            ErrorCode::LICENSE_SYNC_FAILED,
+            format!("this library was built with a SEATMETER_ROOT_KEY that is no key: {e}"),
+        )
+    })
+}
+
+/// The root keys of vendors that this device trusts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedRoots {
+    /// The number of keys that are built into this library; `None` if what was built in is no key.
+    pub built_in: Option<usize>,
+    /// The ids of the keys built in; without any, that of the key that a first answer has brought.
+    pub ids: Vec<String>,
+}
+
+impl TrustedRoots {
+    /// Return the keys that are built in, or `kept` if there are none.
+    pub fn new(kept: impl FnOnce() -> Option<PublicKey>) -> Self {
+        Self::of(built_in_root_keys(), kept)
+    }
+
+    /// Return whether the key is that of a first answer.
+    pub fn is_of_first_answer(&self) -> bool {
+        self.built_in == Some(0) && !self.ids.is_empty()
+    }
+
+    fn of(built_in: Result<Vec<PublicKey>>, kept: impl FnOnce() -> Option<PublicKey>) -> Self {
+        // A library with a text that is no key believes nobody.
+        let Ok(built_in) = built_in else { return Self::default() };
+        let number = built_in.len();
+        let keys = if built_in.is_empty() { Vec::from_iter(kept()) } else { built_in };
+        Self { built_in: Some(number), ids: keys.iter().map(PublicKey::id).collect() }
+    }
 }
 
 /// A grant whose signatures are right.
@@ -336,6 +360,21 @@ mod tests {
         assert_eq!(root_keys(&text).unwrap(), keys);
         assert_eq!(root_keys("").unwrap(), []);
         assert!(root_keys("abc").is_err());
+    }
+
+    #[test]
+    fn the_trusted_root_keys_are_those_built_in_and_else_the_kept_one() {
+        let [one, two, kept] = [3, 4, 5].map(|seed| key(seed).public().clone());
+        let of = |text: &str, kept: Option<&PublicKey>| {
+            let roots = TrustedRoots::of(root_keys(text), || kept.cloned());
+            (roots.built_in, roots.ids)
+        };
+        assert_eq!(of("", None), (Some(0), vec![]));
+        assert_eq!(of("", Some(&kept)), (Some(0), vec![kept.id()]));
+        assert_eq!(of(&one.to_string(), Some(&kept)), (Some(1), vec![one.id()]));
+        let both = format!("{one}, {two}");
+        assert_eq!(of(&both, None), (Some(2), vec![one.id(), two.id()]));
+        assert_eq!(of("abc", Some(&kept)), (None, vec![]), "a wrong build trusts nobody");
     }
 
     #[test]

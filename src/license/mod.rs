@@ -10,7 +10,7 @@ mod store;
 mod users;
 
 pub use bounds::covers;
-pub use grant::{Grant, Validity, built_in_root_keys};
+pub use grant::{Grant, TrustedRoots, Validity};
 pub use presented::{Basis, Credentials};
 pub use server_notice::ServerNotice;
 pub use server_record::{ServerRecord, Shown, first_contact};

@@ -14,7 +14,7 @@ use seatmeter_protocol::message::{AuthorizationAnswer, Meter, ProblemNumbers};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 use serde::{Deserialize, Serialize};
 
-use super::grant::{Grant, built_in_root_keys};
+use super::grant::{Grant, TrustedRoots, built_in_root_keys};
 use super::issues::Issues;
 use super::presented::{Basis, Credentials, Presented};
 use super::server_notice::ServerNotice;
@@ -163,6 +163,15 @@ impl GrantStore {
             .or_else(|| self.root_key.peek())
             .or_else(|| own_root(&answer))?;
         Grant::verify(&answer, &root, device).ok().map(|grant| grant.server_key)
+    }
+
+    /// Return the vendor's root keys under which grants of this name are checked. This changes
+    /// nothing.
+    pub fn trusted_roots(&self) -> TrustedRoots {
+        TrustedRoots::new(|| {
+            let granted = || self.grant.peek().as_ref().and_then(own_root);
+            self.root_key.peek().or_else(granted)
+        })
     }
 
     /// Return the local license as the server has signed it, to show it to that server again. The

@@ -369,8 +369,13 @@ impl Runtime {
     pub fn status(&'static self) -> Status {
         // A forked child continues under its parent's license: this call finds it.
         let _ = self.licensed();
-        let mut status =
-            self.current.get().map(Session::status).unwrap_or_else(Status::without_license);
+        let without = || match self.waiting.get() {
+            Some(waiting) => {
+                Status { root_keys: waiting.trusted_roots(), ..Status::without_license() }
+            }
+            None => Status::without_license(),
+        };
+        let mut status = self.current.get().map(Session::status).unwrap_or_else(without);
         // A failed initialization is not shown any more after a server has answered.
         let failure = self
             .failure

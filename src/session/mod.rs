@@ -31,7 +31,7 @@ use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
 use crate::files::{folder_made_if_missing, sync_folder};
 use crate::license::{
-    Basis, Credentials, Grant, GrantStore, ServerNotice, Users, Validity, covers,
+    Basis, Credentials, Grant, GrantStore, ServerNotice, TrustedRoots, Users, Validity, covers,
 };
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
@@ -378,8 +378,11 @@ impl Session {
 
     /// Return the device's status under this session.
     pub fn status(&self) -> Status {
-        let mut status =
-            Status { notice: self.store.notice().unwrap_or_default(), ..Status::default() };
+        let mut status = Status {
+            notice: self.store.notice().unwrap_or_default(),
+            root_keys: self.trusted_roots(),
+            ..Status::default()
+        };
         if let Some(licensed) = self.licensed() {
             licensed.describe(&mut status);
         }
@@ -392,6 +395,11 @@ impl Session {
             contact.trouble.as_ref().is_some_and(|trouble| is_silence(trouble.error.code));
         status.origin = if contact.at == 0 || is_away { Origin::Cache } else { Origin::Server };
         status
+    }
+
+    /// Return the vendor's root keys that this session trusts.
+    pub fn trusted_roots(&self) -> TrustedRoots {
+        self.store.trusted_roots()
     }
 
     /// Return the key of the server that gave the last grant.

@@ -1,4 +1,4 @@
-/* A program of a device that reads commands, one on each line: "init", "count N", "sync", "uuid", "status", "proxy URL", "move DIRECTORY", "end".
+/* A program of a device that reads commands, one on each line: "init", "count N", "sync", "uuid", "status", "roots", "proxy URL", "move DIRECTORY", "end".
  * It answers each in one line: the result, and further facts. */
 #define _POSIX_C_SOURCE 200809L
 #include "common.h"
@@ -37,6 +37,14 @@ static void status(void) {
          now.oldestUnsentAt != 0, now.lastError);
 }
 
+/* The root keys that are believed. */
+static void roots(void) {
+  SM_Status now;
+  now.size = sizeof now;
+  CHECK_INT(0, SM_GetStatus(&now));
+  printf("%d %d %s\n", now.rootKeysBuiltIn, now.rootKeyIsOfFirstAnswer, now.rootKeyIds);
+}
+
 /* Continues in another state directory, as a test runner does. */
 static void move_to(char *directory) {
   directory[strcspn(directory, "\n")] = '\0';
@@ -60,6 +68,7 @@ int main(void) {
     else if (strcmp(line, "sync\n") == 0) sync_now();
     else if (strcmp(line, "uuid\n") == 0) uuid();
     else if (strcmp(line, "status\n") == 0) status();
+    else if (strcmp(line, "roots\n") == 0) roots();
     else if (strncmp(line, "proxy ", 6) == 0) name_proxy(line + 6);
     else if (strncmp(line, "move ", 5) == 0) move_to(line + 5);
     fflush(stdout);

@@ -1,6 +1,8 @@
 /* SM_GetStatus, SM_Sync and SM_SetLogCallback, with a server: their results before, during and after a license.
  *
  * Argument: the server's URL, which the status names. */
+#include <stddef.h>
+
 #include "common.h"
 
 struct log {
@@ -46,9 +48,16 @@ static void bad_sizes(void) {
   SM_Status now;
   CHECK_INT(-10002, SM_GetStatus(NULL));
   memset(&now, 0x55, sizeof now);
-  now.size = sizeof now - 1;
+  now.size = offsetof(SM_Status, rootKeysBuiltIn) - 1;
   CHECK_INT(-10038, SM_GetStatus(&now));
   CHECK_INT(0x55555555, now.state);
+  /* A program that was compiled with the first version of the structure. */
+  now.size = offsetof(SM_Status, rootKeysBuiltIn);
+  CHECK_INT(0, SM_GetStatus(&now));
+  CHECK_INT(offsetof(SM_Status, rootKeysBuiltIn), now.size);
+  CHECK_INT(0, now.state);
+  CHECK_INT(0x55555555, now.rootKeysBuiltIn);
+  CHECK_INT(0x55, now.rootKeyIds[0]);
   memset(&big, 0x55, sizeof big);
   big.known.size = sizeof big;
   CHECK_INT(0, SM_GetStatus(&big.known));

@@ -4,5 +4,6 @@
 
 mod doctor;
 mod identity;
+mod root_keys;
 mod state_directory;
 mod users;

@@ -5,6 +5,7 @@
 mod addresses;
 mod broken;
 mod peer;
+mod privacy;
 mod programs;
 mod silent_dns;
 mod tls;

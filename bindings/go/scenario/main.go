@@ -86,6 +86,15 @@ func noCopy() string {
 	return "a copy"
 }
 
+func roots() (string, error) {
+	now, err := seatmeter.CurrentStatus()
+	whose := "of the vendor"
+	if now.RootKeyIsOfFirstAnswer {
+		whose = "of the first answer"
+	}
+	return fmt.Sprintf("%d built in, %s, %d digits", now.RootKeysBuiltIn, whose, len(now.RootKeyIDs)), err
+}
+
 func status() (string, error) {
 	now, err := seatmeter.CurrentStatus()
 	return fmt.Sprint(now.State, now.SeatsGranted, now.SeatsHeld, now.SeatsIdle), err
@@ -197,6 +206,8 @@ func obey(command string, words []string) (string, error) {
 			return "", err
 		}
 		return found[0].Format + " " + hex.EncodeToString(found[0].Bytes), nil
+	case "roots":
+		return roots()
 	case "status":
 		return status()
 	case "sync":

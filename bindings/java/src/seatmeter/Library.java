@@ -89,7 +89,8 @@ interface Library extends com.sun.jna.Library {
   @Structure.FieldOrder({
     "size", "state", "chargeWay", "cacheCode", "trialCode", "expiryCode", "refusalCode", "usage", "usageModule",
     "seatsGranted", "seatsHeld", "seatsIdle", "validUntil", "expiresAt", "graceEndsAt", "oldestUnsentAt", "used",
-    "quota", "grace", "toldAt", "contactAt", "lastErrorAt", "lastErrorCode", "lastErrorStage", "lastError", "server"
+    "quota", "grace", "toldAt", "contactAt", "lastErrorAt", "lastErrorCode", "lastErrorStage", "lastError", "server",
+    "rootKeysBuiltIn", "rootKeyIsOfFirstAnswer", "rootKeyIds"
   })
   final class RawStatus extends Structure {
     public NativeLong size = new NativeLong();
@@ -118,6 +119,9 @@ interface Library extends com.sun.jna.Library {
     public int lastErrorStage;
     public byte[] lastError = new byte[TEXT_BYTES];
     public byte[] server = new byte[TEXT_BYTES];
+    public int rootKeysBuiltIn;
+    public int rootKeyIsOfFirstAnswer;
+    public byte[] rootKeyIds = new byte[TEXT_BYTES];
   }
 
   /** {@code SM_Holder}. */

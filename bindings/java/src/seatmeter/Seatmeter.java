@@ -163,7 +163,10 @@ public final class Seatmeter {
       int lastErrorCode,
       int lastErrorStage,
       String lastError,
-      String server) {}
+      String server,
+      int rootKeysBuiltIn,
+      boolean rootKeyIsOfFirstAnswer,
+      String rootKeyIds) {}
 
   /**
    * A barcode that the library has read. The text ends at the first NUL of the content; the bytes are
@@ -266,7 +269,8 @@ public final class Seatmeter {
         now.usageModule, now.seatsGranted, now.seatsHeld, now.seatsIdle, now.validUntil, now.expiresAt,
         now.graceEndsAt, now.oldestUnsentAt, now.used, now.quota, now.grace, now.toldAt, now.contactAt,
         now.lastErrorAt, now.lastErrorCode, now.lastErrorStage, Words.inJava(Library.text(now.lastError)),
-        Library.text(now.server));
+        Library.text(now.server), now.rootKeysBuiltIn, now.rootKeyIsOfFirstAnswer != 0,
+        Library.text(now.rootKeyIds));
   }
 
   /**

@@ -78,6 +78,9 @@ class RawStatus(ctypes.Structure):
         ("last_error_stage", c_int),
         ("last_error", c_char * TEXT_BYTES),
         ("server", c_char * TEXT_BYTES),
+        ("root_keys_built_in", c_int),
+        ("root_key_is_of_first_answer", c_int),
+        ("root_key_ids", c_char * TEXT_BYTES),
     ]
 
 

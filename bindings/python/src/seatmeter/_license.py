@@ -101,6 +101,9 @@ class Status:
     last_error_stage: int
     last_error: str
     server: str
+    root_keys_built_in: int
+    root_key_is_of_first_answer: bool
+    root_key_ids: str
 
 
 def set_state_directory(path: "os.PathLike[str] | str") -> None:
@@ -193,6 +196,8 @@ def status() -> Status:
     fields = {name: getattr(raw, name) for name in Status.__dataclass_fields__}
     fields["last_error"] = in_python(raw.last_error.decode(errors="replace"))
     fields["server"] = raw.server.decode(errors="replace")
+    fields["root_key_is_of_first_answer"] = raw.root_key_is_of_first_answer != 0
+    fields["root_key_ids"] = raw.root_key_ids.decode()
     return Status(**fields)
 
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use seatmeter_protocol::built_in::{BuiltIn, find};
+use seatmeter_protocol::built_in::{BuiltIn, find, root_keys};
 use seatmeter_protocol::signature::PublicKey;
 
 use super::{Findings, Health};
@@ -68,16 +68,22 @@ fn say(shown: &str, built_in: &BuiltIn, findings: &mut Findings<'_>) -> Result<(
             "vendors build it with SEATMETER_ROOT_KEY",
         );
     }
-    match built_in.root_key.parse::<PublicKey>() {
-        Ok(key) => {
-            findings.good("library", &format!("{version}; root key {} is built in", key.id()))
-        }
+    match root_keys(&built_in.root_key) {
+        Ok(keys) => findings.good("library", &format!("{version}; {}", named(&keys))),
         Err(e) => {
             let finding = format!("{version}; the text built in as root key is not a key: {e}");
             let todo =
                 "ask the vendor for a library that was built with a right SEATMETER_ROOT_KEY";
             findings.say(Health::Broken, "library", &finding, todo)
         }
+    }
+}
+
+fn named(keys: &[PublicKey]) -> String {
+    let ids: Vec<_> = keys.iter().map(PublicKey::id).collect();
+    match &ids[..] {
+        [id] => format!("root key {id} is built in"),
+        ids => format!("{} root keys are built in: {}", ids.len(), ids.join(", ")),
     }
 }
 
@@ -98,10 +104,16 @@ mod tests {
         let (key, _) = seatmeter_protocol::signature::SigningKey::generate().unwrap();
         let some = BuiltIn { root_key: key.public().to_string(), ..none.clone() };
         let wrong = BuiltIn { root_key: "secret".into(), ..none.clone() };
+        let (next, _) = seatmeter_protocol::signature::SigningKey::generate().unwrap();
+        let both = format!("{},{}", key.public(), next.public());
+        let both = BuiltIn { root_key: both, ..none.clone() };
         assert!(
             lines(&none).starts_with("note") && lines(&none).contains("no root key is built in")
         );
         assert!(lines(&some).starts_with("ok") && lines(&some).contains(&key.public().id()));
         assert!(lines(&wrong).starts_with("BROKEN"));
+        let said = lines(&both);
+        assert!(said.starts_with("ok") && said.contains("2 root keys are built in"), "{said}");
+        assert!(said.contains(&key.public().id()) && said.contains(&next.public().id()), "{said}");
     }
 }

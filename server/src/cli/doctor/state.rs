@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use seatmeter_protocol::built_in::BuiltIn;
+use seatmeter_protocol::built_in::{BuiltIn, root_keys};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{AuthorizationAnswer, MeterState, Metered, ProblemNumbers};
@@ -219,7 +219,7 @@ fn license(
     device: &mut Device,
     findings: &mut Findings<'_>,
 ) -> Result<(), Error> {
-    let (held, is_vendors) = match read_grant(path, library) {
+    let (held, root) = match read_grant(path, library) {
         Ok(grant) => grant,
         Err(Unread::Denied(finding, todo)) => {
             return findings.say(Health::Warning, "license", &finding, &todo);
@@ -246,9 +246,11 @@ fn license(
         return findings.say(Health::Broken, "license", &finding, todo);
     }
     let (health, how, todo) = validity(&held.item, local);
-    let unchecked =
-        if is_vendors { "" } else { "; whether its vendor has signed it was not checked" };
-    findings.say(health, "license", &format!("{what} {how}{unchecked}"), todo)?;
+    let signed = root.map_or_else(
+        || "; whether its vendor has signed it was not checked".to_owned(),
+        |root| format!(", under {root}"),
+    );
+    findings.say(health, "license", &format!("{what} {how}{signed}"), todo)?;
     let is_refused = told(path, &held, &what, findings)?;
     if health != Health::Broken && !is_refused {
         device.good_until = device.good_until.max(local.valid_until);
@@ -376,15 +378,18 @@ pub(super) fn numbers(of: &ProblemNumbers) -> String {
     format!(" ({} in use of {}, grace {}{next})", of.used, of.quota, of.grace)
 }
 
-/// Return a license, and whether it was verified to be the vendor's.
-fn read_grant(path: &Path, library: Option<&BuiltIn>) -> Result<(Held, bool), Unread> {
+/// Return a license, and in words the root key under which it was verified to be the vendor's.
+fn read_grant(path: &Path, library: Option<&BuiltIn>) -> Result<(Held, Option<String>), Unread> {
     let answer: AuthorizationAnswer = content(path, Kind::Grant)?;
     let unfit = |why: String| Unread::Unfit(why);
-    let root = match library.map(|library| library.root_key.parse::<PublicKey>()) {
-        Some(Ok(built_in)) => Some(built_in),
+    let built_in =
+        library.and_then(|library| root_keys(&library.root_key).ok()).unwrap_or_default();
+    let signer = built_in.iter().find(|key| key.id() == answer.license_file.key_id);
+    let root = match signer.or(built_in.first()) {
+        Some(built_in) => Some((built_in.clone(), "that is built into the library")),
         // A library with a vendor's key built in stores no root key.
-        _ => match content::<PublicKey>(&path.with_extension("root-key"), Kind::RootKey) {
-            Ok(stored) => Some(stored),
+        None => match content::<PublicKey>(&path.with_extension("root-key"), Kind::RootKey) {
+            Ok(stored) => Some((stored, "that came with the first answer")),
             Err(Unread::Missing) => None,
             Err(Unread::Unfit(why)) => {
                 return Err(unfit(format!("the root key beside it is damaged: {why}")));
@@ -393,7 +398,7 @@ fn read_grant(path: &Path, library: Option<&BuiltIn>) -> Result<(Held, bool), Un
         },
     };
     let file = match &root {
-        Some(root) => answer.license_file.open::<LicenseFile>(root),
+        Some((root, _)) => answer.license_file.open::<LicenseFile>(root),
         None => answer.license_file.peek(),
     };
     let file =
@@ -406,7 +411,7 @@ fn read_grant(path: &Path, library: Option<&BuiltIn>) -> Result<(Held, bool), Un
     let scope = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let held =
         Held { scope, signed: answer.local_license, local, item, server_key: file.server_key };
-    Ok((held, root.is_some()))
+    Ok((held, root.map(|(root, whose)| format!("root key {} {whose}", root.id()))))
 }
 
 /// The counts that no server has acknowledged.
