@@ -18,9 +18,9 @@ fuzz_target!(|bytes: &[u8]| {
     }
     assert!(have <= bytes.len().max(16) + 65_535, "a header is bounded");
 
-    let proxies = TrustedProxies::new(["10.0.0.0/8", "::1"].map(|text| {
-        text.parse().expect("it is a network")
-    }));
+    let proxies = TrustedProxies::new(
+        ["10.0.0.0/8", "::1"].map(|text| text.parse().expect("it is a network")),
+    );
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
     let peer = std::net::IpAddr::from([10, 0, 0, 1]);
     for name in ["x-forwarded-for", "forwarded"] {
