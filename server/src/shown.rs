@@ -111,7 +111,8 @@ impl<W: Write> Write for Shown<W> {
             self.output.write_all(self.shown(chunk.valid()).as_bytes())?;
             rest = chunk.invalid();
         }
-        // Only the last bytes may be the beginning of a character. Other bytes that are no text stay.
+        // Only the last bytes may be the beginning of a character. Other bytes that are no text
+        // stay.
         match rest.first() {
             Some(0xc2..=0xf4) if text.ends_with(rest) && !ends_line => self.begun = rest.to_vec(),
             _ => self.output.write_all(rest)?,

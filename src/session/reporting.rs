@@ -192,9 +192,10 @@ impl Session {
         self.let_go();
         let ended = self.give_up(licensed)?;
         let reported = self.report(deadline)?;
-        if let (Some(key), false) =
-            (self.server_key().or(Some(licensed.server_key())), ended.is_empty())
-        {
+        // What the server has not booked yet is still of the allowance, and may be booked later.
+        let gives_back =
+            !ended.is_empty() && (reported.refused == 0 || !licensed.grant().item.strict);
+        if let (Some(key), true) = (self.server_key().or(Some(licensed.server_key())), gives_back) {
             let servers = self.servers(self.known_parameters()?, Some(key.clone()));
             let record = ServerRecord::of(&self.state, &key);
             report_end(&servers, &self.device(), &record, &key, ended, deadline)?;

@@ -1,8 +1,8 @@
 //! The memory for the bodies of requests: one budget for all of them.
 //!
 //! A body takes its memory from the budget before it is read, step by step as it grows, and gives
-//! it back when its request is answered. One half of the budget is divided among the connections, so
-//! that a small body always has room, whatever the others do. The other half is for what goes
+//! it back when its request is answered. One half of the budget is divided among the connections,
+//! so that a small body always has room, whatever the others do. The other half is for what goes
 //! beyond that:
 //!
 //! | a body that needs more | what happens |

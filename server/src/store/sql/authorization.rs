@@ -132,6 +132,7 @@ fn decide(
     let mut granted = granted(batch, code, request, candidate, grant)?;
     granted.generation = next.generation;
     if is_kept {
+        granted.receipt = batch.commits.receipt(&batch.life.epoch).to_text(&request.keys);
         book(batch, request, holder, &mut granted);
         identity::note_grant(batch, request, next);
     }
@@ -163,7 +164,7 @@ fn granted(
         root_key: file.root_key.clone(),
         server_key_id,
         generation: Generation::default(),
-        receipt: batch.commits.receipt(&batch.life.epoch).to_text(&request.keys),
+        receipt: String::new(),
         epoch: batch.life.epoch.clone(),
         meters: meters(&item, &state, request.claim.now),
         any_program: code.validation.process_names.is_empty(),

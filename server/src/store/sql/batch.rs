@@ -92,7 +92,7 @@ pub(in crate::store) fn run(
             outcome => outcomes.push(outcome),
         }
     }
-    batch.close(sql)?;
+    batch.close(sql, sequence)?;
     Ok(outcomes)
 }
 
@@ -133,8 +133,7 @@ impl<'a> Batch<'a> {
     ) -> Result<Self, Error> {
         let asked = Asked::of(requests);
         let life = life(sql)?;
-        let is_kept = requests.iter().any(|request| !matches!(request, Request::Check(_)));
-        let commits = Commits::load(sql, sequence, is_kept, &asked.receipts())?;
+        let commits = Commits::load(sql, sequence, &asked.receipts())?;
         let mut codes = Codes::load(sql, &asked.authorizations)?;
         let found = licenses(sql, &asked.license_ids())?;
         let items = asked.items(&codes, &found);
@@ -224,8 +223,8 @@ impl<'a> Batch<'a> {
     }
 
     /// Write all changes.
-    fn close(mut self, sql: &dyn Sql) -> Result<(), Error> {
-        self.commits.save(sql)?;
+    fn close(mut self, sql: &dyn Sql, sequence: &mut Sequence) -> Result<(), Error> {
+        self.commits.save(sql, sequence)?;
         self.segments.save(sql, &self.owners)?;
         save::save(sql, &mut self.accounts)?;
         self.identities.save(sql)

@@ -14,7 +14,7 @@ use crate::receipt::Receipt;
 pub(in crate::store) struct Sequence {
     /// The id; empty until the first commit.
     id: String,
-    /// The number of the last commit that was attempted.
+    /// The number of the last commit that a receipt names.
     number: u64,
 }
 
@@ -25,13 +25,10 @@ impl Sequence {
         *self = Self::default();
     }
 
-    /// Begin the next commit. A number is never used twice.
-    fn advance(&mut self) -> Result<(), Error> {
-        if self.id.is_empty() {
-            self.id = fresh_id()?;
-        }
-        self.number = self.number.saturating_add(1);
-        Ok(())
+    /// Return the sequence with its next commit.
+    fn next(&self) -> Result<Self, Error> {
+        let id = if self.id.is_empty() { fresh_id()? } else { self.id.clone() };
+        Ok(Self { id, number: self.number.saturating_add(1) })
     }
 }
 
@@ -39,17 +36,18 @@ impl Sequence {
 pub(super) struct Commits {
     /// The commit of the batch itself.
     own: Sequence,
-    is_kept: bool,
+    /// Whether a receipt names it. A batch that gives no receipt, such as one of refusals, writes
+    /// nothing for it.
+    is_named: bool,
     /// The numbers of the newest commits, by sequence.
     newest: HashMap<String, u64>,
 }
 
 impl Commits {
-    /// Begin a commit, unless the batch keeps nothing. Look up what the receipts name.
+    /// Look up what these receipts name.
     pub(super) fn load(
         sql: &dyn Sql,
         sequence: &mut Sequence,
-        is_kept: bool,
         seen: &[&Receipt],
     ) -> Result<Self, Error> {
         let mut ids: BTreeSet<&str> = seen.iter().map(|one| one.sequence_id.as_str()).collect();
@@ -63,11 +61,7 @@ impl Commits {
         if newest.get(&sequence.id).copied().unwrap_or(0) != sequence.number {
             sequence.end();
         }
-        if is_kept {
-            sequence.advance()?;
-        }
-        let own = sequence.clone();
-        Ok(Self { own, is_kept, newest })
+        Ok(Self { own: sequence.next()?, is_named: false, newest })
     }
 
     /// Return whether the data knows the commit of this receipt.
@@ -76,16 +70,18 @@ impl Commits {
     }
 
     /// Return the receipt of the batch, in this epoch.
-    pub(super) fn receipt(&self, epoch: &str) -> Receipt {
+    pub(super) fn receipt(&mut self, epoch: &str) -> Receipt {
+        self.is_named = true;
         let Sequence { id, number } = self.own.clone();
         Receipt { epoch: epoch.to_owned(), sequence_id: id, number }
     }
 
-    /// Record the commit.
-    pub(super) fn save(&self, sql: &dyn Sql) -> Result<(), Error> {
-        if !self.is_kept {
-            return Ok(());
+    /// Record the commit, if a receipt names it.
+    pub(super) fn save(&self, sql: &dyn Sql, sequence: &mut Sequence) -> Result<(), Error> {
+        if self.is_named {
+            COMMIT_SEQUENCE.put(sql, values![&self.own.id, self.own.number])?;
+            sequence.clone_from(&self.own);
         }
-        COMMIT_SEQUENCE.put(sql, values![&self.own.id, self.own.number])
+        Ok(())
     }
 }

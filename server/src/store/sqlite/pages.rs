@@ -2,9 +2,9 @@
 //!
 //! The server reads the whole database once when it starts. From then on a thread reads one table
 //! after the other. Each check has a connection of its own, so that it sees the pages of the disk
-//! and not those that the writer has in memory. Between two tables it rests for twenty times as long as
-//! the last one took. A damaged database makes the server not ready; it continues to serve what it
-//! can read, because a standby may not be there.
+//! and not those that the writer has in memory. Between two tables it rests for twenty times as
+//! long as the last one took. A damaged database makes the server not ready; it continues to serve
+//! what it can read, because a standby may not be there.
 
 use std::path::Path;
 use std::sync::Arc;
