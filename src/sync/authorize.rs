@@ -201,15 +201,14 @@ fn accepted(
     // that a server has set gives a stamp.
     answer.tell_time(clock);
     let stamp = clock.stamp();
-    // The record comes first: after a kill in between, the next request must not show an older
-    // license than the stored one, which may have been shown meanwhile. If the disk does not take
-    // it, the next request shows an older license, and the next report is signed.
+    let accepted = store.accept(&content, device, shown.as_ref(), credentials, &stamp)?;
+    // If the disk does not take it, the next request shows an older license, and the next report is
+    // signed.
     let record = ServerRecord::of(state, &file.server_key);
     let (url, license) = (answer.base(), &content.local_license);
     if let Err(error) = record.note(url, license, &report_key, &content.receipt) {
         say(Level::Warning, format_args!("{error}"));
     }
-    let accepted = store.accept(&content, device, shown.as_ref(), credentials, &stamp)?;
     Ok((accepted, content.epoch))
 }
 
