@@ -190,13 +190,12 @@ impl Licensing {
         proof: &RequestProof,
         ask: impl Fn(Authorization) -> Reply<Decision>,
     ) -> Result<Granted, Error> {
-        let not_fresh = |request: &Authorization| {
-            let challenge = challenge::make(&request.device.uuid, &self.keys, request.claim.now);
-            challenge.map_or_else(|error| error, Error::NotFresh)
-        };
+        let (uuid, now) = (authorization.device.uuid.clone(), authorization.claim.now);
+        let not_fresh =
+            || challenge::make(&uuid, &self.keys, now).map_or_else(|error| error, Error::NotFresh);
         let hash = match ask(authorization.clone()).await? {
             Decision::Granted(granted) => return Ok(*granted),
-            Decision::ProveFresh => return Err(not_fresh(&authorization)),
+            Decision::ProveFresh => return Err(not_fresh()),
             Decision::ProvePassword(hash) => hash,
         };
         let wrong = || {
@@ -216,9 +215,9 @@ impl Licensing {
             return Err(wrong().into());
         }
         authorization.proven_hash = Some(hash);
-        match ask(authorization.clone()).await? {
+        match ask(authorization).await? {
             Decision::Granted(granted) => Ok(*granted),
-            Decision::ProveFresh => Err(not_fresh(&authorization)),
+            Decision::ProveFresh => Err(not_fresh()),
             // The password was changed in between.
             Decision::ProvePassword(_) => Err(wrong().into()),
         }

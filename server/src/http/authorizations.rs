@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use seatmeter_protocol::message::{
-    AUTHORIZATION_CHECKS_PATH, AUTHORIZATIONS_PATH, AuthorizationRequest,
+    AUTHORIZATION_CHECKS_PATH, AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest,
 };
+use serde::Serialize;
 
 use super::Web;
 use super::answer::{Asker, SignWith, answer};
@@ -34,25 +35,11 @@ async fn authorize(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let request = match parse::<AuthorizationRequest>(&headers, &body) {
-        Ok(request) => request,
-        Err(error) => return error.into_response(),
-    };
-    let (asker, mut left) = (asker(&request), None);
-    let outcome = match admit(&web, &request, &mut left).await {
-        Ok(()) => {
-            let proof = proof(AUTHORIZATIONS_PATH, &headers, &body, source);
-            web.licensing.authorize(request, &proof).await
-        }
-        Err(error) => Err(error),
-    };
+    let proof = proof(AUTHORIZATIONS_PATH, &headers, &body, source);
+    let ask = |request| web.licensing.authorize(request, &proof);
     // A device accepts a grant only with the key that its license file names.
-    let key = outcome.as_ref().ok().map(|granted| SignWith(granted.local_license.key_id.clone()));
-    let mut response = limited(left, asker.note(answer(outcome)));
-    if let Some(key) = key {
-        response.extensions_mut().insert(key);
-    }
-    response
+    let key = |granted: &AuthorizationAnswer| Some(granted.local_license.key_id.clone());
+    respond(&web, &headers, &body, ask, key).await
 }
 
 /// Cost and refuse the same as the authorization, but grant nothing.
@@ -62,19 +49,35 @@ async fn check(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let request = match parse::<AuthorizationRequest>(&headers, &body) {
+    let proof = proof(AUTHORIZATION_CHECKS_PATH, &headers, &body, source);
+    let ask = |request| web.licensing.check(request, &proof);
+    respond(&web, &headers, &body, ask, |_| None).await
+}
+
+/// Ask with the request in this body if it is admitted. `key` returns the id of the key that must
+/// sign the answer.
+async fn respond<T: Serialize, F: Future<Output = Result<T, Error>>>(
+    web: &Web,
+    headers: &HeaderMap,
+    body: &[u8],
+    ask: impl FnOnce(AuthorizationRequest) -> F,
+    key: impl FnOnce(&T) -> Option<String>,
+) -> Response {
+    let request = match parse::<AuthorizationRequest>(headers, body) {
         Ok(request) => request,
         Err(error) => return error.into_response(),
     };
     let (asker, mut left) = (asker(&request), None);
-    let outcome = match admit(&web, &request, &mut left).await {
-        Ok(()) => {
-            let proof = proof(AUTHORIZATION_CHECKS_PATH, &headers, &body, source);
-            web.licensing.check(request, &proof).await
-        }
+    let outcome = match admit(web, &request, &mut left).await {
+        Ok(()) => ask(request).await,
         Err(error) => Err(error),
     };
-    limited(left, asker.note(answer(outcome)))
+    let key = outcome.as_ref().ok().and_then(key);
+    let mut response = limited(left, asker.note(answer(outcome)));
+    if let Some(key) = key {
+        response.extensions_mut().insert(SignWith(key));
+    }
+    response
 }
 
 /// Note on an answer what is left of its handshake code's limit.
