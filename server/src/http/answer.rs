@@ -27,10 +27,9 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::admin::access::holds_token;
 use super::body::ReadBody;
 use super::proxy::Source;
-use super::{Web, body, listen};
+use super::{Web, body, listen, told};
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::log_lines::{Line, Weight};
@@ -100,9 +99,7 @@ pub(super) async fn log(State(web): State<Arc<Web>>, request: Request, next: Nex
     let mut response = next.run(request).await;
     if let Some(Failed(error)) = response.extensions_mut().remove() {
         let asker = response.extensions_mut().remove::<Asker>();
-        // A token that somebody has put into a URL must not get into the log.
-        let path = if holds_token(uri.path()) { "(with a token in it)" } else { uri.path() };
-        let line = line(&error, asker, path.to_owned());
+        let line = line(&error, asker, told(&uri).to_owned());
         let status = response.status().as_u16();
         web.lines.note(Line { address, status, ..line });
     }

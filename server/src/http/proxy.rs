@@ -26,16 +26,24 @@ use ipnet::IpNet;
 /// The older of the two headers, which most proxies send.
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Headers by which proxies say for whom they ask. A program on this machine sends none of them.
-const OF_PROXIES: [&str; 7] = [
+/// The headers by which a proxy reveals itself, beside those that begin with `x-forwarded`. A
+/// program on this machine sends none of them.
+const OF_PROXIES: [&str; 8] = [
     "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "x-real-ip",
     "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "true-client-ip",
+    "cf-connecting-ip",
 ];
+
+/// Return a header by which a proxy reveals itself, if there is one.
+pub(super) fn header_of_proxy(headers: &HeaderMap) -> Option<&HeaderName> {
+    let is_of_proxy = |name: &str| name.starts_with("x-forwarded") || OF_PROXIES.contains(&name);
+    headers.keys().find(|name| is_of_proxy(name.as_str()))
+}
 
 /// The length in bits of the part of an IPv6 address that identifies a site. One subscriber usually
 /// has a whole network of this size, and chooses the rest of the address.
@@ -78,7 +86,7 @@ impl TrustedProxies {
     #[must_use]
     pub fn source(&self, peer: IpAddr, headers: &HeaderMap) -> Source {
         let peer = peer.to_canonical();
-        let is_forwarded = OF_PROXIES.iter().any(|name| headers.contains_key(*name));
+        let is_forwarded = header_of_proxy(headers).is_some();
         let told = if is_forwarded && self.trusts(peer) { self.told(headers) } else { None };
         Source { address: told.unwrap_or(peer), is_forwarded }
     }

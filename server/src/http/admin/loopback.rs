@@ -22,6 +22,7 @@ use axum::http::request::Parts;
 use axum::http::uri::Authority;
 
 use crate::error::Error;
+use crate::http::proxy::header_of_proxy;
 use crate::problem::ProblemKind;
 
 /// The header in which a browser names the kind of site that caused a request.
@@ -30,28 +31,16 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// The value of this header when a person caused the request by the address bar or a bookmark.
 const BY_A_PERSON: &[u8] = b"none";
 
-/// The headers by which a proxy reveals itself, beside those that begin with `x-forwarded`.
-const FORWARDING: [&str; 8] = [
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-original-forwarded-for",
-    "true-client-ip",
-    "cf-connecting-ip",
-];
-
 /// Refuse a request that a web page may have sent, or that a proxy has forwarded.
 pub(super) fn require_program(request: &Parts, is_forwarded: bool) -> Result<(), Error> {
-    let is_forwarding = |name: &str| name.starts_with("x-forwarded") || FORWARDING.contains(&name);
-    if let Some(name) = request.headers.keys().find(|name| is_forwarding(name.as_str())) {
-        return Err(refused(&format!(
-            "its header {name} says that a proxy has forwarded it from elsewhere"
-        )));
-    }
     if is_forwarded {
-        return Err(refused("a proxy has forwarded it from elsewhere"));
+        // A proxy that has announced its client by the PROXY protocol may send no such header.
+        return Err(refused(&match header_of_proxy(&request.headers) {
+            Some(name) => {
+                format!("its header {name} says that a proxy has forwarded it from elsewhere")
+            }
+            None => "a proxy has forwarded it from elsewhere".to_owned(),
+        }));
     }
     let names: Vec<_> = request.headers.get_all(HOST).iter().collect();
     let is_own = |name: &[u8]| Authority::try_from(name).is_ok_and(|name| is_own_name(&name));
