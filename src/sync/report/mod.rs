@@ -173,23 +173,25 @@ pub fn report_end(
         if !answer.is_success() {
             return Err(answer.refusal(Some(key)));
         }
-        answer.verify(key)
+        answer.verify(key)?;
+        // Nothing in it but the receipt matters.
+        Ok(answer.read().unwrap_or_default())
     };
     let content = (device.uuid(), Vec::new(), ended);
-    send(servers, device, record, content, deadline, read).value
+    send(servers, device, record, content, deadline, read).value.map(|_| ())
 }
 
 /// Send a report of the work under a UUID, proved by the report key. A server that does not know
 /// this key, because its data was put back or another process got a newer one meanwhile, refuses
 /// the report: then it is signed. So is a report of a device that has no report key.
-fn send<T>(
+fn send(
     servers: &Servers<'_>,
     device: &Device,
     record: &ServerRecord,
     (uuid, segments, ended): (&str, Vec<SegmentReport>, Vec<EndedLicense>),
     deadline: Deadline,
-    read: impl Fn(&Answer) -> Result<T>,
-) -> Answered<T> {
+    read: impl Fn(&Answer) -> Result<UsageAnswer>,
+) -> Answered<UsageAnswer> {
     let (Shown { newest, receipt }, report_key) = record.known(uuid);
     let report = UsageReport {
         protocol: PROTOCOL_VERSION,
@@ -202,8 +204,8 @@ fn send<T>(
     let ask = |prover: Prover<'_>| {
         servers.ask(USAGE_PATH, &report, prover, deadline, |answer| {
             let value = read(answer);
-            if value.is_ok() {
-                note_receipt(answer, record);
+            if let Ok(said) = &value {
+                note_receipt(said, record);
             }
             Content::without_epoch(value)
         })
@@ -226,8 +228,7 @@ fn send<T>(
 }
 
 /// Note the receipt in a believed answer. If the disk does not take it, an older one is shown.
-fn note_receipt(answer: &Answer, record: &ServerRecord) {
-    let said = answer.read::<UsageAnswer>().unwrap_or_default();
+fn note_receipt(said: &UsageAnswer, record: &ServerRecord) {
     if said.receipt.is_empty() {
         return;
     }
