@@ -206,9 +206,8 @@ fn ask(address: SocketAddr, client: &str, asked: &AuthorizationRequest) -> (u16,
     (answer.status, code)
 }
 
-#[test]
-fn a_flood_of_wrong_passwords_leaves_right_ones_served() {
-    const ATTACKERS: usize = 24;
+/// A server behind a proxy whose handshake code has the session password "right".
+fn serve_with_password() -> (Served, tempfile::TempDir) {
     let (server, folder) = serve(&["--trusted-proxy", "127.0.0.1"], &[]);
     let mut set = seatmeterd(
         &folder.path().join("data"),
@@ -218,6 +217,13 @@ fn a_flood_of_wrong_passwords_leaves_right_ones_served() {
     let mut set = set.spawn().unwrap();
     set.stdin.take().unwrap().write_all(b"right\n").unwrap();
     assert!(set.wait().unwrap().success());
+    (server, folder)
+}
+
+#[test]
+fn a_flood_of_wrong_passwords_leaves_right_ones_served() {
+    const ATTACKERS: usize = 24;
+    let (server, _folder) = serve_with_password();
     let address = server.address;
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -245,15 +251,7 @@ fn a_flood_of_wrong_passwords_leaves_right_ones_served() {
 
 #[test]
 fn who_guesses_passwords_must_wait_and_is_told_how_long() {
-    let (server, folder) = serve(&["--trusted-proxy", "127.0.0.1"], &[]);
-    let mut set = seatmeterd(
-        &folder.path().join("data"),
-        &["handshake", "access", "DEMO-4-SEATS", "--password"],
-    );
-    set.stdin(std::process::Stdio::piped());
-    let mut set = set.spawn().unwrap();
-    set.stdin.take().unwrap().write_all(b"right\n").unwrap();
-    assert!(set.wait().unwrap().success());
+    let (server, _folder) = serve_with_password();
     let outcomes: Vec<_> = (0..40)
         .map(|n| ask(server.address, "198.51.100.1", &with_password(&format!("guess {n}"))))
         .collect();

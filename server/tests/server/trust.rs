@@ -107,6 +107,13 @@ fn place(branch: u32, step: u32) -> Result<Generation, ErrorCode> {
 
 const COPIED: Result<Generation, ErrorCode> = Err(ErrorCode::DEVICE_CLONED);
 
+fn strict_scans() -> TestServer {
+    TestServer::with_items(vec![LicenseItem {
+        strict: true,
+        ..LicenseItem::new("scans", ChargeWay::BarcodeScan, 1_000, START, EXPIRY)
+    }])
+}
+
 fn instances() -> TestServer {
     TestServer::with_items(vec![item("instances", 4)])
 }
@@ -302,11 +309,7 @@ fn who_released_or_ended_its_licenses_begins_anew_at_once() {
 
 #[test]
 fn a_device_that_was_restored_is_shown_keeps_its_seat_and_loses_its_allowance() {
-    let strict = LicenseItem {
-        strict: true,
-        ..LicenseItem::new("scans", ChargeWay::BarcodeScan, 1_000, START, EXPIRY)
-    };
-    let server = TestServer::with_items(vec![strict]);
+    let server = strict_scans();
     let mut device = Installation::new();
     device.ask(&server).unwrap();
     let yesterday = device.copy();
@@ -343,11 +346,7 @@ fn recorded(device: &Installation) -> Request {
 
 #[test]
 fn an_old_request_that_arrives_late_changes_nothing() {
-    let strict = LicenseItem {
-        strict: true,
-        ..LicenseItem::new("scans", ChargeWay::BarcodeScan, 1_000, START, EXPIRY)
-    };
-    let server = TestServer::with_items(vec![strict]);
+    let server = strict_scans();
     let mut device = Installation::new();
     device.ask(&server).unwrap();
     let old = recorded(&device);
