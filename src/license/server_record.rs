@@ -119,9 +119,7 @@ impl ServerRecord {
             content.urls.push(url.to_owned());
             let surplus = content.urls.len().saturating_sub(REMEMBERED_MAX);
             content.urls.drain(..surplus);
-            let known = content.newest_of(&local.device_uuid);
-            if known.is_none_or(|(_, known)| known.generation < local.generation) {
-                content.newest = Some(license.clone());
+            if content.take_newer(license, &local) {
                 if content.report_keys.len() == REMEMBERED_MAX {
                     content.report_keys.clear();
                 }
@@ -132,6 +130,19 @@ impl ServerRecord {
             content.licenses.push(license.clone());
             let surplus = content.licenses.len().saturating_sub(REMEMBERED_MAX);
             content.licenses.drain(..surplus);
+        })
+    }
+
+    /// Note a stored license before it is shown to the server. The process that got it may have been
+    /// killed before it noted it here; from now on the server knows that the device has it, and
+    /// takes an older one for a copy's.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be written.
+    pub fn note_shown(&self, license: &Signed) -> Result<()> {
+        let Ok(local) = license.peek::<LocalLicense>() else { return Ok(()) };
+        self.change(|content| {
+            content.take_newer(license, &local);
         })
     }
 
@@ -167,6 +178,16 @@ impl Content {
     fn shown(self, uuid: &str) -> Shown {
         let newest = self.newest_of(uuid).map(|(newest, _)| newest);
         Shown { newest, receipt: self.receipt }
+    }
+
+    /// Take this license if it is newer than the known one. Return whether it is.
+    fn take_newer(&mut self, license: &Signed, local: &LocalLicense) -> bool {
+        let known = self.newest_of(&local.device_uuid);
+        let is_newer = known.is_none_or(|(_, known)| known.generation < local.generation);
+        if is_newer {
+            self.newest = Some(license.clone());
+        }
+        is_newer
     }
 
     fn newest_of(&self, uuid: &str) -> Option<(Signed, LocalLicense)> {
@@ -249,6 +270,10 @@ mod tests {
         assert_eq!(record.newest("another"), None);
         record.note("http://main", &license(2, 3), &keys[2], "5").unwrap();
         assert_eq!(record.newest(&uuid), Some(license(2, 3)), "a later branch is newer");
+        record.note_shown(&license(2, 2)).unwrap();
+        assert_eq!(record.newest(&uuid), Some(license(2, 3)), "an older one changes nothing");
+        record.note_shown(&license(2, 4)).unwrap();
+        assert_eq!(record.newest(&uuid), Some(license(2, 4)), "it is shown from now on");
     }
 
     #[test]

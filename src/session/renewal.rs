@@ -98,6 +98,17 @@ impl Session {
         recorded.or_else(|| self.licensed().map(|licensed| licensed.grant().signed.clone()))
     }
 
+    /// Note the stored license in the record of its server before it is shown. If the disk does not
+    /// take it, it is tried again with the next request.
+    fn record_shown(&self, shown: Option<&Signed>, device: &Device) {
+        let key = self.store.server_key(device);
+        if let (Some(key), Some(shown)) = (key, shown)
+            && let Err(error) = ServerRecord::of(&self.state, &key).note_shown(shown)
+        {
+            say(Level::Warning, format_args!("{error}"));
+        }
+    }
+
     pub(super) fn ask(&self, deadline: Deadline) -> Result<RequestOutcome> {
         self.ask_knowing(self.server_key(), deadline)
     }
@@ -114,6 +125,8 @@ impl Session {
         let device = self.device();
         // A grant that cannot be believed is set aside, and not shown to the server.
         self.store.load(&device)?;
+        let shown = self.store.held();
+        self.record_shown(shown.as_ref(), &device);
         let (store, credentials) = (&self.store, &self.credentials);
         let needed = self.licensed().map_or(0, Licensed::needed);
         let license_request = LicenseRequest {
@@ -121,7 +134,7 @@ impl Session {
             device: &device,
             store,
             credentials,
-            shown: self.store.held(),
+            shown,
             newest_known: self.newest_known(shown_to.as_ref(), device.uuid()),
             needed,
             refused_by: Mutex::default(),

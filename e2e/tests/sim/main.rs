@@ -84,7 +84,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 25] = [
+const ONCE_BROKEN: [u64; 26] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -110,6 +110,7 @@ const ONCE_BROKEN: [u64; 25] = [
     1_795_962_442_040,
     174,
     1_795_962_784_131,
+    1_795_975_396_635,
 ];
 
 #[test]
