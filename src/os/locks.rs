@@ -29,7 +29,7 @@ pub struct Mutex<T, const RANK: Rank = LEAF>(sync::Mutex<T>);
 #[derive(Debug)]
 pub struct MutexGuard<'a, T>(
     Option<sync::MutexGuard<'a, T>>,
-    #[expect(dead_code, reason = "it notes that the lock is held")] Held,
+    #[allow(dead_code, reason = "it notes that the lock is held")] Held,
 );
 
 const HELD: &str = "a guard is without its lock only while it waits";
@@ -197,7 +197,7 @@ impl<T, const RANK: Rank> RwLock<T, RANK> {
 
 /// A held read-write lock. The value can be read, or written, while the guard lives.
 #[derive(Debug)]
-pub struct RwGuard<G>(G, #[expect(dead_code, reason = "it notes that the lock is held")] Held);
+pub struct RwGuard<G>(G, #[allow(dead_code, reason = "it notes that the lock is held")] Held);
 
 /// The guard of a reader: nobody writes while it lives.
 pub type ReadGuard<'a, T> = RwGuard<sync::RwLockReadGuard<'a, T>>;
@@ -242,7 +242,7 @@ mod brief {
     #[derive(Debug)]
     pub struct BriefGuard<'a, T>(
         spin::mutex::SpinMutexGuard<'a, T, Nap>,
-        #[expect(dead_code, reason = "it notes that the lock is held")] Held,
+        #[allow(dead_code, reason = "it notes that the lock is held")] Held,
     );
 
     impl<T> BriefMutex<T> {
