@@ -238,6 +238,41 @@ fn racing_servers_never_grant_more_than_there_is_and_add_up_what_each_is_told() 
 }
 
 #[test]
+fn a_uuid_is_bound_to_one_key_also_when_two_come_at_once_under_different_items() {
+    let cluster = or_skip!(Cluster::start(false));
+    let url = cluster.url(&cluster.new_database());
+    let servers = [server_on(&url), server_on(&url)];
+    servers[0].import(&license_file("acme", vec![item("instances", 100)]), Some(CODE)).unwrap();
+    servers[1].import(&license_file("other", vec![devices_item(100)]), Some("OTHER-CODE")).unwrap();
+    for round in 0..40 {
+        let uuid = id();
+        let start = std::sync::Barrier::new(2);
+        let granted: usize = std::thread::scope(|scope| {
+            let racers: Vec<_> = [(CODE, 8_u8), ("OTHER-CODE", 9)]
+                .into_iter()
+                .zip(&servers)
+                .map(|((code, seed), server)| {
+                    let (uuid, start) = (&uuid, &start);
+                    scope.spawn(move || {
+                        let asked = AuthorizationRequest {
+                            handshake_code: code.into(),
+                            device_key: key(seed).public().clone(),
+                            ..request(uuid, 1)
+                        };
+                        let body = serde_json::to_vec(&asked).unwrap();
+                        let sent = Request::post(AUTHORIZATIONS_PATH, &body).signed_by(&key(seed));
+                        start.wait();
+                        usize::from(sent.send(server.address).status == 200)
+                    })
+                })
+                .collect();
+            racers.into_iter().map(|racer| racer.join().unwrap()).sum()
+        });
+        assert_eq!(granted, 1, "round {round}");
+    }
+}
+
+#[test]
 fn an_item_that_comes_to_a_code_in_the_middle_of_a_decision_is_locked_for_it() {
     let cluster = or_skip!(Cluster::start(false));
     let name = cluster.new_database();

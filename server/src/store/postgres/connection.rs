@@ -252,6 +252,12 @@ impl Sql for PgConnection {
     }
 
     fn lock_devices(&self, uuids: &[&str]) -> Result<(), Error> {
+        // A row that does not exist cannot be locked. Without these locks, two servers could bind
+        // a UUID that is new to a key each.
+        let reserve = "SELECT pg_advisory_xact_lock(wanted.number)::text FROM \
+             (SELECT DISTINCT hashtextextended(uuid, 0) AS number FROM unnest($1::text[]) AS uuid \
+             ORDER BY number) AS wanted";
+        self.run(reserve, &[&uuids])?;
         let lock = "SELECT device_uuid FROM device_identity WHERE device_uuid = ANY($1) ORDER BY \
              device_uuid FOR UPDATE";
         self.run(lock, &[&uuids]).map(|_| ())

@@ -115,13 +115,12 @@ impl Identities {
     ) -> Result<Self, Error> {
         let mut identities = Self::default();
         let asking: BTreeSet<&str> = authorizations.iter().map(|one| &*one.device.uuid).collect();
-        identities.lock_and_find(sql, &asking)?;
         let reporting = reports.iter().map(|one| &*one.report.device.uuid);
         identities.find(sql, &reporting.filter(|uuid| !asking.contains(uuid)).collect())?;
         let changing = reports.iter().filter(|report| identities.is_changed_by(report));
         let changing = changing.map(|one| &*one.report.device.uuid);
-        let changing = changing.filter(|uuid| !asking.contains(uuid)).collect();
-        identities.lock_and_find(sql, &changing)?;
+        // All at once, so that they are locked in one order.
+        identities.lock_and_find(sql, &asking.iter().copied().chain(changing).collect())?;
         let showing_none = authorizations
             .iter()
             .filter(|request| newest(request).is_none())
