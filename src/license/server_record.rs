@@ -133,9 +133,9 @@ impl ServerRecord {
         })
     }
 
-    /// Note a stored license before it is shown to the server. The process that got it may have been
-    /// killed before it noted it here; from now on the server knows that the device has it, and
-    /// takes an older one for a copy's.
+    /// Note a stored license before it is shown to the server. The process that got it may have
+    /// been killed before it noted it here; from now on the server knows that the device has it,
+    /// and takes an older one for a copy's.
     ///
     /// # Errors
     /// Fails if the file cannot be written.
