@@ -14,7 +14,7 @@ use seatmeter_protocol::signature::PublicKey;
 use super::Session;
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Result};
-use crate::license::{GrantStore, ServerRecord};
+use crate::license::{GrantStore, ServerRecord, successor};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::locks::REPORT_TURN;
@@ -38,7 +38,8 @@ impl Session {
         self.make_all_durable(deadline);
         let Some(key) = self.server_key() else { return Ok(Reported::default()) };
         let turn = self.turn(&self.report_turn(&key), REPORT_TURN, deadline)?;
-        let servers = self.servers(parameters, Some(key.clone()));
+        let signer = self.signer_for(&key);
+        let servers = self.servers(parameters, Some(signer.clone()));
         let (device, record) = (self.device(), ServerRecord::of(&self.state, &key));
         let epoch = self.heard_epoch.lock().clone();
         let mut all = Reported::default();
@@ -51,6 +52,7 @@ impl Session {
                 servers: &servers,
                 folder: &folder,
                 key: &key,
+                signer: &signer,
                 epoch: &epoch,
                 store: Some(&store),
                 durable: &self.durable,
@@ -122,12 +124,14 @@ impl Session {
         let Ok(_turn) = self.turn(&self.report_turn(key), REPORT_TURN, deadline) else {
             return Ok(Reported::default());
         };
+        let signer = self.signer_for(key);
         let reported = report(&Reporting {
             device: &self.device(),
             record: &ServerRecord::of(&self.state, key),
-            servers: &self.servers(self.known_parameters()?, Some(key.clone())),
+            servers: &self.servers(self.known_parameters()?, Some(signer.clone())),
             folder,
             key,
+            signer: &signer,
             epoch,
             store: None,
             durable: &self.durable,
@@ -139,6 +143,11 @@ impl Session {
             Err(error) if error.code == ErrorCode::LICENSE_BUFFER_FAILED => Err(error),
             reported => Ok(reported.unwrap_or_default()),
         }
+    }
+
+    /// Return the key that must sign what the server with this key answers to a report.
+    fn signer_for(&self, key: &PublicKey) -> PublicKey {
+        successor(&self.state, key).unwrap_or_else(|| key.clone())
     }
 
     pub(super) fn report_turn(&self, key: &PublicKey) -> PathBuf {
@@ -196,9 +205,10 @@ impl Session {
         let gives_back =
             !ended.is_empty() && (reported.refused == 0 || !licensed.grant().item.strict);
         if let (Some(key), true) = (self.server_key().or(Some(licensed.server_key())), gives_back) {
-            let servers = self.servers(self.known_parameters()?, Some(key.clone()));
+            let signer = self.signer_for(&key);
+            let servers = self.servers(self.known_parameters()?, Some(signer.clone()));
             let record = ServerRecord::of(&self.state, &key);
-            report_end(&servers, &self.device(), &record, &key, ended, deadline)?;
+            report_end(&servers, &self.device(), &record, &signer, ended, deadline)?;
         }
         self.is_settled.store(true, Ordering::Release);
         Ok(reported)

@@ -112,6 +112,9 @@ pub struct Reporting<'a> {
     pub folder: &'a Path,
     /// The key of the server under whose grants the work was counted.
     pub key: &'a PublicKey,
+    /// The key that must sign the answers: `key`, or what the vendor has replaced it by. Who has
+    /// stolen a key must not make counts disappear.
+    pub signer: &'a PublicKey,
     /// The epoch that the server has named with its latest grant or refusal, or empty.
     pub epoch: &'a str,
     /// The store of the grant under which the work was counted, if the server has given it. A
@@ -476,9 +479,9 @@ impl Round<'_> {
         let with = self.with;
         let read = |answer: &Answer| {
             if !answer.is_success() {
-                return Err(answer.refusal(Some(with.key)));
+                return Err(answer.refusal(Some(with.signer)));
             }
-            answer.verify(with.key)?;
+            answer.verify(with.signer)?;
             answer.tell_time(with.servers.clock);
             answer.read()
         };

@@ -21,6 +21,8 @@ struct Bench {
     folder: tempfile::TempDir,
     transport: Scripted,
     key: SigningKey,
+    /// The key that must sign the answers.
+    signer: SigningKey,
     durable: Durable,
     notes: crate::os::locks::Mutex<Vec<String>>,
 }
@@ -34,6 +36,7 @@ impl Bench {
             folder,
             transport,
             key: key(),
+            signer: key(),
             durable: Durable::default(),
             notes: crate::os::locks::Mutex::default(),
         }
@@ -62,6 +65,7 @@ impl Bench {
             servers: &servers,
             folder: self.folder.path(),
             key: self.key.public(),
+            signer: self.signer.public(),
             epoch,
             store: None,
             durable: &self.durable,
@@ -103,6 +107,18 @@ fn what_a_dead_process_left_behind_is_reported_and_removed() {
     drop(counter);
     assert_eq!(bench.report().unwrap(), reported(1, 1, 0));
     assert_eq!((bench.sent(0), bench.files()), (vec![3], 0));
+}
+
+#[test]
+fn the_holder_of_a_key_that_was_replaced_acknowledges_nothing() {
+    let mut bench = Bench::new([Step::RecordAll, Step::RecordAll]);
+    bench.signer = SigningKey::from_seed(&hex::encode([2; 32])).unwrap();
+    let counter = bench.counter();
+    counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 3)]).unwrap();
+    drop(counter);
+    assert_eq!(bench.report().unwrap_err().code, ErrorCode::LICENSE_SYNC_FAILED);
+    bench.signer = SigningKey::from_seed(&hex::encode([1; 32])).unwrap();
+    assert_eq!(bench.report().unwrap(), reported(1, 1, 0));
 }
 
 #[test]
