@@ -448,6 +448,7 @@ fn is_no_module(module: &u32) -> bool {
 
 impl Document for LocalLicense {
     const CONTEXT: &'static str = "local license";
+    const IS_BATCHED: bool = true;
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub const REPORT_TAG_HEADER: &str = "seatmeter-report-tag";
 pub const TIME_HEADER: &str = "seatmeter-time";
 /// Answer header with the id of the server's key.
 pub const KEY_ID_HEADER: &str = "seatmeter-key-id";
-/// Answer header with the signature, 128 hexadecimal digits.
+/// Answer header with the batch signature ([`crate::signature::batch`]).
 pub const SIGNATURE_HEADER: &str = "seatmeter-signature";
 
 /// Most bytes of a request's or an answer's body.

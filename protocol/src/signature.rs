@@ -6,10 +6,15 @@
 //! server's key      ──signs──▶ every answer   (request digest, nonce, status, time, key id, body)
 //! ```
 //!
+//! What a server signs for devices, it signs in batches: one signature for all that leaves it
+//! together ([`batch`]). A vendor signs each document by itself.
+//!
 //! A document is signed as the exact text that was sent, which is kept as a string inside its
 //! envelope. There is no second way to write it, so no canonical form is needed. Each kind of
 //! document has its own context in front of the signed bytes, so a signature for one kind is
 //! worthless for another. Ed25519 (RFC 8032), digests by SHA-256 (FIPS 180-4).
+
+pub mod batch;
 
 use std::fmt;
 
@@ -18,6 +23,8 @@ use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use batch::{BatchSignature, Leaf};
 
 /// The reason why a signed text is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -181,6 +188,9 @@ impl fmt::Debug for SigningKey {
 pub trait Document: Serialize + DeserializeOwned {
     /// The bytes in front of the signed text, which also name the kind for people.
     const CONTEXT: &'static str;
+
+    /// Whether documents of this kind are signed in batches, and in no other way.
+    const IS_BATCHED: bool = false;
 }
 
 /// A document in its envelope: the exact signed text, the id of the signing key, and the signature.
@@ -190,20 +200,41 @@ pub struct Signed {
     pub payload: String,
     /// Id of the key that signed.
     pub key_id: String,
-    /// Ed25519 over context and payload, 128 hexadecimal digits.
+    /// Ed25519 over context and payload, 128 hexadecimal digits; for a kind that is signed in
+    /// batches, a batch signature ([`batch`]).
     pub signature: String,
 }
 
 impl Signed {
-    /// Sign a document.
+    /// Sign a document. A kind that is signed in batches gets a batch of its own.
     ///
     /// # Errors
     /// Fails when the document has no JSON form.
     pub fn seal<D: Document>(document: &D, key: &SigningKey) -> Result<Self, SignatureError> {
+        let mut unsigned = Self::unsigned(document, key)?;
+        unsigned.signature = if D::IS_BATCHED {
+            sign_alone(unsigned.leaf::<D>(), key)
+        } else {
+            key.sign(D::CONTEXT, unsigned.payload.as_bytes())
+        };
+        Ok(unsigned)
+    }
+
+    /// Return the envelope of a document that this key is going to sign in a batch. Put the
+    /// signature of its [`Self::leaf`] into it.
+    ///
+    /// # Errors
+    /// Fails when the document has no JSON form.
+    pub fn unsigned<D: Document>(document: &D, key: &SigningKey) -> Result<Self, SignatureError> {
         let payload =
             serde_json::to_string(document).map_err(|e| SignatureError::Content(e.to_string()))?;
-        let signature = key.sign(D::CONTEXT, payload.as_bytes());
-        Ok(Self { payload, key_id: key.public.id(), signature })
+        Ok(Self { payload, key_id: key.public.id(), signature: String::new() })
+    }
+
+    /// Return the document as a leaf of a batch.
+    #[must_use]
+    pub fn leaf<D: Document>(&self) -> Leaf {
+        Leaf::new(D::CONTEXT, &[self.payload.as_bytes()])
     }
 
     /// Check the signature against this key, and read the document.
@@ -218,7 +249,12 @@ impl Signed {
                 found: self.key_id.clone(),
             });
         }
-        key.verify(D::CONTEXT, self.payload.as_bytes(), &self.signature)?;
+        if D::IS_BATCHED {
+            let signature: BatchSignature = self.signature.parse()?;
+            signature.verify(self.leaf::<D>(), D::CONTEXT, key)?;
+        } else {
+            key.verify(D::CONTEXT, self.payload.as_bytes(), &self.signature)?;
+        }
         serde_json::from_str(&self.payload).map_err(|e| SignatureError::Content(e.to_string()))
     }
 
@@ -250,24 +286,24 @@ pub struct AnswerFacts<'a> {
 const ANSWER_CONTEXT: &str = "answer";
 
 impl AnswerFacts<'_> {
-    fn signed_bytes(&self, body: &[u8]) -> Vec<u8> {
-        let digest_hex = hex::encode(digest(&SHA256, self.request_body));
-        let mut bytes = format!(
+    /// Return an answer with these facts and this body as a leaf of a batch.
+    #[must_use]
+    pub fn leaf(&self, body: &[u8]) -> Leaf {
+        let digest_hex = digest_hex(self.request_body);
+        let facts = format!(
             "{digest_hex}\n{}\n{}\n{}\n{}\n",
             self.nonce, self.status, self.server_time, self.key_id
-        )
-        .into_bytes();
-        bytes.extend_from_slice(body);
-        bytes
+        );
+        Leaf::new(ANSWER_CONTEXT, &[facts.as_bytes(), body])
     }
 
-    /// Sign an answer with these facts and this body.
+    /// Sign an answer with these facts and this body, in a batch of its own.
     #[must_use]
     pub fn sign(&self, body: &[u8], key: &SigningKey) -> String {
-        key.sign(ANSWER_CONTEXT, &self.signed_bytes(body))
+        sign_alone(self.leaf(body), key)
     }
 
-    /// Check an answer's signature.
+    /// Check an answer's batch signature.
     ///
     /// # Errors
     /// Fails when the signature is malformed, or does not belong to this request, these facts and
@@ -275,7 +311,7 @@ impl AnswerFacts<'_> {
     pub fn verify(
         &self,
         body: &[u8],
-        signature_hex: &str,
+        signature: &str,
         key: &PublicKey,
     ) -> Result<(), SignatureError> {
         if self.key_id != key.id() {
@@ -284,8 +320,13 @@ impl AnswerFacts<'_> {
                 found: self.key_id.to_owned(),
             });
         }
-        key.verify(ANSWER_CONTEXT, &self.signed_bytes(body), signature_hex)
+        signature.parse::<BatchSignature>()?.verify(self.leaf(body), ANSWER_CONTEXT, key)
     }
+}
+
+/// Sign a text in a batch of its own.
+fn sign_alone(leaf: Leaf, key: &SigningKey) -> String {
+    batch::sign(&[leaf], key).pop().expect("a batch of one has one signature")
 }
 
 /// Return the SHA-256 of these bytes, 64 hexadecimal digits.
@@ -314,9 +355,13 @@ pub fn random_id() -> Option<String> {
 }
 
 pub(crate) fn with_context(context: &str, message: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("seatmeter/{} {context}\n", crate::PROTOCOL_VERSION).into_bytes();
+    let mut bytes = context_line(context).into_bytes();
     bytes.extend_from_slice(message);
     bytes
+}
+
+fn context_line(context: &str) -> String {
+    format!("seatmeter/{} {context}\n", crate::PROTOCOL_VERSION)
 }
 
 #[cfg(test)]
@@ -375,6 +420,35 @@ mod tests {
         let renamed = Signed { key_id: key(2).public().id(), ..signed.clone() };
         assert!(matches!(renamed.open::<Note>(key(2).public()), Err(SignatureError::Wrong(_))));
         assert!(matches!(signed.open::<OtherKind>(key(1).public()), Err(SignatureError::Wrong(_))));
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Batched {
+        text: String,
+    }
+
+    impl Document for Batched {
+        const CONTEXT: &'static str = "batched";
+        const IS_BATCHED: bool = true;
+    }
+
+    #[test]
+    fn a_kind_that_is_signed_in_batches_is_believed_in_a_batch_alone() {
+        let key = key(1);
+        let texts = ["a", "b", "c"].map(|text| Batched { text: text.into() });
+        let unsigned = texts.each_ref().map(|text| Signed::unsigned(text, &key).unwrap());
+        let signatures = batch::sign(&unsigned.each_ref().map(Signed::leaf::<Batched>), &key);
+        for ((text, unsigned), signature) in texts.iter().zip(&unsigned).zip(signatures) {
+            let signed = Signed { signature, ..unsigned.clone() };
+            assert_eq!(signed.open::<Batched>(key.public()).as_ref(), Ok(text));
+            assert!(signed.open::<Note>(key.public()).is_err(), "a note has no batch signature");
+        }
+        let alone = key.sign(Batched::CONTEXT, unsigned[0].payload.as_bytes());
+        let alone = Signed { signature: alone, ..unsigned[0].clone() };
+        assert!(matches!(
+            alone.open::<Batched>(key.public()),
+            Err(SignatureError::Malformed("a batch signature"))
+        ));
     }
 
     #[test]
