@@ -22,12 +22,17 @@ struct Challenge {
 
 impl Document for Challenge {
     const CONTEXT: &'static str = "challenge";
+    const IS_BATCHED: bool = true;
 }
 
 /// Return a challenge for a request of this device.
-pub(crate) fn make(device_uuid: &str, keys: &Keyring, now: u64) -> Result<Box<Signed>, Error> {
+pub(crate) async fn make(
+    device_uuid: &str,
+    keys: &Keyring,
+    now: u64,
+) -> Result<Box<Signed>, Error> {
     let challenge = Challenge { device_uuid: device_uuid.to_owned(), made_at: now };
-    let signed = Signed::seal(&challenge, keys.current());
+    let signed = keys.seal(&challenge, keys.current()).await;
     signed.map(Box::new).map_err(|e| Error::Internal(e.to_string()))
 }
 
@@ -51,10 +56,10 @@ mod tests {
         Keyring::new(SigningKey::from_seed(&digit.repeat(64)).unwrap(), Vec::new())
     }
 
-    #[test]
-    fn a_challenge_is_good_for_one_device_for_minutes_and_from_this_server() {
+    #[tokio::test]
+    async fn a_challenge_is_good_for_one_device_for_minutes_and_from_this_server() {
         let (ours, others) = (keys("1"), keys("2"));
-        let challenge = make("a", &ours, 1_000).unwrap();
+        let challenge = make("a", &ours, 1_000).await.unwrap();
         assert!(is_good(&challenge, "a", &ours, 1_300));
         assert!(!is_good(&challenge, "a", &ours, 1_301), "it is old");
         assert!(!is_good(&challenge, "b", &ours, 1_000), "it is another device's");

@@ -9,10 +9,15 @@
 //! | a local license, and the answer that brings it | the key that the item's license file names |
 //! | any other answer | the key that the request says it knows (header `Seatmeter-Key-Id`), else the one in use |
 
+mod batch_signer;
+
 use std::sync::Arc;
 
 use ring::hmac;
-use seatmeter_protocol::signature::{PublicKey, SigningKey};
+use seatmeter_protocol::signature::batch::Leaf;
+use seatmeter_protocol::signature::{Document, PublicKey, SignatureError, Signed, SigningKey};
+
+use batch_signer::BatchSigner;
 
 /// The server's keys.
 #[derive(Clone, Debug)]
@@ -21,6 +26,8 @@ pub struct Keyring {
     keys: Arc<[SigningKey]>,
     /// The secrets for receipts, one for each key.
     receipt_keys: Arc<[hmac::Key]>,
+    /// What waits to be signed, for each key.
+    signers: Arc<[BatchSigner]>,
 }
 
 impl Keyring {
@@ -31,7 +38,31 @@ impl Keyring {
         keys.extend(replaced);
         let secret = |key: &SigningKey| hmac::Key::new(hmac::HMAC_SHA256, &key.secret("receipts"));
         let receipt_keys = keys.iter().map(secret).collect();
-        Self { keys: keys.into(), receipt_keys }
+        let signers = keys.iter().map(|_| BatchSigner::default()).collect();
+        Self { keys: keys.into(), receipt_keys, signers }
+    }
+
+    /// Return the batch signature of this text with a key of the ring, made together with all that
+    /// is to be signed with this key now.
+    pub async fn sign(&self, leaf: Leaf, key: &SigningKey) -> String {
+        let mut signers = self.keys.iter().zip(self.signers.iter());
+        let found = signers.find(|(held, _)| held.public() == key.public());
+        let (_, signer) = found.expect("only a key of the ring signs");
+        signer.sign(leaf, key).await
+    }
+
+    /// Sign a document of a kind that is signed in batches with a key of the ring.
+    ///
+    /// # Errors
+    /// Fails when the document has no JSON form.
+    pub async fn seal<D: Document>(
+        &self,
+        document: &D,
+        key: &SigningKey,
+    ) -> Result<Signed, SignatureError> {
+        let unsigned = Signed::unsigned(document, key)?;
+        let signature = self.sign(unsigned.leaf::<D>(), key).await;
+        Ok(Signed { signature, ..unsigned })
     }
 
     /// Return the key in use.

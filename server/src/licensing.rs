@@ -92,8 +92,8 @@ impl Licensing {
         let key = self.keys.of_file(&granted.server_key_id).ok_or_else(|| {
             Error::Internal("the store has granted what this server cannot sign".to_owned())
         })?;
-        let local_license =
-            Signed::seal(&local_license, key).map_err(|e| Error::Internal(e.to_string()))?;
+        let signed = self.keys.seal(&local_license, key).await;
+        let local_license = signed.map_err(|e| Error::Internal(e.to_string()))?;
         Ok(AuthorizationAnswer {
             root_key: granted.root_key,
             license_file: granted.license_file,
@@ -191,11 +191,13 @@ impl Licensing {
         ask: impl Fn(Authorization) -> Reply<Decision>,
     ) -> Result<Granted, Error> {
         let (uuid, now) = (authorization.device.uuid.clone(), authorization.claim.now);
-        let not_fresh =
-            || challenge::make(&uuid, &self.keys, now).map_or_else(|error| error, Error::NotFresh);
+        let not_fresh = async || {
+            let made = challenge::make(&uuid, &self.keys, now).await;
+            made.map_or_else(|error| error, Error::NotFresh)
+        };
         let hash = match ask(authorization.clone()).await? {
             Decision::Granted(granted) => return Ok(*granted),
-            Decision::ProveFresh => return Err(not_fresh()),
+            Decision::ProveFresh => return Err(not_fresh().await),
             Decision::ProvePassword(hash) => hash,
         };
         let wrong = || {
@@ -217,7 +219,7 @@ impl Licensing {
         authorization.proven_hash = Some(hash);
         match ask(authorization).await? {
             Decision::Granted(granted) => Ok(*granted),
-            Decision::ProveFresh => Err(not_fresh()),
+            Decision::ProveFresh => Err(not_fresh().await),
             // The password was changed in between.
             Decision::ProvePassword(_) => Err(wrong().into()),
         }

@@ -273,7 +273,7 @@ async fn signed(
         server_time,
         key_id: &key_id,
     };
-    let signature = facts.sign(&body, key);
+    let signature = licensing.keys.sign(facts.leaf(&body), key).await;
     parts.headers.insert(TIME_HEADER, HeaderValue::from(server_time));
     for (name, value) in [(KEY_ID_HEADER, &key_id), (SIGNATURE_HEADER, &signature)] {
         match HeaderValue::from_str(value) {

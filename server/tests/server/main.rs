@@ -7,6 +7,7 @@ mod access;
 mod access_commands;
 mod audit;
 mod authorizations;
+mod batches;
 mod cli;
 mod config;
 mod correction;
