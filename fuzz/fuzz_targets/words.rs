@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use seatmeter_fuzz::VENDOR;
+use seatmeter_protocol::signature::batch::BatchSignature;
 use seatmeter_protocol::signature::{AnswerFacts, PublicKey, SigningKey};
 use seatmeter_protocol::version::Version;
 use seatmeter_server::{operator, utc};
@@ -13,6 +14,9 @@ fuzz_target!(|text: &str| {
     }
     if let Ok(version) = text.parse::<Version>() {
         assert_eq!(version.to_string().parse(), Ok(version));
+    }
+    if let Ok(signature) = text.parse::<BatchSignature>() {
+        assert_eq!(signature.to_string(), text);
     }
     let _ = SigningKey::from_seed(text);
     let _ = utc::slot_at_or_after(text);

@@ -13,7 +13,7 @@ use seatmeter_protocol::message::{
     AuthorizationAnswer, AuthorizationRequest, Problem, UsageAnswer, UsageReport,
 };
 use seatmeter_protocol::seat_layout;
-use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey};
+use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey, batch};
 use seatmeter_protocol::version::Version;
 
 fn key(n: u8) -> SigningKey {
@@ -83,7 +83,8 @@ fn a_damaged_answer_is_not_believed() {
         server_time: 9,
         key_id: &id,
     };
-    let signature = facts.sign(body, &key(2));
+    let other = facts.leaf(b"other");
+    let signature = batch::sign(&[other, facts.leaf(body), other], &key(2)).swap_remove(1);
     let outcome = runner(20_000).run(&(damages(), any::<bool>()), |(how, in_body)| {
         let (mut changed, mut shown) = (body.to_vec(), signature.clone());
         if in_body {
