@@ -272,6 +272,7 @@ fn authorization(charge_way: ChargeWay, device: &str, license_id: &str) -> Autho
             now: NOW,
         },
         proven_hash: None,
+        has_wrong_password: false,
         validation: ValidationFacts::default(),
         held: None,
         newest: None,

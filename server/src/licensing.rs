@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
-use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::item_check::{DOCUMENT_VERSION, LIST_MAX, check_file};
 use seatmeter_protocol::license::{CountAllowance, LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
@@ -23,12 +22,13 @@ use crate::access::By;
 use crate::challenge;
 use crate::clock::Clock;
 use crate::correction::{self, Correction, IssuedCorrection};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Correct, Import, require_code};
 use crate::password::{Asker, PASSWORDS};
 use crate::policy::Claim;
 use crate::policy::charge_way::per_domain;
+use crate::policy::select::access;
 use crate::policy::strict_allowance::Allowance;
 use crate::random::fresh_id;
 use crate::receipt::Receipt;
@@ -161,6 +161,7 @@ impl Licensing {
                 now: self.clock.unix_seconds(),
             },
             proven_hash: None,
+            has_wrong_password: false,
             validation: request.validation.clone(),
             held: own(&request.held_license),
             newest: if is_another { own(&request.newest_license) } else { None },
@@ -198,11 +199,6 @@ impl Licensing {
             Decision::ProveFresh => return Err(not_fresh()),
             Decision::ProvePassword(hash) => hash,
         };
-        let wrong = || {
-            let detail = "the session password is missing or wrong: set sessionPassword to that \
-                of this handshake code; its owner knows it";
-            Refusal::new(ErrorCode::SESSION_PASSWORD_WRONG, detail)
-        };
         let asker = match authorization.held {
             Some(_) => Asker::Device(&authorization.device.uuid),
             None => Asker::Site(proof.site),
@@ -212,14 +208,16 @@ impl Licensing {
             code => code,
         };
         if !PASSWORDS.is_right(asker, code, password, hash.clone()).await? {
-            return Err(wrong().into());
+            // The store refuses, so that the refusal is recorded like all others.
+            authorization.has_wrong_password = true;
+        } else {
+            authorization.proven_hash = Some(hash);
         }
-        authorization.proven_hash = Some(hash);
         match ask(authorization).await? {
             Decision::Granted(granted) => Ok(*granted),
             Decision::ProveFresh => Err(not_fresh()),
             // The password was changed in between.
-            Decision::ProvePassword(_) => Err(wrong().into()),
+            Decision::ProvePassword(_) => Err(access::wrong_session_password().into()),
         }
     }
 

@@ -10,11 +10,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::queries::{self, Ask};
 use super::{DataOption, OpenData, output_error};
 use crate::correction::IssuedCorrection;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operator::commands::{Change, CodeItems, Listing, View};
+use crate::operator::queries::devices::DevicesQuery;
 use crate::operator::secret::Secret;
 use crate::operator::{Access, IssuedFile};
 use crate::policy::select::access::Validation;
@@ -139,14 +141,8 @@ pub(super) struct AccessArguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Device {
-    /// List devices
-    List {
-        /// Only the devices under this item
-        #[arg(long, value_name = "ID")]
-        item: Option<String>,
-        #[command(flatten)]
-        data: DataOption,
-    },
+    /// List devices, by name, UUID, handshake code and state
+    List(Ask<DevicesQuery>),
     /// End what a device was granted from an item, so that its seats are free
     Release {
         /// The device
@@ -242,9 +238,7 @@ fn access(arguments: &AccessArguments, output: &mut dyn Write) -> Result<(), Err
 
 pub(super) fn device(command: &Device, output: &mut dyn Write) -> Result<(), Error> {
     match command {
-        Device::List { item, data } => {
-            list(data, View::Devices { item_id: item.clone(), after: None }, output)
-        }
+        Device::List(ask) => queries::devices(ask, output),
         Device::Release { device_uuid, item, data } => {
             let (item_id, device_uuid) = (item.clone(), device_uuid.clone());
             carry_out(data, Change::ReleaseDevice { item_id, device_uuid }, output)

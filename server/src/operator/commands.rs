@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::access::{Role, TokenFacts, TokenRow, UserRow};
 use crate::correction::Correction;
 use crate::error::Error;
+use crate::operator::queries::devices::DeviceState;
 use crate::policy::select::access::Validation;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 
@@ -182,13 +183,6 @@ pub enum View {
     Items,
     /// The handshake codes.
     Codes,
-    /// The devices, ordered by item and UUID. If an item is named, only its devices.
-    Devices {
-        /// The item.
-        item_id: Option<String>,
-        /// The item and UUID of the device after which the list begins.
-        after: Option<(String, String)>,
-    },
     /// The lines of the audit log, newest first.
     Audit {
         /// The number of the line before which the list begins.
@@ -271,8 +265,15 @@ pub struct DeviceRow {
     pub seats: u32,
     /// The end of the time in which the device may work without contact, Unix seconds.
     pub valid_until: u64,
-    /// The time at which the device was last authorized, Unix seconds.
+    /// Whether the device has a license that runs.
+    pub state: DeviceState,
+    /// The time at which the device was first authorized, Unix seconds.
+    pub first_seen_at: u64,
+    /// The time at which the device was last authorized, or has last reported to the hour, Unix
+    /// seconds.
     pub last_seen_at: u64,
+    /// The time at which the server last heard of the device under any item, Unix seconds.
+    pub last_heard_at: Option<u64>,
     /// How often the device was restored to an earlier state and has come back.
     pub rollbacks: u64,
     /// The time at which it last was, Unix seconds; absent when it never was.
@@ -353,8 +354,6 @@ pub enum Listing {
     Items(Vec<ItemRow>),
     /// The handshake codes.
     Codes(Vec<CodeRow>),
-    /// The devices.
-    Devices(Vec<DeviceRow>),
     /// The lines of the audit log.
     Audit(Vec<AuditRow>),
     /// The tokens.
@@ -370,11 +369,6 @@ impl Listing {
     #[must_use]
     pub fn rest(&self, view: &View) -> Option<View> {
         match (self, view) {
-            (Self::Devices(rows), View::Devices { item_id, .. }) => {
-                let last = rows.get(ROWS_MAX as usize - 1)?;
-                let after = Some((last.item_id.clone(), last.device_uuid.clone()));
-                Some(View::Devices { item_id: item_id.clone(), after })
-            }
             (Self::Audit(rows), View::Audit { .. }) => {
                 let last = rows.get(ROWS_MAX as usize - 1)?;
                 Some(View::Audit { before: Some(last.audit_id) })
@@ -386,7 +380,6 @@ impl Listing {
     /// Append the rest of the same list.
     pub fn append(&mut self, rest: Self) {
         match (self, rest) {
-            (Self::Devices(rows), Self::Devices(rest)) => rows.extend(rest),
             (Self::Audit(rows), Self::Audit(rest)) => rows.extend(rest),
             _ => {}
         }

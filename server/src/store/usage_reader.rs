@@ -1,14 +1,17 @@
-//! Reading of usage for the command line, even while the server writes.
+//! Reading for the command line, even while the server writes.
 
 use std::path::Path;
 
+use super::reading::{Question, answer_on};
 use super::sql::{self, Sql};
 use super::{BillFrame, UsageFilter, UsageRow, postgres, sqlite};
 use crate::error::Error;
 
 /// A connection that only reads.
 pub struct UsageReader {
-    sql: Box<dyn Sql>,
+    sql: Box<dyn Sql + Send>,
+    /// The statement that begins a transaction which sees the data of one instant.
+    begin: &'static str,
 }
 
 impl UsageReader {
@@ -17,7 +20,7 @@ impl UsageReader {
     /// # Errors
     /// Fails when it cannot be opened, or its tables are of another version.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { sql: Box::new(sqlite::connect_to_read(path)?) })
+        Ok(Self::embedded(sqlite::connect_to_read(path)?))
     }
 
     /// Connect to a PostgreSQL database.
@@ -25,7 +28,43 @@ impl UsageReader {
     /// # Errors
     /// Fails when it cannot be reached, or its tables are of another version.
     pub fn connect(url: &str) -> Result<Self, Error> {
-        Ok(Self { sql: postgres::connect_to_read(url)? })
+        Ok(Self::shared(postgres::connect_to_read(url)?))
+    }
+
+    fn embedded(connection: rusqlite::Connection) -> Self {
+        Self { sql: Box::new(connection), begin: "BEGIN" }
+    }
+
+    pub(super) fn shared(sql: Box<dyn Sql + Send>) -> Self {
+        Self { sql, begin: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" }
+    }
+
+    /// Return the connection.
+    pub(super) fn sql(&self) -> &dyn Sql {
+        &*self.sql
+    }
+
+    /// Begin a transaction that sees the data of one instant.
+    pub(super) fn begin(&self) -> Result<(), Error> {
+        self.sql.execute(self.begin, &[]).map(|_| ())
+    }
+
+    /// End the transaction.
+    pub(super) fn end(&self) -> Result<(), Error> {
+        self.sql.execute("COMMIT", &[]).map(|_| ())
+    }
+
+    /// Answer a question from one snapshot of the data. `now` is the time of this machine; a
+    /// recorded time that is later is taken instead.
+    ///
+    /// # Errors
+    /// Fails as the question does.
+    pub fn ask<Q: Question>(&self, question: &Q, now: u64) -> Result<Q::Answer, Error> {
+        self.begin()?;
+        let recorded = sql::time::recorded(self.sql())?;
+        let answer = answer_on(self.sql(), question, None, now.max(recorded.newest_at));
+        self.end()?;
+        answer
     }
 
     /// Pass every counter to `each`, ordered by handshake code, item, device, slot, kind, symbology

@@ -61,6 +61,7 @@ fn authorization(uuid: &str, license_id: &str) -> Authorization {
             now: START,
         },
         proven_hash: None,
+        has_wrong_password: false,
         validation: ValidationFacts::default(),
         held: None,
         newest: None,

@@ -239,6 +239,7 @@ impl Devices {
                 now,
             },
             proven_hash: None,
+            has_wrong_password: false,
             validation: ValidationFacts::default(),
             held,
             newest: self.newest.get(&step.device).cloned(),
