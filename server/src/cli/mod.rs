@@ -19,7 +19,7 @@ mod listeners;
 mod log;
 mod operator;
 mod plan;
-mod queries;
+pub mod queries;
 mod serve;
 mod signed_export;
 mod tls;

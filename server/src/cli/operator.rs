@@ -10,13 +10,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::queries::{self, Ask};
+use super::queries::{self, DeviceList};
 use super::{DataOption, OpenData, output_error};
 use crate::correction::IssuedCorrection;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operator::commands::{Change, CodeItems, Listing, View};
-use crate::operator::queries::devices::DevicesQuery;
 use crate::operator::secret::Secret;
 use crate::operator::{Access, IssuedFile};
 use crate::policy::select::access::Validation;
@@ -142,7 +141,7 @@ pub(super) struct AccessArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Device {
     /// List devices, by name, UUID, handshake code and state
-    List(Ask<DevicesQuery>),
+    List(DeviceList),
     /// End what a device was granted from an item, so that its seats are free
     Release {
         /// The device
@@ -238,7 +237,7 @@ fn access(arguments: &AccessArguments, output: &mut dyn Write) -> Result<(), Err
 
 pub(super) fn device(command: &Device, output: &mut dyn Write) -> Result<(), Error> {
     match command {
-        Device::List(ask) => queries::devices(ask, output),
+        Device::List(list) => queries::devices(list, output),
         Device::Release { device_uuid, item, data } => {
             let (item_id, device_uuid) = (item.clone(), device_uuid.clone());
             carry_out(data, Change::ReleaseDevice { item_id, device_uuid }, output)

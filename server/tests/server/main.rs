@@ -21,6 +21,7 @@ mod plan;
 mod plans;
 mod pressure;
 mod proxies;
+mod queries;
 mod restore;
 mod rules_page;
 mod scenarios;

@@ -19,7 +19,7 @@ use crate::support::{POSTGRES, execute};
 use seatmeter_e2e::postgres::Cluster;
 
 /// Tests that together run every statement of a store.
-const TESTS: [&str; 14] = [
+const TESTS: [&str; 15] = [
     "access::",
     "sessions::",
     "audit::",
@@ -30,6 +30,7 @@ const TESTS: [&str; 14] = [
     "authorizations::",
     "usage::",
     "operation::",
+    "queries::",
     "scenarios::every",
     "store::",
     "cli::usage",
@@ -38,7 +39,8 @@ const TESTS: [&str; 14] = [
 
 /// Of these, what runs every statement that is PostgreSQL's own: look-ups and insertions of many
 /// rows, and locks.
-const TESTS_ON_POSTGRES: [&str; 3] = ["usage::", "scenarios::every", "store::"];
+const TESTS_ON_POSTGRES: [&str; 4] =
+    ["usage::", "scenarios::every", "store::", "queries::"];
 
 /// Tables that have one row or a few for an item, for a person's decision, or in all.
 const SMALL: [&str; 15] = [
@@ -411,7 +413,7 @@ const FILLED: &str = "
     generate_series(1, 20000) AS i;
     INSERT INTO foreign_epoch SELECT 'e' || i, 1 FROM generate_series(1, 2000) AS i;
     INSERT INTO device_seats SELECT 'i1', 'd' || i, 1, 1 FROM generate_series(1, 20000) AS i;
-    INSERT INTO local_license SELECT 'i1', 'd' || i, 'l' || i, 'c1', i, 1, 1, i, i, 'd' || i FROM \
+    INSERT INTO local_license SELECT 'i1', 'd' || i, 'l' || i, 'c1', i, 1, 1, i, i, 'd' || i, i FROM \
     generate_series(1, 20000) AS i;
     INSERT INTO seat_holder SELECT 'i1', 'd' || i, 'd' || i, 1, i FROM generate_series(1, 20000) \
     AS i;
@@ -423,4 +425,7 @@ const FILLED: &str = "
     INSERT INTO usage_old SELECT 'i1', i / 100, 's' || i, 'x' FROM generate_series(1, 20000) AS i;
     INSERT INTO active_day SELECT 'i1', i / 100, 'd' || i, 'x' FROM generate_series(1, 20000) AS i;
     INSERT INTO audit SELECT i, 1, 'a', 'a', 's', 'd', 'o' || i % 500, 'h' FROM generate_series(1, 20000) AS i;
+    INSERT INTO item_day SELECT 'i1', i, 1, 0, 1 FROM generate_series(1, 20000) AS i;
+    INSERT INTO last_done SELECT 'w' || i, 1 FROM generate_series(1, 2000) AS i;
+    INSERT INTO refusal SELECT 'i1', i / 100, 'd' || i, 'c1', -20120, 1, i, 'd', '', i, 'd', '', '' FROM generate_series(1, 20000) AS i;
     ANALYZE";
