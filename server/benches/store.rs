@@ -248,6 +248,7 @@ fn import() -> Import {
         envelope,
         root_key: key.public().clone(),
         handshake_code: Some("BENCH".into()),
+        make_default: false,
         now: NOW,
     }
 }

@@ -276,7 +276,8 @@ impl Licensing {
         self.store.record(Report { report, proof, newest, shown, receipt, keys, now }).await
     }
 
-    /// Import a license file that a vendor has signed.
+    /// Import a license file that a vendor has signed. The handshake code becomes the default code
+    /// of an organization that has none.
     ///
     /// # Errors
     /// Fails when the signature is wrong, the file is for another server, an item is invalid, or
@@ -288,6 +289,22 @@ impl Licensing {
         handshake_code: Option<String>,
         by: impl Into<By>,
     ) -> Result<(), Error> {
+        self.import_file(envelope, root_key, handshake_code, false, by).await.map(|_| ())
+    }
+
+    /// Import as [`Self::import`] does. With `make_default`, the handshake code becomes the default
+    /// code in any case. Return the content of the file.
+    ///
+    /// # Errors
+    /// Fails as [`Self::import`] does.
+    pub async fn import_file(
+        &self,
+        envelope: Signed,
+        root_key: PublicKey,
+        handshake_code: Option<String>,
+        make_default: bool,
+        by: impl Into<By>,
+    ) -> Result<LicenseFile, Error> {
         let file: LicenseFile = envelope
             .open(&root_key)
             .map_err(|e| Error::bad_request(format!("the license file cannot be imported: {e}")))?;
@@ -296,8 +313,10 @@ impl Licensing {
             require_code(code)?;
         }
         let now = self.clock.unix_seconds();
-        let import = Import { file, envelope, root_key, handshake_code, now };
-        self.change(Change::Import(Box::new(import)), by).await
+        let imported = file.clone();
+        let import = Import { file, envelope, root_key, handshake_code, make_default, now };
+        self.change(Change::Import(Box::new(import)), by).await?;
+        Ok(imported)
     }
 
     /// Set what is used of an item, as a vendor has signed it.

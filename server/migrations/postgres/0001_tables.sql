@@ -193,9 +193,11 @@ CREATE TABLE refusal (
     last_detail    TEXT NOT NULL,
     last_numbers   TEXT NOT NULL,
     last_asked     TEXT NOT NULL,
+    device_name    TEXT NOT NULL,
     PRIMARY KEY (item_id, hour, device_uuid, handshake_code, code)
 );
 CREATE INDEX refusal_of_device ON refusal (device_uuid, hour);
+CREATE INDEX refusal_by_name ON refusal (device_name);
 
 CREATE TABLE year_excess (
     item_id TEXT NOT NULL,

@@ -225,7 +225,7 @@ CREATE TABLE item_day (
 -- Refusals, counted by hour. `item_id` is empty where no item was chosen, `handshake_code` where the
 -- request named none that exists, and `device_uuid` for the devices beyond the commonest ones of an
 -- hour and item. `detail` and `numbers` are those of the first and of the last refusal; `last_asked`
--- is what the device asked for.
+-- is what the device asked for, and `device_name` how it called itself.
 CREATE TABLE refusal (
     item_id        TEXT NOT NULL,
     hour           INTEGER NOT NULL,
@@ -240,10 +240,13 @@ CREATE TABLE refusal (
     last_detail    TEXT NOT NULL,
     last_numbers   TEXT NOT NULL,
     last_asked     TEXT NOT NULL,
+    device_name    TEXT NOT NULL,
     PRIMARY KEY (item_id, hour, device_uuid, handshake_code, code)
 ) STRICT, WITHOUT ROWID;
 -- The question is why one device was refused.
 CREATE INDEX refusal_of_device ON refusal (device_uuid, hour);
+-- A device that was never granted anything has its name here alone.
+CREATE INDEX refusal_by_name ON refusal (device_name);
 
 CREATE TABLE year_excess (
     item_id TEXT NOT NULL,

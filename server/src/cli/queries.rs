@@ -176,6 +176,11 @@ where
     write(&source.answer(&ask.query)?, &ask.form, output)
 }
 
+/// Ask the data now.
+pub(super) fn answer<Q: Question>(data: &DataOption, query: &Q) -> Result<Q::Answer, Error> {
+    Source::of(data)?.answer(query)
+}
+
 /// Write an answer in the form that is wanted.
 fn write<A: Serialize + Sheets>(
     found: &A,

@@ -38,6 +38,9 @@ pub struct Import {
     pub root_key: PublicKey,
     /// The handshake code to make with the file.
     pub handshake_code: Option<String>,
+    /// Whether this code becomes the organization's default code, also when there is one. Without a
+    /// default code, it becomes the default code in any case.
+    pub make_default: bool,
     /// The instant of the import, Unix seconds.
     pub now: u64,
 }
@@ -73,6 +76,21 @@ pub enum Change {
         organization_id: String,
         /// The code, which must belong to the organization.
         handshake_code: String,
+    },
+    /// Delete a code that is not its organization's default code. Usage under it stays.
+    DeleteCode {
+        /// The code.
+        handshake_code: String,
+    },
+    /// Delete an organization without license files, and its codes.
+    DeleteOrganization {
+        /// The organization.
+        organization_id: String,
+    },
+    /// Take a device out of the lists, and end what it was granted. Its key and its usage stay.
+    DeleteDevice {
+        /// The device.
+        device_uuid: String,
     },
     /// Set the items of a code, and their order.
     SetItems {
@@ -113,6 +131,11 @@ pub enum Change {
     UseKey {
         /// The id of the key.
         key_id: String,
+    },
+    /// Record that a backup was made.
+    NoteBackup {
+        /// The name of the file.
+        file: String,
     },
     /// Take the clock of the author's machine as right, although the recorded time is ahead of it.
     AcceptClock,

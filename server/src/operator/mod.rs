@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod commands;
+pub mod import;
 pub mod queries;
 pub mod secret;
 

@@ -226,6 +226,21 @@ impl Readers {
     }
 }
 
+impl Drop for Readers {
+    /// Close the idle connections in a thread of their own: a client of PostgreSQL closes its
+    /// connection by blocking, which a thread of the runtime must not.
+    fn drop(&mut self) {
+        let idle = self.idle.take().map(Mutex::into_inner).filter(|idle| !idle.is_empty());
+        if let Some(idle) = idle {
+            let close = std::thread::Builder::new().name("store-close".to_owned());
+            if let Ok(closing) = close.spawn(move || drop(idle)) {
+                // The thread only drops; if it panicked, the connection is gone all the same.
+                let _ = closing.join();
+            }
+        }
+    }
+}
+
 /// A question that waits for its place.
 struct Waiting(Arc<Readers>);
 

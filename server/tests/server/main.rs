@@ -12,6 +12,7 @@ mod config;
 mod correction;
 mod crash;
 mod edited;
+mod everyday;
 mod export;
 mod http_limits;
 mod on_postgres;

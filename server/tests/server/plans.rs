@@ -39,8 +39,7 @@ const TESTS: [&str; 15] = [
 
 /// Of these, what runs every statement that is PostgreSQL's own: look-ups and insertions of many
 /// rows, and locks.
-const TESTS_ON_POSTGRES: [&str; 4] =
-    ["usage::", "scenarios::every", "store::", "queries::"];
+const TESTS_ON_POSTGRES: [&str; 4] = ["usage::", "scenarios::every", "store::", "queries::"];
 
 /// Tables that have one row or a few for an item, for a person's decision, or in all.
 const SMALL: [&str; 15] = [

@@ -48,3 +48,14 @@ pub(super) async fn rename_device(
 ) -> Response {
     done(web.licensing.rename_device(device_uuid, name, &by).await)
 }
+
+/// Take a device out of the lists, and end what it was granted
+#[utoipa::path(delete, path = "/devices/{device_uuid}", params(("device_uuid" = String, Path)),
+    responses((status = 200, body = Done)))]
+pub(super) async fn delete_device(
+    State(web): Server,
+    Extension(by): By,
+    Path(device_uuid): Path<String>,
+) -> Response {
+    done(web.licensing.change(Change::DeleteDevice { device_uuid }, &by).await)
+}

@@ -55,6 +55,10 @@ pub enum DeviceState {
     Ended,
 }
 
+/// Which one device is meant by a UUID, the beginning of it, or a name? The answer is its UUID.
+#[derive(Clone, Debug)]
+pub struct DeviceMeant(pub String);
+
 impl Sheets for Vec<DeviceRow> {
     fn sheets(&self) -> Vec<Sheet> {
         let row = |row: &DeviceRow| {

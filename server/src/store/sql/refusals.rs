@@ -52,6 +52,8 @@ struct Tally {
     first: Instance,
     last: Instance,
     asked: String,
+    /// The name that the device gave itself.
+    name: String,
 }
 
 /// One refusal.
@@ -88,7 +90,9 @@ pub(super) fn note(batch: &mut Batch<'_>, request: &Authorization, item_id: &str
         code: code.0.into(),
     };
     let asked = serde_json::to_string(&Asked::of(&request.claim)).unwrap_or_default();
-    batch.refusals.add(key, Tally { refused: 1, first: instance.clone(), last: instance, asked });
+    let name = request.device.friendly_name.clone();
+    let last = instance.clone();
+    batch.refusals.add(key, Tally { refused: 1, first: instance, last, asked, name });
 }
 
 fn error_detail(error: &Error) -> String {
@@ -146,6 +150,7 @@ impl Tally {
         if other.last.at >= self.last.at {
             self.last = other.last;
             self.asked = other.asked;
+            self.name = other.name;
         }
     }
 
@@ -156,13 +161,15 @@ impl Tally {
             first: Instance { at: row.take(6)?, detail: row.take(7)?, numbers: row.take(8)? },
             last: Instance { at: row.take(9)?, detail: row.take(10)?, numbers: row.take(11)? },
             asked: row.take(12)?,
+            // The others have no name.
+            name: String::new(),
         })
     }
 }
 
 /// Add these refusals to the rows with their keys.
 fn put(sql: &dyn Sql, refusals: &BTreeMap<Key, Tally>) -> Result<(), Error> {
-    let mut rows: Vec<Value<'_>> = Vec::with_capacity(refusals.len() * 13);
+    let mut rows: Vec<Value<'_>> = Vec::with_capacity(refusals.len() * 14);
     for (key, tally) in refusals {
         rows.extend_from_slice(values![
             &key.item_id,
@@ -178,6 +185,7 @@ fn put(sql: &dyn Sql, refusals: &BTreeMap<Key, Tally>) -> Result<(), Error> {
             &tally.last.detail,
             &tally.last.numbers,
             &tally.asked,
+            &tally.name,
         ]);
     }
     REFUSAL.put(sql, &rows)

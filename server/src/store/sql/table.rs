@@ -439,6 +439,7 @@ pub(in crate::store) const REFUSAL: Table = Table {
         ("last_detail", Text),
         ("last_numbers", Text),
         ("last_asked", Text),
+        ("device_name", Text),
     ],
 };
 

@@ -77,6 +77,7 @@ fn import() -> Import {
         file,
         root_key: key().public().clone(),
         handshake_code: Some("CODE".into()),
+        make_default: false,
         now: START,
     }
 }

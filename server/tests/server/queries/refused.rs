@@ -26,8 +26,7 @@ fn servers(quota: u64) -> LicenseItem {
 }
 
 fn asked(item_id: &str, device: &str, name: &str) -> AuthorizationRequest {
-    let mut asked =
-        AuthorizationRequest { handshake_code: code_of(item_id), ..request(device, 1) };
+    let mut asked = AuthorizationRequest { handshake_code: code_of(item_id), ..request(device, 1) };
     asked.device.friendly_name = name.to_owned();
     asked
 }
@@ -156,12 +155,8 @@ fn only_the_commonest_devices_of_an_hour_keep_their_names_and_no_refusal_is_lost
         let named: Vec<&str> = named.map(|row| row.device_uuid.as_str()).collect();
         assert_eq!(named.len(), 1_000);
         assert!(devices[1_000..].iter().all(|device| named.contains(&device.as_str())));
-        let others: u64 = found
-            .rows
-            .iter()
-            .filter(|row| row.device_uuid.is_empty())
-            .map(|row| row.refused)
-            .sum();
+        let others: u64 =
+            found.rows.iter().filter(|row| row.device_uuid.is_empty()).map(|row| row.refused).sum();
         assert_eq!(others, 100);
     };
     check(refusals(&server, query.clone()));
@@ -251,7 +246,8 @@ fn an_explanation_says_what_a_device_holds_and_what_it_would_be_told_now() {
 
 #[test]
 fn devices_are_found_by_name_uuid_code_and_state() {
-    let server = server_with(vec![servers(9), LicenseItem { item_id: "more".into(), ..servers(9) }]);
+    let server =
+        server_with(vec![servers(9), LicenseItem { item_id: "more".into(), ..servers(9) }]);
     let devices = [id(), id(), id()];
     server.authorize(&asked("servers", &devices[0], "North till")).unwrap();
     let license = server.authorize(&asked("more", &devices[1], "south till")).unwrap();
@@ -312,17 +308,15 @@ fn the_hosts_of_a_domain_are_listed_and_those_that_were_refused() {
     let found = ask(&server, DomainsQuery::default());
     let hosts: Vec<_> =
         found.hosts.iter().map(|row| (&*row.domain, &*row.host, row.devices)).collect();
-    assert_eq!(
-        hosts,
-        [("company.com", "a.company.com", 2), ("company.com", "b.company.com", 1)]
-    );
+    assert_eq!(hosts, [("company.com", "a.company.com", 2), ("company.com", "b.company.com", 1)]);
     assert_eq!(found.refused.len(), 1, "{found:?}");
     assert!(found.refused[0].host.contains("elsewhere"), "{found:?}");
 }
 
 #[test]
 fn a_bound_caller_asks_only_about_its_own_organization() {
-    let server = server_with(vec![servers(1), LicenseItem { item_id: "more".into(), ..servers(1) }]);
+    let server =
+        server_with(vec![servers(1), LicenseItem { item_id: "more".into(), ..servers(1) }]);
     let (ours, theirs) = (id(), id());
     server.authorize(&asked("servers", &ours, "ours")).unwrap();
     server.refusal(&asked("servers", &id(), "ours too"));
@@ -373,15 +367,17 @@ fn each_question_is_answered_over_http_as_json_and_as_csv() {
         (&format!("/devices/{device}/explanation"), "valid_until"),
         ("/domains", "host"),
     ] {
-        let get = |path: &str| {
-            Request::json("GET", &format!("/admin/v1{path}"), "").send(server.address)
-        };
+        let get =
+            |path: &str| Request::json("GET", &format!("/admin/v1{path}"), "").send(server.address);
         let answer = get(path);
         assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
         let _: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         let separator = if path.contains('?') { '&' } else { '?' };
         let csv = get(&format!("{path}{separator}format=csv"));
-        assert_eq!((csv.status, csv.header("content-type")), (200, Some("text/csv; charset=utf-8")));
+        assert_eq!(
+            (csv.status, csv.header("content-type")),
+            (200, Some("text/csv; charset=utf-8"))
+        );
         let heading = String::from_utf8(csv.body).unwrap();
         assert!(heading.lines().next().unwrap().contains(column), "{path}: {heading}");
     }

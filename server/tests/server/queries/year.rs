@@ -121,14 +121,8 @@ fn with_a_year() -> (TestServer, Vec<Counted>) {
 }
 
 /// What makes a row: code, item, device, begin, kind, what.
-type Key = (
-    Option<String>,
-    Option<String>,
-    Option<String>,
-    Option<u64>,
-    Option<UsageKind>,
-    Option<u32>,
-);
+type Key =
+    (Option<String>, Option<String>, Option<String>, Option<u64>, Option<UsageKind>, Option<u32>);
 
 fn key_of(row: &UsageSum) -> Key {
     (
@@ -313,11 +307,7 @@ fn days_and_years(server: &TestServer, witness: &[Counted]) {
     assert_eq!(year.total, scans.iter().map(|one| one.total).sum::<u64>());
     let day = ask(
         server,
-        DayQuery {
-            item_id: "scans".into(),
-            date: Some(date(scans[0].slot / per_day)),
-            slot: None,
-        },
+        DayQuery { item_id: "scans".into(), date: Some(date(scans[0].slot / per_day)), slot: None },
     );
     let of_day = scans.iter().filter(|one| one.slot / per_day == scans[0].slot / per_day);
     assert_eq!(day.total, of_day.map(|one| u128::from(one.total)).sum::<u128>());
@@ -330,9 +320,8 @@ fn of_kind(witness: &[Counted], item_id: &str, kind: UsageKind) -> Vec<Counted> 
 
 fn states(server: &TestServer, witness: &[Counted]) {
     let status = ask(server, StatusQuery::default());
-    let item = |id: &str| -> &ItemStatus {
-        status.items.iter().find(|item| item.item_id == id).unwrap()
-    };
+    let item =
+        |id: &str| -> &ItemStatus { status.items.iter().find(|item| item.item_id == id).unwrap() };
     let used = |id: &str, kind, what: Option<u32>| -> u64 {
         let all = of_kind(witness, id, kind);
         all.iter().filter(|one| what.is_none_or(|what| what == one.what)).map(|one| one.total).sum()

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{NAME, item_ids, require_code, values};
+use super::{NAME, item_ids, own_codes, require_code, values};
 use crate::error::Error;
 use crate::operator::commands::{DeviceRow, ROWS_MAX};
-use crate::operator::queries::devices::{DeviceState, DevicesQuery};
+use crate::operator::queries::devices::{DeviceMeant, DeviceState, DevicesQuery};
 use crate::operator::queries::instant;
 use crate::store::reading::{Question, Snapshot};
 use crate::store::sql::Row;
@@ -142,12 +142,8 @@ pub(super) fn meant(from: &Snapshot<'_>, device: &str) -> Result<BTreeSet<String
     if found.is_empty() {
         found = by_name(from, device)?;
     }
-    // A device that never got anything is known by its refusals alone.
-    if found.is_empty() && device.len() == UUID_DIGITS && from.owner.is_none() {
-        let refused = "SELECT 1 FROM refusal WHERE device_uuid = ?1 LIMIT 1";
-        if from.sql().exists(refused, values![device])? {
-            found.insert(device.to_owned());
-        }
+    if found.is_empty() {
+        found = by_refusal(from, device)?;
     }
     match found.len() {
         0 => Err(Error::not_found(format!(
@@ -200,4 +196,55 @@ fn by_name(from: &Snapshot<'_>, name: &str) -> Result<BTreeSet<String>, Error> {
         values![name, 10 * MEANT_MAX as u64],
     )?;
     seen(from, rows)
+}
+
+/// Return the devices that never got anything, and are known by their refusals alone.
+fn by_refusal(from: &Snapshot<'_>, device: &str) -> Result<BTreeSet<String>, Error> {
+    let is_uuid =
+        device.len() == UUID_DIGITS && device.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let query = match is_uuid {
+        true => {
+            "SELECT device_uuid, item_id, handshake_code FROM refusal WHERE device_uuid = ?1
+              ORDER BY device_uuid, hour LIMIT ?2"
+        }
+        false => {
+            "SELECT device_uuid, item_id, handshake_code FROM refusal
+              WHERE device_name = ?1 AND device_uuid <> '' LIMIT ?2"
+        }
+    };
+    let rows = from.sql().query(query, values![device, 100 * MEANT_MAX as u64])?;
+    let (items, codes) = match from.owner {
+        Some(_) => (Some(item_ids(from, None)?), own_codes(from)?),
+        None => (None, None),
+    };
+    let mut found = BTreeSet::new();
+    for mut row in rows {
+        let (uuid, item, code): (String, String, String) =
+            (row.take(0)?, row.take(1)?, row.take(2)?);
+        let is_seen = match item.is_empty() {
+            true => codes.as_ref().is_none_or(|codes| codes.contains(&code)),
+            false => items.as_ref().is_none_or(|items| items.contains(&item)),
+        };
+        if is_seen {
+            found.insert(uuid);
+        }
+    }
+    Ok(found)
+}
+
+impl Question for DeviceMeant {
+    type Answer = String;
+
+    fn answer(&self, from: &Snapshot<'_>) -> Result<String, Error> {
+        let found = meant(from, &self.0)?;
+        if found.len() > 1 {
+            let all = found.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Error::conflict(format!(
+                "\"{}\" is the name of {} devices: write the UUID of one of {all}",
+                self.0,
+                found.len()
+            )));
+        }
+        found.into_iter().next().ok_or_else(|| Error::Internal("no device is meant".to_owned()))
+    }
 }

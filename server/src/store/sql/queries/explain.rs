@@ -51,6 +51,11 @@ fn explain(from: &Snapshot<'_>, uuid: &str, name: String) -> Result<DeviceExplan
     };
     // A device under a bound caller's items may never have been refused.
     let refusals = query.answer(from)?.rows;
+    // A device that was never granted anything has given its name with its requests.
+    let name = match refusals.first() {
+        Some(newest) if name.is_empty() => newest.name.clone(),
+        _ => name,
+    };
     known.extend(asked_when_refused(from, uuid)?);
     let identity = IDENTITY.find(from.sql(), values![uuid])?.pop();
     let (mut last_heard_at, mut first_granted_at, mut rollbacks) = (None, None, 0);

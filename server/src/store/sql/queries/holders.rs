@@ -149,7 +149,8 @@ fn refused_now(
     code: Option<&str>,
 ) -> Result<Vec<RefusedNow>, Error> {
     let begin = slot_start(slot_of(from.now));
-    let query = "SELECT device_uuid, handshake_code, code, last_at, last_detail FROM refusal
+    let query = "SELECT device_uuid, handshake_code, code, last_at, last_detail, device_name
+           FROM refusal
           WHERE item_id = ?1 AND hour >= ?2 AND last_at >= ?3
           ORDER BY last_at, device_uuid, code LIMIT ?4";
     let mut refused = Vec::new();
@@ -165,7 +166,7 @@ fn refused_now(
                 code: super::refusals::number(row.take(2)?),
                 at: row.take(3)?,
                 detail: row.take(4)?,
-                name: String::new(),
+                name: row.take(5)?,
             };
             if code.is_none_or(|code| code == found.handshake_code) {
                 refused.push(found);
@@ -175,7 +176,9 @@ fn refused_now(
     let uuids: BTreeSet<String> = refused.iter().map(|row| row.device_uuid.clone()).collect();
     let names = names(from.sql(), &uuids)?;
     for row in &mut refused {
-        row.name = names.get(&row.device_uuid).cloned().unwrap_or_default();
+        if let Some(name) = names.get(&row.device_uuid) {
+            row.name.clone_from(name);
+        }
     }
     Ok(refused)
 }

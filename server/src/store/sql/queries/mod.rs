@@ -15,6 +15,8 @@ mod year;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use status::BACKUP;
+
 use super::access::unknown;
 use super::{Sql, Value, values};
 use crate::error::Error;

@@ -169,6 +169,7 @@ impl List {
         for mut row in hour {
             if others.contains(&row.device_uuid) {
                 row.device_uuid.clear();
+                row.name.clear();
             }
             if filter.lets_through(&row) {
                 self.add(row);
@@ -208,7 +209,10 @@ impl List {
         let uuids = rows.iter().map(|row| row.device_uuid.clone()).collect();
         let names = names(from.sql(), &uuids)?;
         for row in &mut rows {
-            row.name = names.get(&row.device_uuid).cloned().unwrap_or_default();
+            // The name that an operator sees elsewhere counts more than that of the request.
+            if let Some(name) = names.get(&row.device_uuid) {
+                row.name.clone_from(name);
+            }
         }
         let sum = |(&code, &refused): (&i32, &u64)| NumberSum {
             code,
@@ -258,7 +262,7 @@ pub(super) fn read(row: &mut Row) -> Result<RefusalRow, Error> {
         item_id: row.take(0)?,
         device_uuid: row.take(2)?,
         handshake_code: row.take(3)?,
-        name: String::new(),
+        name: row.take(13)?,
         code,
         code_name: ErrorCode(code).name().to_owned(),
         refused: row.take(5)?,
