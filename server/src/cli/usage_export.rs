@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{DataOption, output_error, what_name};
 use crate::error::Error;
-use crate::store::UsageReader;
+use crate::store::{SeatsOfDevices, UsageReader};
 use crate::store::{UsageFilter, UsageRow};
 use crate::utc;
 
@@ -64,10 +64,12 @@ struct ExportRow {
     slot: u32,
     slot_start: String,
     total: u128,
+    /// As how many instances the device counts in the slot; for concurrent instances alone.
+    seats: Option<u32>,
 }
 
 const CSV_HEADING: &str =
-    "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total";
+    "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total,seats";
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     arguments.data.require_initialized()?;
@@ -99,12 +101,13 @@ fn write_csv(
     output: &mut impl Write,
 ) -> Result<(), Error> {
     write!(output, "{CSV_HEADING}\r\n").map_err(output_error)?;
+    let seats = reader.seats()?;
     reader.for_each(filter, |row| {
-        let row = ExportRow::from(row);
+        let row = ExportRow::new(row, &seats);
         let kind = super::kind_noun(row.kind, 1);
         write!(
             output,
-            "{},{},{},{kind},{},{},{},{},{}\r\n",
+            "{},{},{},{kind},{},{},{},{},{},{}\r\n",
             csv_field(&row.handshake_code),
             csv_field(&row.item_id),
             row.device_uuid,
@@ -112,7 +115,8 @@ fn write_csv(
             row.what_name,
             row.slot,
             row.slot_start,
-            row.total
+            row.total,
+            row.seats.map_or_else(String::new, |seats| seats.to_string())
         )
         .map_err(output_error)
     })
@@ -124,8 +128,9 @@ fn write_json(
     output: &mut impl Write,
 ) -> Result<(), Error> {
     let mut before = "[\n";
+    let seats = reader.seats()?;
     reader.for_each(filter, |row| {
-        let row = serde_json::to_string(&ExportRow::from(row))
+        let row = serde_json::to_string(&ExportRow::new(row, &seats))
             .map_err(|e| Error::Internal(format!("a row has no JSON form: {e}")))?;
         write!(output, "{before}{row}").map_err(output_error)?;
         before = ",\n";
@@ -142,9 +147,10 @@ fn csv_field(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
-impl From<UsageRow> for ExportRow {
-    fn from(row: UsageRow) -> Self {
+impl ExportRow {
+    fn new(row: UsageRow, seats: &SeatsOfDevices) -> Self {
         Self {
+            seats: seats.in_slot(&row.item_id, &row.device_uuid, row.slot),
             handshake_code: row.handshake_code,
             item_id: row.item_id,
             device_uuid: row.device_uuid,
@@ -170,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_heading_has_the_names_of_the_json_fields() {
-        let row = ExportRow::from(UsageRow {
+        let row = UsageRow {
             handshake_code: String::new(),
             item_id: String::new(),
             device_uuid: String::new(),
@@ -179,7 +185,8 @@ mod tests {
             kind: UsageKind::Scan,
             what: 0,
             total: u128::MAX,
-        });
+        };
+        let row = ExportRow::new(row, &SeatsOfDevices::default());
         let json = serde_json::to_string(&row).unwrap();
         let mut from = 0;
         for name in CSV_HEADING.split(',') {

@@ -3,6 +3,7 @@
 //! Every [`Change`] is one transaction, which also writes a line of the audit log. A [`View`] is a
 //! list for people and programs. Secrets come in as hashes and are never returned.
 
+use clap::ValueEnum;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,6 @@ use utoipa::ToSchema;
 use crate::access::{Role, TokenFacts, TokenRow, UserRow};
 use crate::correction::Correction;
 use crate::error::Error;
-use crate::operator::queries::devices::DeviceState;
 use crate::policy::select::access::Validation;
 use seatmeter_protocol::message::TEXT_BYTES_MAX;
 
@@ -271,6 +271,16 @@ pub struct CodeRow {
     pub own_order: bool,
     /// The ids of the items, in order.
     pub item_ids: Vec<String>,
+}
+
+/// The state of a device under an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceState {
+    /// It has a license that runs
+    Running,
+    /// Its licenses have ended
+    Ended,
 }
 
 /// A device under an item.

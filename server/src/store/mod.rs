@@ -41,7 +41,7 @@ pub use check::{Checked, check};
 pub use location::{Location, Opened};
 pub use reading::{Question, ReadWork, Snapshot, ask};
 pub use sql::{BillFrame, Field, Keys};
-pub use usage_reader::UsageReader;
+pub use usage_reader::{SeatsOfDevices, UsageReader};
 
 /// The store's answer, which comes once the transaction is durable.
 pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;

@@ -1,5 +1,6 @@
 //! Reading for the command line, even while the server writes.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::reading::{Question, answer_on};
@@ -80,6 +81,22 @@ impl UsageReader {
         sql::for_each_recorded(&*self.sql, filter, &mut each)
     }
 
+    /// Return as how many instances the devices count, by item, device and slot.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read.
+    pub fn seats(&self) -> Result<SeatsOfDevices, Error> {
+        let mut seats = SeatsOfDevices::default();
+        let query = "SELECT item_id, device_uuid, from_slot, seats FROM device_seats";
+        self.sql.for_each(query, &[], &mut |mut row| {
+            let of_item = seats.0.entry(row.take(0)?).or_default();
+            let of_device: &mut BTreeMap<u32, u32> = of_item.entry(row.take(1)?).or_default();
+            of_device.insert(row.take(2)?, row.take(3)?);
+            Ok(())
+        })?;
+        Ok(seats)
+    }
+
     /// Return what a signed export contains beside the usage, for one organization or for all.
     ///
     /// # Errors
@@ -87,6 +104,21 @@ impl UsageReader {
     /// cannot be read.
     pub fn bill_frame(&self, organization_id: Option<&str>) -> Result<BillFrame, Error> {
         sql::bill_frame(&*self.sql, organization_id)
+    }
+}
+
+/// As how many instances devices count, from one slot on, by item and device.
+#[derive(Debug, Default)]
+pub struct SeatsOfDevices(HashMap<String, HashMap<String, BTreeMap<u32, u32>>>);
+
+impl SeatsOfDevices {
+    /// Return as how many instances a device counts in a slot; `None` under an option that does not
+    /// count instances. Work from before the first grant counts with the number of that grant.
+    #[must_use]
+    pub fn in_slot(&self, item_id: &str, device_uuid: &str, slot: u32) -> Option<u32> {
+        let of_device = self.0.get(item_id)?.get(device_uuid)?;
+        let then = of_device.range(..=slot).next_back().or_else(|| of_device.iter().next());
+        then.map(|(_, seats)| *seats)
     }
 }
 

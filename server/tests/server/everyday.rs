@@ -216,7 +216,7 @@ fn a_shown_file_is_renewed_and_signed_again() {
         "--expires",
         "2028-12-31",
         "--window-days",
-        "3",
+        "30",
         "--offline-days",
         "2",
         "--edition",
@@ -242,7 +242,7 @@ fn a_shown_file_is_renewed_and_signed_again() {
     for (name, value) in [
         ("quota", Value::from(9)),
         ("expires_at", Value::from(1_861_833_600_u64)),
-        ("window_days", Value::from(3)),
+        ("window_days", Value::from(30)),
         ("offline_days", Value::from(2)),
         ("edition", Value::from("pro")),
         ("modules", Value::from(vec!["core"])),

@@ -128,6 +128,7 @@ fn routes() -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(queries::day))
         .routes(routes!(queries::year))
         .routes(routes!(queries::explain))
+        .routes(routes!(queries::plan))
         .routes(routes!(queries::domains))
         .routes(routes!(queries::devices))
         .routes(routes!(devices::release_device))

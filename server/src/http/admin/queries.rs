@@ -24,6 +24,7 @@ use crate::operator::queries::devices::DevicesQuery;
 use crate::operator::queries::domains::{DomainHosts, DomainsQuery};
 use crate::operator::queries::explain::{ExplainQuery, Explanation};
 use crate::operator::queries::holders::{Holders, HoldersQuery};
+use crate::operator::queries::plan::{Plan, PlanQuery};
 use crate::operator::queries::refusals::{Refusals, RefusalsQuery};
 use crate::operator::queries::sheet::Sheets;
 use crate::operator::queries::status::{Status, StatusQuery};
@@ -205,6 +206,17 @@ pub(super) async fn devices(
     State(web): Server,
     Extension(by): By,
     Wanted(query, form): Wanted<DevicesQuery>,
+) -> Response {
+    respond(&web, &by, query, form).await
+}
+
+/// Replay recorded usage under another license option or another N
+#[utoipa::path(get, path = "/plan", params(PlanQuery, ("format" = Option<String>, Query)),
+    responses((status = 200, body = Plan)))]
+pub(super) async fn plan(
+    State(web): Server,
+    Extension(by): By,
+    Wanted(query, form): Wanted<PlanQuery>,
 ) -> Response {
     respond(&web, &by, query, form).await
 }

@@ -73,6 +73,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/usage", Viewer, "usage sum"),
     route("GET", "/items/{item_id}/day", Viewer, "day"),
     route("GET", "/items/{item_id}/year", Viewer, "year"),
+    route("GET", "/plan", Viewer, "plan"),
     route("GET", "/domains", Viewer, "domains list"),
     route("GET", "/devices", Viewer, "device list"),
     route("GET", "/devices/{device}/explanation", Viewer, "explain"),

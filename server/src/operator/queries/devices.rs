@@ -1,11 +1,11 @@
 //! `device list`: the devices under the items, by name, UUID, handshake code and state.
 
-use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use clap::Args;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::sheet::{Cell, Sheet, Sheets};
-use crate::operator::commands::DeviceRow;
+use crate::operator::commands::{DeviceRow, DeviceState};
 
 /// Which devices are there?
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
@@ -43,16 +43,6 @@ pub struct DevicesQuery {
     /// The greatest number of devices: 1 to 10000 [default: 10000]
     #[arg(long, value_name = "N")]
     pub limit: Option<u32>,
-}
-
-/// The state of a device under an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum DeviceState {
-    /// It has a license that runs
-    Running,
-    /// Its licenses have ended
-    Ended,
 }
 
 /// Which one device is meant by a UUID, the beginning of it, or a name? The answer is its UUID.

@@ -11,6 +11,7 @@ pub mod domains;
 pub mod explain;
 pub mod forecast;
 pub mod holders;
+pub mod plan;
 pub mod refusals;
 pub mod sheet;
 pub mod status;

@@ -6,8 +6,8 @@ use seatmeter_protocol::message::*;
 use seatmeter_server::access::Role;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::operator::Access;
-use seatmeter_server::operator::commands::Change;
-use seatmeter_server::operator::queries::devices::{DeviceState, DevicesQuery};
+use seatmeter_server::operator::commands::{Change, DeviceState};
+use seatmeter_server::operator::queries::devices::DevicesQuery;
 use seatmeter_server::operator::queries::domains::DomainsQuery;
 use seatmeter_server::operator::queries::explain::ExplainQuery;
 use seatmeter_server::operator::queries::holders::HoldersQuery;
@@ -366,6 +366,7 @@ fn each_question_is_answered_over_http_as_json_and_as_csv() {
         ("/devices?name=north", "device_uuid"),
         (&format!("/devices/{device}/explanation"), "valid_until"),
         ("/domains", "host"),
+        ("/plan?option=per-concurrent-device&quota=1", "smallest_quota"),
     ] {
         let get =
             |path: &str| Request::json("GET", &format!("/admin/v1{path}"), "").send(server.address);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{NAME, item_ids, own_codes, require_code, values};
 use crate::error::Error;
-use crate::operator::commands::{DeviceRow, ROWS_MAX};
-use crate::operator::queries::devices::{DeviceMeant, DeviceState, DevicesQuery};
+use crate::operator::commands::{DeviceRow, DeviceState, ROWS_MAX};
+use crate::operator::queries::devices::{DeviceMeant, DevicesQuery};
 use crate::operator::queries::instant;
 use crate::store::reading::{Question, Snapshot};
 use crate::store::sql::Row;

@@ -8,6 +8,7 @@ mod devices;
 mod domains;
 mod explain;
 mod holders;
+mod plan;
 mod refusals;
 mod status;
 mod usage;
