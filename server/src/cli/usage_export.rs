@@ -35,6 +35,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ID", requires = "signed")]
     organization: Option<String>,
 
+    /// Also write as how many instances each device counts in its slots, for concurrent instances
+    #[arg(long, conflicts_with = "signed")]
+    seats: bool,
+
     /// Only slots that begin at or after this time: 2026-11-25 or 2026-11-25T06:00:00Z
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -64,12 +68,14 @@ struct ExportRow {
     slot: u32,
     slot_start: String,
     total: u128,
-    /// As how many instances the device counts in the slot; for concurrent instances alone.
+    /// As how many instances the device counts in the slot; for concurrent instances alone, and if
+    /// it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
     seats: Option<u32>,
 }
 
 const CSV_HEADING: &str =
-    "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total,seats";
+    "handshake_code,item_id,device_uuid,kind,what,what_name,slot,slot_start,total";
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     arguments.data.require_initialized()?;
@@ -89,8 +95,8 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let reader = arguments.data.location().read_usage()?;
     let mut output = BufWriter::new(output);
     match format {
-        Format::Csv => write_csv(&reader, filter, &mut output)?,
-        Format::Json => write_json(&reader, filter, &mut output)?,
+        Format::Csv => write_csv(&reader, filter, arguments.seats, &mut output)?,
+        Format::Json => write_json(&reader, filter, arguments.seats, &mut output)?,
     }
     output.flush().map_err(output_error)
 }
@@ -98,16 +104,23 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
 fn write_csv(
     reader: &UsageReader,
     filter: UsageFilter,
+    with_seats: bool,
     output: &mut impl Write,
 ) -> Result<(), Error> {
-    write!(output, "{CSV_HEADING}\r\n").map_err(output_error)?;
-    let seats = reader.seats()?;
+    let more = if with_seats { ",seats" } else { "" };
+    write!(output, "{CSV_HEADING}{more}\r\n").map_err(output_error)?;
+    let seats = seats_of(reader, with_seats)?;
     reader.for_each(filter, |row| {
         let row = ExportRow::new(row, &seats);
         let kind = super::kind_noun(row.kind, 1);
+        let more = match (with_seats, row.seats) {
+            (false, _) => String::new(),
+            (true, None) => ",".to_owned(),
+            (true, Some(seats)) => format!(",{seats}"),
+        };
         write!(
             output,
-            "{},{},{},{kind},{},{},{},{},{},{}\r\n",
+            "{},{},{},{kind},{},{},{},{},{}{more}\r\n",
             csv_field(&row.handshake_code),
             csv_field(&row.item_id),
             row.device_uuid,
@@ -115,8 +128,7 @@ fn write_csv(
             row.what_name,
             row.slot,
             row.slot_start,
-            row.total,
-            row.seats.map_or_else(String::new, |seats| seats.to_string())
+            row.total
         )
         .map_err(output_error)
     })
@@ -125,10 +137,11 @@ fn write_csv(
 fn write_json(
     reader: &UsageReader,
     filter: UsageFilter,
+    with_seats: bool,
     output: &mut impl Write,
 ) -> Result<(), Error> {
     let mut before = "[\n";
-    let seats = reader.seats()?;
+    let seats = seats_of(reader, with_seats)?;
     reader.for_each(filter, |row| {
         let row = serde_json::to_string(&ExportRow::new(row, &seats))
             .map_err(|e| Error::Internal(format!("a row has no JSON form: {e}")))?;
@@ -138,6 +151,10 @@ fn write_json(
     })?;
     let end = if before == "[\n" { "[]\n" } else { "\n]\n" };
     output.write_all(end.as_bytes()).map_err(output_error)
+}
+
+fn seats_of(reader: &UsageReader, with_seats: bool) -> Result<SeatsOfDevices, Error> {
+    if with_seats { reader.seats() } else { Ok(SeatsOfDevices::default()) }
 }
 
 fn csv_field(text: &str) -> Cow<'_, str> {

@@ -30,6 +30,9 @@ const WAITING_MAX: usize = 64;
 /// log, and PostgreSQL from removing old rows.
 pub(super) const READ_TIME_MAX: Duration = Duration::from_secs(25);
 
+/// The longest time for a question on the command line, where somebody waits for it.
+pub(super) const COMMAND_TIME_MAX: Duration = Duration::from_secs(3_600);
+
 /// The data at one instant, as a question sees it.
 pub struct Snapshot<'a> {
     sql: &'a dyn Sql,
@@ -97,8 +100,8 @@ impl<'a> Snapshot<'a> {
             return Ok(());
         }
         Err(Error::bad_request(format!(
-            "the question reads more than this server can in {} s: ask for a shorter time, for one \
-             item, or for fewer groups",
+            "the question reads more than is possible in {} s here: ask for a shorter time, for \
+             one item, or for fewer groups, or ask on the command line",
             READ_TIME_MAX.as_secs()
         )))
     }
@@ -134,8 +137,9 @@ pub(super) fn answer_on<Q: Question>(
     question: &Q,
     owner: Option<&str>,
     now: u64,
+    time_max: Duration,
 ) -> Result<Q::Answer, Error> {
-    let until = Instant::now() + READ_TIME_MAX;
+    let until = Instant::now() + time_max;
     question.answer(&Snapshot { sql, now, owner, until })
 }
 
@@ -152,7 +156,7 @@ pub async fn ask<Q: Question>(
     let (reply, answer) = oneshot::channel();
     let work = move |Connected(sql): Connected<'_>| {
         // The caller may be gone.
-        let _ = reply.send(answer_on(sql, &question, owner.as_deref(), now));
+        let _ = reply.send(answer_on(sql, &question, owner.as_deref(), now, READ_TIME_MAX));
     };
     store.read(Box::new(work)).await?;
     answer.await.unwrap_or_else(|_| Err(Error::Internal("a question was not answered".to_owned())))

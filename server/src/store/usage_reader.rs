@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use super::reading::{Question, answer_on};
+use super::reading::{COMMAND_TIME_MAX, Question, answer_on};
 use super::sql::{self, Sql};
 use super::{BillFrame, UsageFilter, UsageRow, postgres, sqlite};
 use crate::error::Error;
@@ -63,7 +63,8 @@ impl UsageReader {
     pub fn ask<Q: Question>(&self, question: &Q, now: u64) -> Result<Q::Answer, Error> {
         self.begin()?;
         let recorded = sql::time::recorded(self.sql())?;
-        let answer = answer_on(self.sql(), question, None, now.max(recorded.newest_at));
+        let now = now.max(recorded.newest_at);
+        let answer = answer_on(self.sql(), question, None, now, COMMAND_TIME_MAX);
         self.end()?;
         answer
     }

@@ -36,7 +36,7 @@ fn what_was_exported_can_be_replayed_in_both_formats() {
     let told =
         stdout(data, &[&["plan", "--option", "per-domain", "--quota", "1"], &none[..]].concat());
     assert!(told.contains("no usage"), "{told}");
-    let exported = stdout(data, &["usage", "export", "--format", "csv"]);
+    let exported = stdout(data, &["usage", "export", "--format", "csv", "--seats"]);
     let lines: Vec<&str> = exported.lines().collect();
     assert!(lines[0].ends_with(",total,seats"), "{exported}");
     // x of each device in its slots.

@@ -19,7 +19,7 @@ use crate::support::{POSTGRES, execute};
 use seatmeter_e2e::postgres::Cluster;
 
 /// Tests that together run every statement of a store.
-const TESTS: [&str; 16] = [
+const TESTS: [&str; 17] = [
     "access::",
     "sessions::",
     "audit::",
@@ -32,6 +32,7 @@ const TESTS: [&str; 16] = [
     "operation::",
     "queries::",
     "everyday::",
+    "plan::",
     "scenarios::every",
     "store::",
     "cli::usage",
