@@ -412,9 +412,8 @@ impl Listing {
 
     /// Append the rest of the same list.
     pub fn append(&mut self, rest: Self) {
-        match (self, rest) {
-            (Self::Audit(rows), Self::Audit(rest)) => rows.extend(rest),
-            _ => {}
+        if let (Self::Audit(rows), Self::Audit(rest)) = (self, rest) {
+            rows.extend(rest);
         }
     }
 }

@@ -67,7 +67,7 @@ impl<'a> Snapshot<'a> {
         self.sql.for_each(statement, parameters, &mut |row| {
             rows = rows.wrapping_add(1);
             // The clock is read once for many rows, because reading it costs as much as a row.
-            if rows % 1_024 == 0 {
+            if rows.is_multiple_of(1_024) {
                 self.require_time()?;
             }
             each(row)

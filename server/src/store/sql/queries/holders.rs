@@ -96,7 +96,7 @@ impl HoldersQuery {
                     {NAME}, device.library_version,
                     (SELECT last_heard_at FROM device_identity
                       WHERE device_identity.device_uuid = held.device_uuid)
-               FROM ({source}) AS held
+               FROM {source}
                LEFT JOIN device ON device.item_id = ?1 AND device.device_uuid = held.device_uuid
               ORDER BY {order}"
         );
@@ -112,16 +112,16 @@ impl HoldersQuery {
 }
 
 /// Holders of seats that are limited now.
-const LIMITED: &str = "SELECT holder, device_uuid, seats, held_until AS until, holder AS place
+const LIMITED: &str = "(SELECT holder, device_uuid, seats, held_until AS until, holder AS place
                  FROM seat_holder
-                WHERE item_id = ?1 AND held_until > ?2 AND holder > ?3";
+                WHERE item_id = ?1 AND held_until > ?2 AND holder > ?3) AS held";
 
 /// Devices that run while the seats are not limited. A UUID has 32 digits.
-const RUNNING: &str = "SELECT holder, device_uuid, CASE WHEN seats = 0 THEN 1 ELSE seats END
+const RUNNING: &str = "(SELECT holder, device_uuid, CASE WHEN seats = 0 THEN 1 ELSE seats END
                       AS seats, valid_until AS until, device_uuid || license_id AS place
                  FROM local_license
                 WHERE item_id = ?1 AND valid_until > ?2 AND device_uuid >= substr(?3, 1, 32)
-                  AND device_uuid || license_id > ?3";
+                  AND device_uuid || license_id > ?3) AS held";
 
 fn read(item_id: &str, row: &mut Row) -> Result<HolderRow, Error> {
     let (holder, device_uuid): (String, String) = (row.take(0)?, row.take(1)?);
