@@ -248,6 +248,7 @@ fn import() -> Import {
         envelope,
         root_key: key.public().clone(),
         handshake_code: Some("BENCH".into()),
+        make_default: false,
         now: NOW,
     }
 }
@@ -272,6 +273,7 @@ fn authorization(charge_way: ChargeWay, device: &str, license_id: &str) -> Autho
             now: NOW,
         },
         proven_hash: None,
+        has_wrong_password: false,
         validation: ValidationFacts::default(),
         held: None,
         newest: None,

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
-use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::item_check::{DOCUMENT_VERSION, LIST_MAX, check_file};
 use seatmeter_protocol::license::{CountAllowance, LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
@@ -23,12 +22,13 @@ use crate::access::By;
 use crate::challenge;
 use crate::clock::Clock;
 use crate::correction::{self, Correction, IssuedCorrection};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Correct, Import, require_code};
 use crate::password::{Asker, PASSWORDS};
 use crate::policy::Claim;
 use crate::policy::charge_way::per_domain;
+use crate::policy::select::access;
 use crate::policy::strict_allowance::Allowance;
 use crate::random::fresh_id;
 use crate::receipt::Receipt;
@@ -161,6 +161,7 @@ impl Licensing {
                 now: self.clock.unix_seconds(),
             },
             proven_hash: None,
+            has_wrong_password: false,
             validation: request.validation.clone(),
             held: own(&request.held_license),
             newest: if is_another { own(&request.newest_license) } else { None },
@@ -200,11 +201,6 @@ impl Licensing {
             Decision::ProveFresh => return Err(not_fresh().await),
             Decision::ProvePassword(hash) => hash,
         };
-        let wrong = || {
-            let detail = "the session password is missing or wrong: set sessionPassword to that \
-                of this handshake code; its owner knows it";
-            Refusal::new(ErrorCode::SESSION_PASSWORD_WRONG, detail)
-        };
         let asker = match authorization.held {
             Some(_) => Asker::Device(&authorization.device.uuid),
             None => Asker::Site(proof.site),
@@ -214,14 +210,16 @@ impl Licensing {
             code => code,
         };
         if !PASSWORDS.is_right(asker, code, password, hash.clone()).await? {
-            return Err(wrong().into());
+            // The store refuses, so that the refusal is recorded like all others.
+            authorization.has_wrong_password = true;
+        } else {
+            authorization.proven_hash = Some(hash);
         }
-        authorization.proven_hash = Some(hash);
         match ask(authorization).await? {
             Decision::Granted(granted) => Ok(*granted),
             Decision::ProveFresh => Err(not_fresh().await),
             // The password was changed in between.
-            Decision::ProvePassword(_) => Err(wrong().into()),
+            Decision::ProvePassword(_) => Err(access::wrong_session_password().into()),
         }
     }
 
@@ -280,7 +278,8 @@ impl Licensing {
         self.store.record(Report { report, proof, newest, shown, receipt, keys, now }).await
     }
 
-    /// Import a license file that a vendor has signed.
+    /// Import a license file that a vendor has signed. The handshake code becomes the default code
+    /// of an organization that has none.
     ///
     /// # Errors
     /// Fails when the signature is wrong, the file is for another server, an item is invalid, or
@@ -292,6 +291,22 @@ impl Licensing {
         handshake_code: Option<String>,
         by: impl Into<By>,
     ) -> Result<(), Error> {
+        self.import_file(envelope, root_key, handshake_code, false, by).await.map(|_| ())
+    }
+
+    /// Import as [`Self::import`] does. With `make_default`, the handshake code becomes the default
+    /// code in any case. Return the content of the file.
+    ///
+    /// # Errors
+    /// Fails as [`Self::import`] does.
+    pub async fn import_file(
+        &self,
+        envelope: Signed,
+        root_key: PublicKey,
+        handshake_code: Option<String>,
+        make_default: bool,
+        by: impl Into<By>,
+    ) -> Result<LicenseFile, Error> {
         let file: LicenseFile = envelope
             .open(&root_key)
             .map_err(|e| Error::bad_request(format!("the license file cannot be imported: {e}")))?;
@@ -300,8 +315,10 @@ impl Licensing {
             require_code(code)?;
         }
         let now = self.clock.unix_seconds();
-        let import = Import { file, envelope, root_key, handshake_code, now };
-        self.change(Change::Import(Box::new(import)), by).await
+        let imported = file.clone();
+        let import = Import { file, envelope, root_key, handshake_code, make_default, now };
+        self.change(Change::Import(Box::new(import)), by).await?;
+        Ok(imported)
     }
 
     /// Set what is used of an item, as a vendor has signed it.

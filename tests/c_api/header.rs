@@ -248,7 +248,7 @@ fn observed() -> Vec<(String, i32)> {
                                                "products": 0xffff, "deployment_types": ["server"] }]),
     );
     lines.extend(counts(fresh(revoked.url(), "revoked"), || {
-        revoked.operate(&["item", "revoke", "item"]);
+        revoked.operate(&["item", "revoke", "item", "--yes"]);
     }));
     let pairs = lines.iter().map(|line| line.split_once(' ').unwrap());
     pairs.map(|(function, code)| (function.to_owned(), code.parse().unwrap())).collect()

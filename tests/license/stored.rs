@@ -193,7 +193,7 @@ fn what_one_process_is_told_stops_the_other_running_ones_of_its_device() {
         let one_more =
             if charge_way == PAGES { format!("pages {OCR} 1") } else { "count 1".to_owned() };
         if work.is_empty() {
-            bench.server.operate(&["item", "revoke", "item"]);
+            bench.server.operate(&["item", "revoke", "item", "--yes"]);
         } else {
             assert_eq!(first.ask(&work), "0");
         }
@@ -226,7 +226,7 @@ fn held_devices() -> Vec<Held> {
     let bench = Bench::of_scans();
     let mut program = bench.licensed(NOTHING);
     assert_eq!(program.ask("count 2"), "0");
-    bench.server.operate(&["item", "revoke", "item"]);
+    bench.server.operate(&["item", "revoke", "item", "--yes"]);
     assert_eq!(program.ask("sync 5000"), REVOKED);
     program.ask("end");
     add("revoked", bench, NOTHING, "count 1");

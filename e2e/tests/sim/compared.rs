@@ -15,7 +15,7 @@ use seatmeter_server::operator::commands::{Actor, Change, Listing, View};
 use seatmeter_server::store::postgres::{PostgresStore, renew_epoch};
 use seatmeter_server::store::sqlite::InlineStore;
 use seatmeter_server::store::{
-    Authorization, Decision, Organization, Reply, Report, ShownLicense, Store,
+    Authorization, Decision, Organization, ReadWork, Reply, Report, ShownLicense, Store,
 };
 
 use crate::plain::{Granted, No, Plain, Reported};
@@ -129,6 +129,10 @@ impl Store for Compared {
 
     fn check(&self, request: Authorization) -> Reply<Decision> {
         self.sql.check(request)
+    }
+
+    fn read(&self, work: ReadWork) -> Reply<()> {
+        self.sql.read(work)
     }
 
     fn record(&self, report: Report) -> Reply<UsageAnswer> {

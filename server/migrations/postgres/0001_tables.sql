@@ -70,6 +70,7 @@ CREATE TABLE local_license (
     issued_at      BIGINT NOT NULL,
     valid_until    BIGINT NOT NULL,
     holder         TEXT NOT NULL,
+    begun_at       BIGINT NOT NULL,
     PRIMARY KEY (item_id, device_uuid, license_id)
 );
 CREATE INDEX local_license_by_id ON local_license (license_id);
@@ -85,6 +86,7 @@ CREATE TABLE segment (
     PRIMARY KEY (item_id, segment_id)
 );
 CREATE INDEX segment_by_id ON segment (segment_id);
+CREATE INDEX segment_of_device ON segment (device_uuid);
 
 CREATE TABLE usage_day (
     item_id    TEXT NOT NULL,
@@ -167,6 +169,35 @@ CREATE TABLE slot_sum (
     active  BIGINT NOT NULL,
     PRIMARY KEY (item_id, slot)
 );
+
+CREATE TABLE item_day (
+    item_id TEXT NOT NULL,
+    day     BIGINT NOT NULL,
+    kind    BIGINT NOT NULL,
+    module  BIGINT NOT NULL,
+    amount  BIGINT NOT NULL,
+    PRIMARY KEY (item_id, day, kind, module)
+);
+
+CREATE TABLE refusal (
+    item_id        TEXT NOT NULL,
+    hour           BIGINT NOT NULL,
+    device_uuid    TEXT NOT NULL,
+    handshake_code TEXT NOT NULL,
+    code           BIGINT NOT NULL,
+    refused        BIGINT NOT NULL,
+    first_at       BIGINT NOT NULL,
+    first_detail   TEXT NOT NULL,
+    first_numbers  TEXT NOT NULL,
+    last_at        BIGINT NOT NULL,
+    last_detail    TEXT NOT NULL,
+    last_numbers   TEXT NOT NULL,
+    last_asked     TEXT NOT NULL,
+    device_name    TEXT NOT NULL,
+    PRIMARY KEY (item_id, hour, device_uuid, handshake_code, code)
+);
+CREATE INDEX refusal_of_device ON refusal (device_uuid, hour);
+CREATE INDEX refusal_by_name ON refusal (device_name);
 
 CREATE TABLE year_excess (
     item_id TEXT NOT NULL,
@@ -290,6 +321,11 @@ CREATE TABLE admin_session (
     used_at        BIGINT NOT NULL
 );
 CREATE INDEX admin_session_of_user ON admin_session (name, begun_at);
+
+CREATE TABLE last_done (
+    what TEXT NOT NULL PRIMARY KEY,
+    at   BIGINT NOT NULL
+);
 
 CREATE TABLE server_key (
     only_row BIGINT NOT NULL PRIMARY KEY,

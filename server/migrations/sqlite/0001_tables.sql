@@ -85,8 +85,10 @@ CREATE TABLE local_license (
     issued_at      INTEGER NOT NULL,
     valid_until    INTEGER NOT NULL,
     holder         TEXT NOT NULL,
+    begun_at       INTEGER NOT NULL,
     PRIMARY KEY (item_id, device_uuid, license_id)
 ) STRICT, WITHOUT ROWID;
+-- `begun_at` is the grant since which the license runs without a break; `issued_at` is the newest one.
 -- A report names the local license, not the item.
 CREATE INDEX local_license_by_id ON local_license (license_id);
 -- The question is whether a device that shows no license has one that runs.
@@ -105,6 +107,8 @@ CREATE TABLE segment (
 ) STRICT, WITHOUT ROWID;
 -- The question is whether this segment is known under another local license.
 CREATE INDEX segment_by_id ON segment (segment_id);
+-- The question is what one device has reported, or whether it has.
+CREATE INDEX segment_of_device ON segment (device_uuid);
 
 -- The totals that a segment counted in a day; they only grow. store/day_totals.rs describes the
 -- bytes. The day is before the segment in the key, so that what is written today lies together,
@@ -204,6 +208,45 @@ CREATE TABLE slot_sum (
     active  INTEGER NOT NULL,
     PRIMARY KEY (item_id, slot)
 ) STRICT, WITHOUT ROWID;
+
+-- Sums of each day, for forecasts and curves: what was counted (by kind and module), the excess, and
+-- the highest number of seats held. The batches that change an item maintain them, so that no
+-- question has to read the usage of all devices. `kind` is that of the usage, 101 for the excess,
+-- 102 for the seats.
+CREATE TABLE item_day (
+    item_id TEXT NOT NULL,
+    day     INTEGER NOT NULL,
+    kind    INTEGER NOT NULL,
+    module  INTEGER NOT NULL,
+    amount  INTEGER NOT NULL,
+    PRIMARY KEY (item_id, day, kind, module)
+) STRICT, WITHOUT ROWID;
+
+-- Refusals, counted by hour. `item_id` is empty where no item was chosen, `handshake_code` where the
+-- request named none that exists, and `device_uuid` for the devices beyond the commonest ones of an
+-- hour and item. `detail` and `numbers` are those of the first and of the last refusal; `last_asked`
+-- is what the device asked for, and `device_name` how it called itself.
+CREATE TABLE refusal (
+    item_id        TEXT NOT NULL,
+    hour           INTEGER NOT NULL,
+    device_uuid    TEXT NOT NULL,
+    handshake_code TEXT NOT NULL,
+    code           INTEGER NOT NULL,
+    refused        INTEGER NOT NULL,
+    first_at       INTEGER NOT NULL,
+    first_detail   TEXT NOT NULL,
+    first_numbers  TEXT NOT NULL,
+    last_at        INTEGER NOT NULL,
+    last_detail    TEXT NOT NULL,
+    last_numbers   TEXT NOT NULL,
+    last_asked     TEXT NOT NULL,
+    device_name    TEXT NOT NULL,
+    PRIMARY KEY (item_id, hour, device_uuid, handshake_code, code)
+) STRICT, WITHOUT ROWID;
+-- The question is why one device was refused.
+CREATE INDEX refusal_of_device ON refusal (device_uuid, hour);
+-- A device that was never granted anything has its name here alone.
+CREATE INDEX refusal_by_name ON refusal (device_name);
 
 CREATE TABLE year_excess (
     item_id TEXT NOT NULL,
@@ -355,6 +398,12 @@ CREATE TABLE admin_session (
     used_at        INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX admin_session_of_user ON admin_session (name, begun_at);
+
+-- When something was done last that leaves nothing else in the database: a backup.
+CREATE TABLE last_done (
+    what TEXT NOT NULL PRIMARY KEY,
+    at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- The key that the server signs with since it was rotated. The transaction that changes it writes
 -- the audit log, too. The key itself is a file, prepared before; a server that finds the wrong one

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataOption, output_error};
+use super::{DataOption, operator, output_error};
 use crate::backup;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::operator::commands::Change;
 
 /// Write database and key into one file, also while the server runs
 #[derive(Args, Debug)]
@@ -31,6 +32,9 @@ pub(super) struct RestoreArguments {
 pub(super) fn backup(arguments: &BackupArguments, output: &mut dyn Write) -> Result<(), Error> {
     arguments.data.require_embedded()?;
     backup::backup(&arguments.data.dir(), &arguments.file)?;
+    // The status of the server tells how old the newest backup is.
+    let file = arguments.file.display().to_string();
+    operator::change(&arguments.data, Change::NoteBackup { file })?;
     writeln!(output, "made {}: it holds the server's key, keep it secret", arguments.file.display())
         .map_err(output_error)
 }

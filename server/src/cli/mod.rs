@@ -15,10 +15,13 @@ mod draft;
 mod epoch;
 mod init;
 mod key;
+mod license_settings;
 mod listeners;
 mod log;
 mod operator;
 mod plan;
+pub mod queries;
+mod renew;
 mod serve;
 mod signed_export;
 mod tls;
@@ -37,13 +40,13 @@ use std::sync::Arc;
 use clap::builder::Resettable;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use seatmeter_protocol::message::UsageKind;
-use seatmeter_protocol::page_module::page_module_name;
-use seatmeter_protocol::symbology::symbology_name;
 
 use crate::clock::SystemClock;
 use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::keyring::Keyring;
+use crate::operator::queries::domains::DomainsQuery;
+use crate::operator::queries::usage::what_name;
 use crate::server_time::ServerClock;
 use crate::shown::{self, Shown};
 use crate::store::{Location, Store};
@@ -62,6 +65,8 @@ struct CommandLine {
 enum Command {
     Init(init::Arguments),
     Serve(serve::Arguments),
+    #[command(flatten)]
+    Query(queries::Query),
     /// Show or export recorded usage
     #[command(subcommand)]
     Usage(Usage),
@@ -110,7 +115,7 @@ enum Command {
     /// The server's time, which never goes back by itself
     #[command(subcommand)]
     Clock(clock::ClockCommand),
-    /// Explain the domains of websites
+    /// The domains of websites
     #[command(subcommand)]
     Domains(Domains),
     Plan(plan::Arguments),
@@ -119,11 +124,14 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Domains {
     Explain(domains::ExplainArguments),
+    /// List the hosts under which items are used, and those that were refused
+    List(queries::Ask<DomainsQuery>),
 }
 
 #[derive(Debug, Subcommand)]
 enum Usage {
     Show(usage_show::Arguments),
+    Sum(queries::Sum),
     Export(usage_export::Arguments),
 }
 
@@ -272,6 +280,8 @@ fn run(command: Command, output: &mut dyn Write) -> Result<(), Error> {
     match command {
         Command::Init(arguments) => init::run(&arguments, output),
         Command::Serve(arguments) => serve::run(&arguments, output),
+        Command::Query(query) => queries::run(&query, output),
+        Command::Usage(Usage::Sum(sum)) => queries::sum(&sum, output),
         Command::Usage(Usage::Show(arguments)) => usage_show::run(&arguments, output),
         Command::Usage(Usage::Export(arguments)) => usage_export::run(&arguments, output),
         Command::Doctor(arguments) => doctor::run(&arguments, output),
@@ -294,6 +304,7 @@ fn run(command: Command, output: &mut dyn Write) -> Result<(), Error> {
         Command::Audit(arguments) => audit::run(&arguments, output),
         Command::Check(arguments) => check::run(&arguments, output),
         Command::Domains(Domains::Explain(arguments)) => domains::explain(&arguments, output),
+        Command::Domains(Domains::List(ask)) => queries::domains(&ask, output),
         Command::Plan(arguments) => plan::run(&arguments, output),
     }
 }
@@ -312,15 +323,6 @@ fn kind_noun(kind: UsageKind, count: u128) -> &'static str {
         (UsageKind::Page, _) => "pages",
         (UsageKind::Image, 1) => "image",
         (UsageKind::Image, _) => "images",
-    }
-}
-
-/// Return the name of a symbology or module; images have neither.
-fn what_name(kind: UsageKind, what: u32) -> String {
-    match kind {
-        UsageKind::Scan => symbology_name(what),
-        UsageKind::Page => page_module_name(what),
-        UsageKind::Image => String::new(),
     }
 }
 

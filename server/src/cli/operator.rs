@@ -1,7 +1,7 @@
 //! The operator's commands. They work on the database, even beside a running server: its locks keep
 //! the two apart, and each command is one transaction with its line in the audit log.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -10,11 +10,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::queries::{self, DeviceList};
 use super::{DataOption, OpenData, output_error};
 use crate::correction::IssuedCorrection;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operator::commands::{Change, CodeItems, Listing, View};
+use crate::operator::queries::devices::DeviceMeant;
 use crate::operator::secret::Secret;
 use crate::operator::{Access, IssuedFile};
 use crate::policy::select::access::Validation;
@@ -22,6 +24,9 @@ use crate::policy::select::access::Validation;
 /// The greatest number of bytes read from a file or standard input: a license file with the most
 /// items is far smaller.
 const FILE_BYTES_MAX: u64 = 8 << 20;
+
+/// The greatest number of bytes read as the answer to a question.
+const ANSWER_BYTES_MAX: u64 = 64;
 
 /// An open data directory, for an operator's command.
 pub(super) struct Operator {
@@ -65,6 +70,13 @@ pub(super) enum Organization {
         #[command(flatten)]
         data: DataOption,
     },
+    /// Delete an organization that has no license files, and its handshake codes
+    Delete {
+        /// The organization
+        organization_id: String,
+        #[command(flatten)]
+        data: DataOption,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,6 +87,9 @@ pub(super) enum Item {
     Revoke {
         /// The item
         item_id: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         data: DataOption,
     },
@@ -86,6 +101,13 @@ pub(super) enum Handshake {
     List(DataOption),
     /// Make a handshake code
     New(NewCode),
+    /// Delete a handshake code that is not the default code of its organization
+    Delete {
+        /// The code
+        handshake_code: String,
+        #[command(flatten)]
+        data: DataOption,
+    },
     /// Set the items of a code
     Items(Items),
     /// Set who may use a code; what is not named is removed
@@ -139,18 +161,12 @@ pub(super) struct AccessArguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Device {
-    /// List devices
-    List {
-        /// Only the devices under this item
-        #[arg(long, value_name = "ID")]
-        item: Option<String>,
-        #[command(flatten)]
-        data: DataOption,
-    },
+    /// List devices, by name, UUID, handshake code and state
+    List(DeviceList),
     /// End what a device was granted from an item, so that its seats are free
     Release {
-        /// The device
-        device_uuid: String,
+        /// The device: its UUID, the beginning of it, or its name
+        device: String,
         /// The item
         #[arg(long, value_name = "ID")]
         item: String,
@@ -159,10 +175,17 @@ pub(super) enum Device {
     },
     /// Give a device another name
     Rename {
-        /// The device
-        device_uuid: String,
+        /// The device: its UUID, the beginning of it, or its name
+        device: String,
         /// The new name
         name: String,
+        #[command(flatten)]
+        data: DataOption,
+    },
+    /// Take a device out of the lists, and end what it was granted. Its usage stays
+    Delete {
+        /// The device: its UUID, the beginning of it, or its name
+        device: String,
         #[command(flatten)]
         data: DataOption,
     },
@@ -173,9 +196,13 @@ pub(super) enum Device {
 pub(super) struct ImportArguments {
     /// The file; "-" for standard input
     file: PathBuf,
-    /// A handshake code to make for all items of the file, as the organization's default code
+    /// A handshake code to make for all items of the file. It becomes the default code of an
+    /// organization that has none
     #[arg(long, value_name = "CODE")]
     handshake_code: Option<String>,
+    /// Make the handshake code the default code, also when there is one
+    #[arg(long, requires = "handshake_code")]
+    default: bool,
     #[command(flatten)]
     data: DataOption,
 }
@@ -189,16 +216,37 @@ pub(super) fn organization(command: &Organization, output: &mut dyn Write) -> Re
             change(data, Change::SetDefaultCode { organization_id, handshake_code })
                 .and_then(|()| done(output))
         }
+        Organization::Delete { organization_id, data } => {
+            let organization_id = organization_id.clone();
+            carry_out(data, Change::DeleteOrganization { organization_id }, output)
+        }
     }
 }
 
 pub(super) fn item(command: &Item, output: &mut dyn Write) -> Result<(), Error> {
     match command {
         Item::List(data) => list(data, View::Items, output),
-        Item::Revoke { item_id, data } => {
+        Item::Revoke { item_id, yes, data } => {
+            if !yes {
+                require_yes(&format!("Revoke item \"{item_id}\"? No command brings it back"))?;
+            }
             carry_out(data, Change::RevokeItem { item_id: item_id.clone() }, output)
         }
     }
+}
+
+/// Ask on standard error whether a change is meant, and read the answer from standard input.
+fn require_yes(question: &str) -> Result<(), Error> {
+    // Without standard error, the question is not seen, and is not answered with yes.
+    let _ = write!(std::io::stderr(), "{question} [yes/no] ");
+    let mut answer = String::new();
+    let read = std::io::BufReader::new(std::io::stdin().take(ANSWER_BYTES_MAX))
+        .read_line(&mut answer)
+        .map_err(|e| Error::Setup(format!("the answer cannot be read: {e}.")))?;
+    if read > 0 && answer.trim().eq_ignore_ascii_case("yes") {
+        return Ok(());
+    }
+    Err(Error::Setup("nothing was changed. Answer \"yes\", or add --yes.".to_owned()))
 }
 
 pub(super) fn handshake(command: &Handshake, output: &mut dyn Write) -> Result<(), Error> {
@@ -209,6 +257,10 @@ pub(super) fn handshake(command: &Handshake, output: &mut dyn Write) -> Result<(
             let (code, owner) = (handshake_code.clone(), organization.clone());
             operator.wait(operator.licensing.make_code(code, owner, &actor()))?;
             done(output)
+        }
+        Handshake::Delete { handshake_code, data } => {
+            let handshake_code = handshake_code.clone();
+            carry_out(data, Change::DeleteCode { handshake_code }, output)
         }
         Handshake::Items(Items { handshake_code, item_ids, own_order, data }) => {
             let operator = Operator::open(data)?;
@@ -242,20 +294,31 @@ fn access(arguments: &AccessArguments, output: &mut dyn Write) -> Result<(), Err
 
 pub(super) fn device(command: &Device, output: &mut dyn Write) -> Result<(), Error> {
     match command {
-        Device::List { item, data } => {
-            list(data, View::Devices { item_id: item.clone(), after: None }, output)
-        }
-        Device::Release { device_uuid, item, data } => {
-            let (item_id, device_uuid) = (item.clone(), device_uuid.clone());
+        Device::List(list) => queries::devices(list, output),
+        Device::Release { device, item, data } => {
+            let (item_id, device_uuid) = (item.clone(), meant(data, device)?);
             carry_out(data, Change::ReleaseDevice { item_id, device_uuid }, output)
         }
-        Device::Rename { device_uuid, name, data } => {
+        Device::Rename { device, name, data } => {
+            let (device_uuid, name) = (meant(data, device)?, name.clone());
             let operator = Operator::open(data)?;
-            let (device_uuid, name) = (device_uuid.clone(), name.clone());
             operator.wait(operator.licensing.rename_device(device_uuid, name, &actor()))?;
             done(output)
         }
+        Device::Delete { device, data } => {
+            let device_uuid = meant(data, device)?;
+            carry_out(data, Change::DeleteDevice { device_uuid }, output)
+        }
     }
+}
+
+/// Return the UUID of the device that a person means.
+fn meant(data: &DataOption, device: &str) -> Result<String, Error> {
+    // A whole UUID needs no look-up, and the change says whether it is known.
+    if device.len() == 32 && device.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(device.to_owned());
+    }
+    queries::answer(data, &DeviceMeant(device.to_owned()))
 }
 
 pub(super) fn epochs(data: &DataOption, output: &mut dyn Write) -> Result<(), Error> {
@@ -276,10 +339,19 @@ pub(super) fn import(arguments: &ImportArguments, output: &mut dyn Write) -> Res
         operator.wait(operator.licensing.correct(issued, &actor()))?;
         return done(output);
     }
-    let IssuedFile { root_key, license_file } = understand_issued(&arguments.file, &text)?;
+    let issued = understand_issued(&arguments.file, &text)?;
     let operator = Operator::open(&arguments.data)?;
-    let code = arguments.handshake_code.clone();
-    operator.wait(operator.licensing.import(license_file, root_key, code, &actor()))?;
+    let (code, default) = (arguments.handshake_code.clone(), arguments.default);
+    let imported =
+        operator.wait(operator.licensing.import_issued(issued, code, default, &actor()))?;
+    if let Some(code) = &imported.handshake_code {
+        let is_default = imported.default_handshake_code.as_ref() == Some(code);
+        let of = if is_default { ", the default code of its organization" } else { "" };
+        writeln!(output, "made handshake code {code}{of}").map_err(output_error)?;
+    }
+    for warning in &imported.warnings {
+        writeln!(output, "warning: {warning}").map_err(output_error)?;
+    }
     done(output)
 }
 
@@ -344,6 +416,26 @@ pub(super) fn read_draft(path: &Path) -> Result<LicenseFile, Error> {
 /// Read a license file that the vendor has signed.
 pub(super) fn read_issued(path: &Path) -> Result<IssuedFile, Error> {
     understand_issued(path, &read_text(path)?)
+}
+
+/// Read the content of a license file: of a signed one, of what "license-file show" has written of
+/// it, or of a draft.
+pub(super) fn read_license(path: &Path) -> Result<LicenseFile, Error> {
+    let text = read_text(path)?;
+    if let Ok(IssuedFile { root_key, license_file }) = serde_json::from_str(&text) {
+        return license_file
+            .open(&root_key)
+            .map_err(|e| Error::Setup(format!("{} cannot be trusted: {e}.", path.display())));
+    }
+    // Below what is shown of a signed file stands a line about its signature.
+    let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    let first = values.next().and_then(Result::ok).map(|written| written.to_string());
+    let text = first.unwrap_or(text);
+    let is_signed = ("root_key", " It is a signed file with a damaged envelope.");
+    let written: Value = understand(path, &text, is_signed)?;
+    super::draft::require_known(&written)
+        .map_err(|why| Error::Setup(format!("{} cannot be renewed: {why}.", path.display())))?;
+    parsed(path, &text, is_signed, LicenseFile::from_draft)
 }
 
 fn understand_issued(path: &Path, text: &str) -> Result<IssuedFile, Error> {

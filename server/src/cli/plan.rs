@@ -2,126 +2,48 @@
 //! another N.
 
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
-use seatmeter_protocol::charge_way::ChargeWay;
-use seatmeter_protocol::item_check::{QUOTA_MAX, check_item};
-use seatmeter_protocol::license::{LicenseItem, SEATS_MAX};
-use seatmeter_protocol::page_module::PAGE_MODULES;
+use clap::Args;
 use seatmeter_protocol::slot::slot_start;
-use serde::Serialize;
 
 use super::operator::{open, write_json};
-use super::output_error;
+use super::{DataOption, output_error, queries};
 use crate::error::Error;
-use crate::planner::concurrent::Trial;
+use crate::operator::queries::plan::{Plan, PlanQuery};
 use crate::planner::history::History;
-use crate::planner::{Outcome, concurrent, metered, seats, usage_file};
+use crate::planner::{Outcome, usage_file};
 use crate::utc;
 
 /// Replay recorded usage against a license option
 ///
-/// Reads the output of "seatmeterd usage export", row by row. Reports what would have been refused,
-/// when an overuse budget would have run out, and which N would have been enough.
+/// Reports what would have been refused, when an overuse budget would have run out, and which N
+/// would have been enough. Reads the data, or with --usage the output of "seatmeterd usage export",
+/// row by row.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// An export as CSV or JSON; "-" for standard input
+    /// An export as CSV or JSON instead of the data; "-" for standard input
     #[arg(long, value_name = "FILE")]
-    usage: PathBuf,
+    usage: Option<PathBuf>,
 
-    /// The license option to try
-    #[arg(long, value_enum)]
-    option: PlanOption,
-
-    /// The quota N; for pages, the same for each module
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=QUOTA_MAX))]
-    quota: u64,
-
-    /// Seats that each device requests, because an export does not contain them; for concurrent
-    /// instances
-    #[arg(long, value_name = "X", value_parser = clap::value_parser!(u32).range(1..=i64::from(SEATS_MAX)))]
-    seats_per_device: Option<u32>,
-
-    /// Overuse budget of a license year; for the concurrent options [default: 1000·N]
-    #[arg(long, value_name = "SLOTS")]
-    overuse_budget: Option<u64>,
-
-    /// Growth of the overuse budget; for the concurrent options
-    #[arg(long, value_name = "SLOTS", default_value_t = 0)]
-    overuse_growth_per_day: u64,
-
-    /// Days for which a device keeps its seat; for devices and servers [default: 90; servers: 1]
-    #[arg(long, value_name = "DAYS")]
-    window_days: Option<u32>,
-
-    /// Start of the first license year, such as 2026-11-25 [default: with the first slot of the
-    /// usage]
-    #[arg(long, value_name = "TIME")]
-    starts: Option<String>,
-
-    /// Only the usage of this license item
-    #[arg(long, value_name = "ID")]
-    item: Option<String>,
+    #[command(flatten)]
+    query: PlanQuery,
 
     /// Write JSON instead of text
     #[arg(long)]
     json: bool,
-}
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum PlanOption {
-    #[value(name = "per-barcode-scan")]
-    BarcodeScan,
-    #[value(name = "per-page")]
-    Page,
-    #[value(name = "per-client-device")]
-    ClientDevice,
-    #[value(name = "per-server")]
-    Server,
-    #[value(name = "per-concurrent-device")]
-    ConcurrentDevice,
-    #[value(name = "per-concurrent-instance")]
-    ConcurrentInstance,
-}
-
-impl PlanOption {
-    fn charge_way(self) -> ChargeWay {
-        match self {
-            Self::BarcodeScan => ChargeWay::BarcodeScan,
-            Self::Page => ChargeWay::Page,
-            Self::ClientDevice => ChargeWay::ClientDevice,
-            Self::Server => ChargeWay::Server,
-            Self::ConcurrentDevice => ChargeWay::ConcurrentDevice,
-            Self::ConcurrentInstance => ChargeWay::ConcurrentInstance,
-        }
-    }
-}
-
-/// The output: the usage, and the outcome for each quota.
-#[derive(Serialize)]
-struct Plan {
-    option: String,
-    devices: usize,
-    rows: u64,
-    first_slot: Option<u32>,
-    last_slot: Option<u32>,
-    outcomes: Vec<Outcome>,
+    #[command(flatten)]
+    data: DataOption,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
-    let (history, rows) = read(arguments)?;
-    let item = item(arguments, &history)?;
-    let plan = Plan {
-        option: arguments
-            .option
-            .to_possible_value()
-            .map_or_else(String::new, |v| v.get_name().to_owned()),
-        devices: history.device_count(),
-        rows,
-        first_slot: history.span().map(|(first, _)| first),
-        last_slot: history.span().map(|(_, last)| last),
-        outcomes: outcomes(arguments, item, &history),
+    let plan = match &arguments.usage {
+        Some(file) => {
+            let (history, rows) = read(&arguments.query, file)?;
+            arguments.query.replay(&history, rows)?
+        }
+        None => queries::answer(&arguments.data, &arguments.query)?,
     };
     if arguments.json {
         return write_json(&plan, output);
@@ -130,13 +52,16 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     write_text(&plan, &mut output).and_then(|()| output.flush()).map_err(output_error)
 }
 
-fn read(arguments: &Arguments) -> Result<(History, u64), Error> {
-    let path = arguments.usage.display();
-    let cannot = |why: String| Error::Setup(format!("usage cannot be read from {path}: {why}."));
-    let file = open(&arguments.usage).map_err(|e| cannot(e.to_string()))?;
+fn read(query: &PlanQuery, path: &Path) -> Result<(History, u64), Error> {
+    let cannot =
+        |why: String| Error::Setup(format!("usage cannot be read from {}: {why}.", path.display()));
+    let from = query.from.as_deref().map_or(Ok(0), utc::slot_at_or_after)?;
+    let to = query.to.as_deref().map_or(Ok(u32::MAX), utc::slot_at_or_after)?;
+    let file = open(path).map_err(|e| cannot(e.to_string()))?;
     let (mut history, mut rows) = (History::default(), 0);
     usage_file::for_each(file, |row| {
-        if arguments.item.as_ref().is_none_or(|item| *item == row.item_id) {
+        let is_meant = query.item.as_ref().is_none_or(|item| *item == row.item_id);
+        if is_meant && (from..to).contains(&row.slot) {
             rows += 1;
             history.add(&row)?;
         }
@@ -146,66 +71,9 @@ fn read(arguments: &Arguments) -> Result<(History, u64), Error> {
     Ok((history, rows))
 }
 
-/// Return the item to try.
-fn item(arguments: &Arguments, history: &History) -> Result<LicenseItem, Error> {
-    let Arguments { option, overuse_budget, overuse_growth_per_day, window_days, .. } = arguments;
-    if arguments.seats_per_device.is_some() && *option != PlanOption::ConcurrentInstance {
-        return Err(Error::Setup(
-            "--seats-per-device belongs to --option per-concurrent-instance.".into(),
-        ));
-    }
-    let start = match &arguments.starts {
-        Some(written) => utc::slot_at_or_after(written)?,
-        None => history.span().map_or(0, |(first, _)| first),
-    };
-    let item = LicenseItem {
-        overuse_budget: *overuse_budget,
-        overuse_growth_per_day: *overuse_growth_per_day,
-        window_days: *window_days,
-        ..LicenseItem::new(
-            "plan",
-            option.charge_way(),
-            arguments.quota,
-            slot_start(start),
-            u64::MAX,
-        )
-    };
-    // Pages have a quota for each module; the modules are tried one by one.
-    let checked = if *option == PlanOption::Page {
-        LicenseItem { charge_way: ChargeWay::BarcodeScan, ..item.clone() }
-    } else {
-        item.clone()
-    };
-    check_item(&checked)
-        .map_err(|why| Error::Setup(format!("such an item is invalid: it {why}.")))?;
-    Ok(item)
-}
-
-fn outcomes(arguments: &Arguments, item: LicenseItem, history: &History) -> Vec<Outcome> {
-    let quota = arguments.quota;
-    match arguments.option {
-        PlanOption::BarcodeScan => {
-            vec![metered::replay(history.scans(), "scans".to_owned(), quota)]
-        }
-        PlanOption::Page => PAGE_MODULES
-            .iter()
-            .zip(history.pages())
-            .map(|((name, _), pages)| metered::replay(pages, format!("{name} pages"), quota))
-            .collect(),
-        PlanOption::ClientDevice | PlanOption::Server => vec![seats::replay(history, &item)],
-        PlanOption::ConcurrentDevice => {
-            vec![concurrent::replay(history, &Trial { item, what: "devices", seats: 1 })]
-        }
-        PlanOption::ConcurrentInstance => {
-            let seats = arguments.seats_per_device.unwrap_or(1);
-            vec![concurrent::replay(history, &Trial { item, what: "instances", seats })]
-        }
-    }
-}
-
 fn write_text(plan: &Plan, output: &mut impl Write) -> std::io::Result<()> {
     let (Some(first), Some(last)) = (plan.first_slot, plan.last_slot) else {
-        return writeln!(output, "there is no usage in this file that could be replayed");
+        return writeln!(output, "there is no usage that could be replayed");
     };
     let Plan { devices, rows, .. } = plan;
     writeln!(
@@ -334,6 +202,7 @@ smallest N     17, with no refusal
             ("per-client-device", 10, 9),
             ("per-server", 10, 10),
             ("per-concurrent-device", 10, 2),
+            ("per-domain", 10, 0),
         ] {
             let words = ["--option", option, "--quota", "1", "--item", "item", "--json"];
             let json: serde_json::Value =

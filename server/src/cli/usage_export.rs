@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{DataOption, output_error, what_name};
 use crate::error::Error;
-use crate::store::UsageReader;
+use crate::store::{SeatsOfDevices, UsageReader};
 use crate::store::{UsageFilter, UsageRow};
 use crate::utc;
 
@@ -34,6 +34,10 @@ pub(super) struct Arguments {
     /// Sign only the usage of this organization
     #[arg(long, value_name = "ID", requires = "signed")]
     organization: Option<String>,
+
+    /// Also write as how many instances each device counts in its slots, for concurrent instances
+    #[arg(long, conflicts_with = "signed")]
+    seats: bool,
 
     /// Only slots that begin at or after this time: 2026-11-25 or 2026-11-25T06:00:00Z
     #[arg(long, value_name = "TIME")]
@@ -64,6 +68,10 @@ struct ExportRow {
     slot: u32,
     slot_start: String,
     total: u128,
+    /// As how many instances the device counts in the slot; for concurrent instances alone, and if
+    /// it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seats: Option<u32>,
 }
 
 const CSV_HEADING: &str =
@@ -87,8 +95,8 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let reader = arguments.data.location().read_usage()?;
     let mut output = BufWriter::new(output);
     match format {
-        Format::Csv => write_csv(&reader, filter, &mut output)?,
-        Format::Json => write_json(&reader, filter, &mut output)?,
+        Format::Csv => write_csv(&reader, filter, arguments.seats, &mut output)?,
+        Format::Json => write_json(&reader, filter, arguments.seats, &mut output)?,
     }
     output.flush().map_err(output_error)
 }
@@ -96,15 +104,23 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
 fn write_csv(
     reader: &UsageReader,
     filter: UsageFilter,
+    with_seats: bool,
     output: &mut impl Write,
 ) -> Result<(), Error> {
-    write!(output, "{CSV_HEADING}\r\n").map_err(output_error)?;
+    let more = if with_seats { ",seats" } else { "" };
+    write!(output, "{CSV_HEADING}{more}\r\n").map_err(output_error)?;
+    let seats = seats_of(reader, with_seats)?;
     reader.for_each(filter, |row| {
-        let row = ExportRow::from(row);
+        let row = ExportRow::new(row, &seats);
         let kind = super::kind_noun(row.kind, 1);
+        let more = match (with_seats, row.seats) {
+            (false, _) => String::new(),
+            (true, None) => ",".to_owned(),
+            (true, Some(seats)) => format!(",{seats}"),
+        };
         write!(
             output,
-            "{},{},{},{kind},{},{},{},{},{}\r\n",
+            "{},{},{},{kind},{},{},{},{},{}{more}\r\n",
             csv_field(&row.handshake_code),
             csv_field(&row.item_id),
             row.device_uuid,
@@ -121,11 +137,13 @@ fn write_csv(
 fn write_json(
     reader: &UsageReader,
     filter: UsageFilter,
+    with_seats: bool,
     output: &mut impl Write,
 ) -> Result<(), Error> {
     let mut before = "[\n";
+    let seats = seats_of(reader, with_seats)?;
     reader.for_each(filter, |row| {
-        let row = serde_json::to_string(&ExportRow::from(row))
+        let row = serde_json::to_string(&ExportRow::new(row, &seats))
             .map_err(|e| Error::Internal(format!("a row has no JSON form: {e}")))?;
         write!(output, "{before}{row}").map_err(output_error)?;
         before = ",\n";
@@ -135,6 +153,10 @@ fn write_json(
     output.write_all(end.as_bytes()).map_err(output_error)
 }
 
+fn seats_of(reader: &UsageReader, with_seats: bool) -> Result<SeatsOfDevices, Error> {
+    if with_seats { reader.seats() } else { Ok(SeatsOfDevices::default()) }
+}
+
 fn csv_field(text: &str) -> Cow<'_, str> {
     if text.contains([',', '"', '\r', '\n']) {
         return Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")));
@@ -142,9 +164,10 @@ fn csv_field(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
-impl From<UsageRow> for ExportRow {
-    fn from(row: UsageRow) -> Self {
+impl ExportRow {
+    fn new(row: UsageRow, seats: &SeatsOfDevices) -> Self {
         Self {
+            seats: seats.in_slot(&row.item_id, &row.device_uuid, row.slot),
             handshake_code: row.handshake_code,
             item_id: row.item_id,
             device_uuid: row.device_uuid,
@@ -170,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_heading_has_the_names_of_the_json_fields() {
-        let row = ExportRow::from(UsageRow {
+        let row = UsageRow {
             handshake_code: String::new(),
             item_id: String::new(),
             device_uuid: String::new(),
@@ -179,7 +202,8 @@ mod tests {
             kind: UsageKind::Scan,
             what: 0,
             total: u128::MAX,
-        });
+        };
+        let row = ExportRow::new(row, &SeatsOfDevices::default());
         let json = serde_json::to_string(&row).unwrap();
         let mut from = 0;
         for name in CSV_HEADING.split(',') {

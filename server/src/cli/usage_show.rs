@@ -3,7 +3,7 @@
 //! An account here is one device under one item and handshake code: first its totals, then its
 //! slots one by one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
 
 use clap::Args;
@@ -145,7 +145,14 @@ fn write_text(accounts: &[Account], output: &mut impl Write) -> std::io::Result<
             writeln!(output, "    {start}  slot {slot}  {}", counts.texts().join(", "))?;
         }
     }
-    Ok(())
+    let mut all = Counts::default();
+    for ((kind, what), total) in accounts.iter().flat_map(|account| &account.total.0) {
+        all.add(*kind, *what, *total);
+    }
+    let devices: BTreeSet<&str> =
+        accounts.iter().map(|account| account.device_uuid.as_str()).collect();
+    writeln!(output, "\ntotal of {} devices", devices.len())?;
+    all.texts().iter().try_for_each(|text| writeln!(output, "  {text}"))
 }
 
 #[derive(Serialize)]
@@ -259,6 +266,11 @@ device bb "till \u{1b}[31m7"
   1 page (WEBCAM 1)
   by slot (UTC):
     1970-01-01T00:03:00Z  slot 1  1 scan (CODE_128 1), 1 page (WEBCAM 1)
+
+total of 2 devices
+  5 scans (EAN_13 2, QR_CODE 2, CODE_128 1)
+  1 page (WEBCAM 1)
+  1 image
 "#;
         assert_eq!(shown, expected);
     }

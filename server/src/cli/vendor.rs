@@ -5,15 +5,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::item_check::DOCUMENT_VERSION;
-use seatmeter_protocol::license::{
-    DAY_SECONDS, LicenseFile, LicenseItem, PRODUCTS_ALL, PageQuotas,
-};
+use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem, PRODUCTS_ALL};
 use seatmeter_protocol::page_module::PAGE_MODULES;
 use seatmeter_protocol::signature::{PublicKey, SignatureError, Signed};
 
+use super::license_settings::Settings;
 use super::operator::{ImportArguments, read_draft, read_issued, write_json};
+use super::renew::RenewArguments;
 use super::{output_error, signed_export};
 use crate::clock::{Clock, SystemClock};
 use crate::correction::{self, Correction, IssuedCorrection};
@@ -99,7 +99,11 @@ pub(super) enum LicenseFileCommand {
     Show {
         /// The file; "-" for standard input
         file: PathBuf,
+        /// Write only the content, as JSON that can be changed and signed again
+        #[arg(long)]
+        json: bool,
     },
+    Renew(Box<RenewArguments>),
     Import(ImportArguments),
 }
 
@@ -118,47 +122,12 @@ pub(super) struct NewArguments {
     /// The charge way of the item
     #[arg(long, value_enum)]
     charge_way: ChargeWay,
-    /// The quota N: scans, devices, servers or instances
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    quota: u64,
-    /// Pages of module core, webcam, pdfr or ocr, as ocr=1000; repeat for more
-    #[arg(long, value_name = "MODULE=N", value_parser = page_quota)]
-    pages: Vec<(String, u64)>,
-    /// A domain under which the item may be used; repeat for more
-    #[arg(long, value_name = "DOMAIN")]
-    domain: Vec<String>,
-    /// A deployment type for which the item may be used; repeat for more
-    ///
-    /// Without it: server for server and concurrent-instance; desktop, embedded, mobile and browser
-    /// for client-device, active-device and concurrent-device; browser and server for domain; all
-    /// but oem for barcode-scan and page.
-    #[arg(long, value_enum)]
-    deployment: Vec<DeploymentType>,
-    /// Days for which the item is valid, from now on
-    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=36_500))]
-    days: u64,
-    /// Mark the item as a trial
-    #[arg(long)]
-    trial: bool,
+    #[command(flatten)]
+    settings: Settings,
 }
 
-fn page_quota(text: &str) -> Result<(String, u64), String> {
-    let parsed =
-        text.split_once('=').and_then(|(module, n)| Some((module.to_owned(), n.parse().ok()?)));
-    parsed
-        .filter(|(module, _)| quota_of(&mut PageQuotas::default(), module).is_some())
-        .ok_or_else(|| "write core=N, webcam=N, pdfr=N or ocr=N".to_owned())
-}
-
-fn quota_of<'q>(quotas: &'q mut PageQuotas, module: &str) -> Option<&'q mut u64> {
-    match module {
-        "core" => Some(&mut quotas.core),
-        "webcam" => Some(&mut quotas.webcam),
-        "pdfr" => Some(&mut quotas.pdfr),
-        "ocr" => Some(&mut quotas.ocr),
-        _ => None,
-    }
-}
+/// The days for which a new item is valid, unless the vendor says otherwise.
+const DAYS: u64 = 365;
 
 pub(super) fn vendor(command: &Vendor, output: &mut dyn Write) -> Result<(), Error> {
     match command {
@@ -198,7 +167,8 @@ pub(super) fn license_file(
                 Signed::seal(&file, &key).map_err(|e| Error::Internal(e.to_string()))?;
             write_json(&IssuedFile { root_key: key.public().clone(), license_file }, output)
         }
-        LicenseFileCommand::Show { file } => show(&read_issued(file)?, output),
+        LicenseFileCommand::Show { file, json } => show(&read_issued(file)?, *json, output),
+        LicenseFileCommand::Renew(arguments) => super::renew::run(arguments, output),
         LicenseFileCommand::Import(arguments) => super::operator::import(arguments, output),
     }
 }
@@ -206,23 +176,11 @@ pub(super) fn license_file(
 fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
     let now = SystemClock.unix_seconds();
     let item_id = format!("item-{}", fresh_id()?);
-    let until = now + arguments.days * DAY_SECONDS;
-    let mut item = LicenseItem::new(&item_id, arguments.charge_way, arguments.quota, now, until);
-    item.deployment_types = deployment_types(arguments);
+    let until = now + DAYS * DAY_SECONDS;
+    let mut item = LicenseItem::new(&item_id, arguments.charge_way, 0, now, until);
+    item.deployment_types = arguments.charge_way.usual_deployment_types().to_vec();
     item.products = PRODUCTS_ALL;
-    item.domains.clone_from(&arguments.domain);
-    item.trial = arguments.trial;
-    for (i, (module, quota)) in arguments.pages.iter().enumerate() {
-        if arguments.pages[..i].iter().any(|(before, _)| before == module) {
-            return Err(Error::Setup(format!(
-                "--pages names {module} twice: write its pages once."
-            )));
-        }
-        let quotas = item.page_quotas.get_or_insert_with(PageQuotas::default);
-        if let Some(of_module) = quota_of(quotas, module) {
-            *of_module = *quota;
-        }
-    }
+    arguments.settings.apply(&mut item, now)?;
     let name = arguments.organization_name.as_ref().unwrap_or(&arguments.organization);
     let file = LicenseFile {
         version: DOCUMENT_VERSION,
@@ -239,24 +197,15 @@ fn draft(arguments: &NewArguments) -> Result<LicenseFile, Error> {
     Ok(file)
 }
 
-/// Return the deployment types that the vendor has chosen, each once; without any, those that are
-/// usual for the charge way.
-fn deployment_types(arguments: &NewArguments) -> Vec<DeploymentType> {
-    let mut chosen = Vec::new();
-    for kind in &arguments.deployment {
-        if !chosen.contains(kind) {
-            chosen.push(*kind);
-        }
-    }
-    if chosen.is_empty() { arguments.charge_way.usual_deployment_types().to_vec() } else { chosen }
-}
-
-fn show(issued: &IssuedFile, output: &mut dyn Write) -> Result<(), Error> {
+fn show(issued: &IssuedFile, is_alone: bool, output: &mut dyn Write) -> Result<(), Error> {
     let unreadable = |e: SignatureError| {
         Error::Setup(format!("the file cannot be trusted: {e}. Ask your vendor for it again."))
     };
     let file: LicenseFile = issued.license_file.open(&issued.root_key).map_err(unreadable)?;
     write_json(&file, output)?;
+    if is_alone {
+        return Ok(());
+    }
     writeln!(
         output,
         "signed by root key {} (id {}), for the server with key id {}",

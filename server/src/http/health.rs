@@ -66,6 +66,26 @@ impl Readiness {
     }
 }
 
+/// The time for which the outcome of a check says enough about the state of the server.
+const KNOWN_FOR: Duration = Duration::from_secs(30);
+
+/// Return whether the server is ready, and why it is not. A check that was made a moment ago is not
+/// repeated, because it writes.
+pub(super) async fn state(web: &Web) -> (bool, Option<String>) {
+    let seen = web.readiness.seen.lock().await.clone();
+    let known = seen.filter(|(at, _)| at.elapsed() < KNOWN_FOR).map(|(_, outcome)| outcome);
+    let outcome = match known {
+        Some(outcome) => outcome,
+        None => web.readiness.of(web).await,
+    };
+    let right =
+        outcome.map(|_| ()).and_then(|()| server_time::require_right(&*web.licensing.clock));
+    match right {
+        Ok(()) => (true, None),
+        Err(error) => (false, Some(error.to_string())),
+    }
+}
+
 /// What a store that can be written says of itself.
 #[derive(Clone, Debug)]
 struct Found {

@@ -3,6 +3,7 @@
 //! Every [`Change`] is one transaction, which also writes a line of the audit log. A [`View`] is a
 //! list for people and programs. Secrets come in as hashes and are never returned.
 
+use clap::ValueEnum;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub struct Import {
     pub root_key: PublicKey,
     /// The handshake code to make with the file.
     pub handshake_code: Option<String>,
+    /// Whether this code becomes the organization's default code, also when there is one. Without a
+    /// default code, it becomes the default code in any case.
+    pub make_default: bool,
     /// The instant of the import, Unix seconds.
     pub now: u64,
 }
@@ -72,6 +76,21 @@ pub enum Change {
         organization_id: String,
         /// The code, which must belong to the organization.
         handshake_code: String,
+    },
+    /// Delete a code that is not its organization's default code. Usage under it stays.
+    DeleteCode {
+        /// The code.
+        handshake_code: String,
+    },
+    /// Delete an organization without license files, and its codes.
+    DeleteOrganization {
+        /// The organization.
+        organization_id: String,
+    },
+    /// Take a device out of the lists, and end what it was granted. Its key and its usage stay.
+    DeleteDevice {
+        /// The device.
+        device_uuid: String,
     },
     /// Set the items of a code, and their order.
     SetItems {
@@ -112,6 +131,11 @@ pub enum Change {
     UseKey {
         /// The id of the key.
         key_id: String,
+    },
+    /// Record that a backup was made.
+    NoteBackup {
+        /// The name of the file.
+        file: String,
     },
     /// Take the clock of the author's machine as right, although the recorded time is ahead of it.
     AcceptClock,
@@ -182,13 +206,6 @@ pub enum View {
     Items,
     /// The handshake codes.
     Codes,
-    /// The devices, ordered by item and UUID. If an item is named, only its devices.
-    Devices {
-        /// The item.
-        item_id: Option<String>,
-        /// The item and UUID of the device after which the list begins.
-        after: Option<(String, String)>,
-    },
     /// The lines of the audit log, newest first.
     Audit {
         /// The number of the line before which the list begins.
@@ -256,6 +273,16 @@ pub struct CodeRow {
     pub item_ids: Vec<String>,
 }
 
+/// The state of a device under an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceState {
+    /// It has a license that runs
+    Running,
+    /// Its licenses have ended
+    Ended,
+}
+
 /// A device under an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeviceRow {
@@ -271,8 +298,15 @@ pub struct DeviceRow {
     pub seats: u32,
     /// The end of the time in which the device may work without contact, Unix seconds.
     pub valid_until: u64,
-    /// The time at which the device was last authorized, Unix seconds.
+    /// Whether the device has a license that runs.
+    pub state: DeviceState,
+    /// The time at which the device was first authorized, Unix seconds.
+    pub first_seen_at: u64,
+    /// The time at which the device was last authorized, or has last reported to the hour, Unix
+    /// seconds.
     pub last_seen_at: u64,
+    /// The time at which the server last heard of the device under any item, Unix seconds.
+    pub last_heard_at: Option<u64>,
     /// How often the device was restored to an earlier state and has come back.
     pub rollbacks: u64,
     /// The time at which it last was, Unix seconds; absent when it never was.
@@ -353,8 +387,6 @@ pub enum Listing {
     Items(Vec<ItemRow>),
     /// The handshake codes.
     Codes(Vec<CodeRow>),
-    /// The devices.
-    Devices(Vec<DeviceRow>),
     /// The lines of the audit log.
     Audit(Vec<AuditRow>),
     /// The tokens.
@@ -370,11 +402,6 @@ impl Listing {
     #[must_use]
     pub fn rest(&self, view: &View) -> Option<View> {
         match (self, view) {
-            (Self::Devices(rows), View::Devices { item_id, .. }) => {
-                let last = rows.get(ROWS_MAX as usize - 1)?;
-                let after = Some((last.item_id.clone(), last.device_uuid.clone()));
-                Some(View::Devices { item_id: item_id.clone(), after })
-            }
             (Self::Audit(rows), View::Audit { .. }) => {
                 let last = rows.get(ROWS_MAX as usize - 1)?;
                 Some(View::Audit { before: Some(last.audit_id) })
@@ -385,10 +412,8 @@ impl Listing {
 
     /// Append the rest of the same list.
     pub fn append(&mut self, rest: Self) {
-        match (self, rest) {
-            (Self::Devices(rows), Self::Devices(rest)) => rows.extend(rest),
-            (Self::Audit(rows), Self::Audit(rest)) => rows.extend(rest),
-            _ => {}
+        if let (Self::Audit(rows), Self::Audit(rest)) = (self, rest) {
+            rows.extend(rest);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod commands;
+pub mod import;
+pub mod queries;
 pub mod secret;
 
 pub use commands::IssuedFile;
@@ -20,6 +22,7 @@ use crate::operator::secret::Secret;
 use crate::password;
 use crate::policy::charge_way::per_domain::Domains;
 use crate::policy::select::access::Validation;
+use crate::store::{self, Question};
 
 /// The access rules of a handshake code.
 ///
@@ -122,6 +125,19 @@ impl Licensing {
             None => change,
         };
         self.store.change(change, self.actor(&actor)).await
+    }
+
+    /// Answer a question from one snapshot of the data. `owner` is the organization to which the
+    /// caller is bound.
+    ///
+    /// # Errors
+    /// Fails as the question does, or when too many questions wait.
+    pub async fn ask<Q: Question>(
+        &self,
+        question: Q,
+        owner: Option<String>,
+    ) -> Result<Q::Answer, Error> {
+        store::ask(&*self.store, question, owner, self.clock.unix_seconds()).await
     }
 
     /// Read a list.

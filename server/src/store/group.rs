@@ -24,8 +24,11 @@ use seatmeter_protocol::message::UsageAnswer;
 use tokio::sync::oneshot;
 
 use super::queue::{NoPlace, Queue};
+use super::reading::Readers;
 use super::sql::{self, Answer, Request, Sequence, Sql};
-use super::{Authorization, Decision, NewSession, Organization, Reply, Report, Shown, Store};
+use super::{
+    Authorization, Decision, NewSession, Organization, ReadWork, Reply, Report, Shown, Store,
+};
 use crate::access::Known;
 use crate::error::Error;
 use crate::kill_points::kill_point;
@@ -237,6 +240,9 @@ impl std::fmt::Debug for Writers {
 pub(super) trait GroupStore: Send + Sync + 'static {
     fn writers(&self) -> &Writers;
 
+    /// Return the connections that answer questions.
+    fn readers(&self) -> &Arc<Readers>;
+
     /// Begin to look for damage; see [`Store::look_for_damage`].
     fn look_for_damage(&self) -> Result<(), Error> {
         Ok(())
@@ -268,8 +274,16 @@ impl<S: GroupStore> Store for S {
         self.writers().submit(move |sql| sql::change(sql, &change, &by))
     }
 
-    fn look(&self, view: View, now: u64) -> Reply<Listing> {
-        self.writers().submit(move |sql| sql::look(sql, &view, now))
+    fn read(&self, work: ReadWork) -> Reply<()> {
+        self.readers().read(work)
+    }
+
+    fn waiting(&self) -> Option<u64> {
+        Some(self.writers().queue.waiting() as u64)
+    }
+
+    fn look(&self, view: View, _: u64) -> Reply<Listing> {
+        self.writers().submit(move |sql| sql::look(sql, &view))
     }
 
     fn caller(&self, shown: Shown, now: u64) -> Reply<Option<Known>> {

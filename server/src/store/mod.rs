@@ -13,6 +13,7 @@ mod group;
 mod location;
 pub mod postgres;
 mod queue;
+pub mod reading;
 mod sql;
 pub mod sqlite;
 pub mod statements;
@@ -38,8 +39,9 @@ use crate::server_time::{RecordedTime, ServerClock};
 pub use audit_reader::AuditReader;
 pub use check::{Checked, check};
 pub use location::{Location, Opened};
+pub use reading::{Question, ReadWork, Snapshot, ask};
 pub use sql::{BillFrame, Field, Keys};
-pub use usage_reader::UsageReader;
+pub use usage_reader::{SeatsOfDevices, UsageReader};
 
 /// The store's answer, which comes once the transaction is durable.
 pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -66,6 +68,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Carry out a change by an operator, with a line in the audit log.
     fn change(&self, change: Change, by: Actor) -> Reply<()>;
+
+    /// Do this work on a connection that only reads, within one transaction; see [`ask`]. It does
+    /// not wait for the requests that write.
+    fn read(&self, _: ReadWork) -> Reply<()> {
+        let none = "this store answers no questions";
+        Box::pin(std::future::ready(Err(Error::Internal(none.to_owned()))))
+    }
+
+    /// Return the number of requests that wait; `None` for a store in which none does.
+    fn waiting(&self) -> Option<u64> {
+        None
+    }
 
     /// Read a list.
     fn look(&self, view: View, now: u64) -> Reply<Listing>;
@@ -233,6 +247,8 @@ pub struct Authorization {
     pub claim: Claim,
     /// The hash of the session password that the request has proved to know.
     pub proven_hash: Option<String>,
+    /// Whether the request was found to have a wrong session password, and is refused for it.
+    pub has_wrong_password: bool,
     /// The facts of the application that the validation fields are compared with.
     pub validation: ValidationFacts,
     /// The local license that the device holds, when this server has signed it for this device.

@@ -112,6 +112,11 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Return the number of requests that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.lock().count
+    }
+
     /// Accept no further requests. Requests that wait already can still be taken.
     pub(super) fn close(&self) {
         self.waiting.lock().is_closed = true;

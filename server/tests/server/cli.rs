@@ -558,7 +558,7 @@ fn vendor_and_operator_do_their_work_on_the_command_line() {
     );
     stdout(&data, &["token", "revoke", "ann"]);
     assert!(failure(&data, &["token", "revoke", "ann"]).contains("no token in use"));
-    stdout(&data, &["item", "revoke", &license.item_id]);
+    stdout(&data, &["item", "revoke", &license.item_id, "--yes"]);
     assert_eq!(ask("open sesame"), Err(-20113));
     let audit = stdout(&data, &["audit"]);
     for action in [

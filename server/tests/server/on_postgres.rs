@@ -22,7 +22,7 @@ use seatmeter_e2e::postgres::Cluster;
 const FAILOVERS: &str = "SEATMETER_FAILOVERS";
 
 /// What the tests of a store are called, and those that are about SQLite.
-const TESTS: [&str; 13] = [
+const TESTS: [&str; 14] = [
     "access::",
     "sessions::",
     "audit::",
@@ -31,6 +31,7 @@ const TESTS: [&str; 13] = [
     "edited::",
     "export::",
     "operation::",
+    "queries::",
     "scenarios::every",
     "store::",
     "time::",

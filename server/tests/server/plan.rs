@@ -28,6 +28,19 @@ fn what_was_exported_can_be_replayed_in_both_formats() {
         let answer: UsageAnswer = post(server.address, &key, USAGE_PATH, &sent).unwrap();
         assert_eq!(answer.recorded.len(), 1);
     }
+    // Without a file, the data itself is replayed.
+    let told = stdout(data, &["plan", "--option", "per-barcode-scan", "--quota", "100", "--json"]);
+    let own: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(own["outcomes"][0]["peak"], 80, "{own}");
+    let none = ["--from", "2020-01-01", "--to", "2020-01-02"];
+    let told =
+        stdout(data, &[&["plan", "--option", "per-domain", "--quota", "1"], &none[..]].concat());
+    assert!(told.contains("no usage"), "{told}");
+    let exported = stdout(data, &["usage", "export", "--format", "csv", "--seats"]);
+    let lines: Vec<&str> = exported.lines().collect();
+    assert!(lines[0].ends_with(",total,seats"), "{exported}");
+    // x of each device in its slots.
+    assert!(lines[1..].iter().all(|line| line.ends_with(",10,4")), "{exported}");
     for format in ["csv", "json"] {
         let file = data.join(format);
         std::fs::write(&file, stdout(data, &["usage", "export", "--format", format])).unwrap();

@@ -19,7 +19,7 @@ use crate::support::{POSTGRES, execute};
 use seatmeter_e2e::postgres::Cluster;
 
 /// Tests that together run every statement of a store.
-const TESTS: [&str; 14] = [
+const TESTS: [&str; 17] = [
     "access::",
     "sessions::",
     "audit::",
@@ -30,6 +30,9 @@ const TESTS: [&str; 14] = [
     "authorizations::",
     "usage::",
     "operation::",
+    "queries::",
+    "everyday::",
+    "plan::",
     "scenarios::every",
     "store::",
     "cli::usage",
@@ -38,7 +41,7 @@ const TESTS: [&str; 14] = [
 
 /// Of these, what runs every statement that is PostgreSQL's own: look-ups and insertions of many
 /// rows, and locks.
-const TESTS_ON_POSTGRES: [&str; 3] = ["usage::", "scenarios::every", "store::"];
+const TESTS_ON_POSTGRES: [&str; 4] = ["usage::", "scenarios::every", "store::", "queries::"];
 
 /// Tables that have one row or a few for an item, for a person's decision, or in all.
 const SMALL: [&str; 15] = [
@@ -60,7 +63,7 @@ const SMALL: [&str; 15] = [
 ];
 
 /// Statements that may read more than they are about, by how they begin, and why.
-const EXCEPTIONS: [(&str, &str); 14] = [
+const EXCEPTIONS: [(&str, &str); 22] = [
     (
         "SELECT segment.handshake_code, segment.item_id, segment.device_uuid,",
         "an export reads everything",
@@ -91,6 +94,29 @@ const EXCEPTIONS: [(&str, &str); 14] = [
     (
         "SELECT handshake_code, organization_id, CASE WHEN password_hash",
         "an operator lists what operators have made",
+    ),
+    ("SELECT min(hour) FROM refusal", "it reads the first row alone"),
+    ("SELECT min(day) FROM item_day", "it reads the first row alone"),
+    ("SELECT item_id, (SELECT min(day) FROM item_day", "an operator asks how all items stand"),
+    (
+        "SELECT holder, issued_at, valid_until FROM local_license",
+        "an operator asks for all hosts of an item",
+    ),
+    (
+        "SELECT code, refused, last_at, last_detail, last_asked,",
+        "an operator asks for all hosts that were refused",
+    ),
+    (
+        "SELECT device_uuid, item_id FROM device WHERE device_uuid IN",
+        "an operator names a device as people do",
+    ),
+    (
+        "SELECT handshake_code FROM handshake_code WHERE organization_id",
+        "an operator asks about an organization, or deletes it",
+    ),
+    (
+        "SELECT item_id, device_uuid, from_slot, seats FROM device_seats",
+        "an export reads everything",
     ),
     ("DELETE FROM admin_session", "when the data was put back, all sessions end"),
 ];
@@ -411,7 +437,7 @@ const FILLED: &str = "
     generate_series(1, 20000) AS i;
     INSERT INTO foreign_epoch SELECT 'e' || i, 1 FROM generate_series(1, 2000) AS i;
     INSERT INTO device_seats SELECT 'i1', 'd' || i, 1, 1 FROM generate_series(1, 20000) AS i;
-    INSERT INTO local_license SELECT 'i1', 'd' || i, 'l' || i, 'c1', i, 1, 1, i, i, 'd' || i FROM \
+    INSERT INTO local_license SELECT 'i1', 'd' || i, 'l' || i, 'c1', i, 1, 1, i, i, 'd' || i, i FROM \
     generate_series(1, 20000) AS i;
     INSERT INTO seat_holder SELECT 'i1', 'd' || i, 'd' || i, 1, i FROM generate_series(1, 20000) \
     AS i;
@@ -423,4 +449,7 @@ const FILLED: &str = "
     INSERT INTO usage_old SELECT 'i1', i / 100, 's' || i, 'x' FROM generate_series(1, 20000) AS i;
     INSERT INTO active_day SELECT 'i1', i / 100, 'd' || i, 'x' FROM generate_series(1, 20000) AS i;
     INSERT INTO audit SELECT i, 1, 'a', 'a', 's', 'd', 'o' || i % 500, 'h' FROM generate_series(1, 20000) AS i;
+    INSERT INTO item_day SELECT 'i1', i, 1, 0, 1 FROM generate_series(1, 20000) AS i;
+    INSERT INTO last_done SELECT 'w' || i, 1 FROM generate_series(1, 2000) AS i;
+    INSERT INTO refusal SELECT 'i1', i / 100, 'd' || i, 'c1', -20120, 1, i, 'd', '', i, 'd', '', '', 'n' || i FROM generate_series(1, 20000) AS i;
     ANALYZE";

@@ -13,6 +13,8 @@
 //!                                     standing that comes back; `x`: so many slots, one by one
 //! end NAME…                           … that these have ended, which are of one device
 //! admin METHOD PATH [JSON] -> STATUS "text"  the admin API; the answer holds the text
+//! crowd NAME COUNT KEY=VALUE… -> GRANTED      so many devices ask, NAME-1 and on; so many are granted
+//! command WORDS… -> "text"            a command that asks; its output holds the text, apart from spaces
 //! ```
 //! `device=NAME` stands for a device with its key; `held=NAME` for the local license that `as=NAME`
 //! has kept. A device also shows the newest license that it has got, or that of `shows=NAME`.
@@ -23,6 +25,7 @@ use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::signature::Signed;
 use seatmeter_protocol::slot::slot_of;
+use seatmeter_server::cli::queries::run_at;
 use seatmeter_server::clock::Clock;
 use serde_json::{Value, json};
 
@@ -125,6 +128,8 @@ impl Scenario {
             ["ask", fields @ ..] => self.ask(fields, expected),
             ["use", license, words @ ..] => self.report_use(license, words, expected),
             ["end", licenses @ ..] => self.end(licenses),
+            ["crowd", name, count, fields @ ..] => self.crowd(name, count, fields, expected),
+            ["command", words @ ..] => self.command(words, expected),
             ["admin", method, path, ..] => {
                 let body = asked.split_once(path).map_or("", |(_, rest)| rest.trim());
                 self.admin(method, path, body, expected)
@@ -224,6 +229,35 @@ impl Scenario {
                 compare(&serde_json::to_value(problem).map_err(text)?, &detail, rest)
             }
         }
+    }
+
+    fn crowd(&mut self, name: &str, count: &str, fields: &[&str], expected: &str) -> Outcome {
+        let count: u32 = count.parse().map_err(text)?;
+        let mut granted = 0;
+        for number in 1..=count {
+            let uuid = self.device(&format!("{name}-{number}"));
+            let mut asked = serde_json::to_value(request(&uuid, 1)).map_err(text)?;
+            asked["handshake_code"] = json!(self.code);
+            asked["device"]["friendly_name"] = json!(format!("{name}-{number}"));
+            for field in fields {
+                let (key, value) = pair(field)?;
+                set(&mut asked, key, value);
+            }
+            let outcome: Result<AuthorizationAnswer, Problem> =
+                self.server.post(AUTHORIZATIONS_PATH, &asked);
+            granted += u32::from(outcome.is_ok());
+        }
+        let told = format!("{granted} were granted");
+        if granted.to_string() == expected.trim() { Ok(()) } else { Err(told) }
+    }
+
+    fn command(&mut self, words: &[&str], expected: &str) -> Outcome {
+        let mut output = Vec::new();
+        let now = self.server.clock.unix_seconds();
+        run_at(words, &self.server.location, now, &mut output).map_err(text)?;
+        let told = String::from_utf8(output).map_err(text)?;
+        let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        compare(&Value::Null, &told, expected)
     }
 
     fn kept(&self, name: &str) -> Result<&Signed, String> {

@@ -33,7 +33,14 @@ fn store_with_device(location: &Location) -> (Arc<dyn Store>, String, String) {
     let file = license_file("acme", vec![item("instances", 4)]);
     let envelope = Signed::seal(&file, &vendor()).unwrap();
     let root_key = vendor().public().clone();
-    let import = Import { file, envelope, root_key, handshake_code: Some(CODE.into()), now: START };
+    let import = Import {
+        file,
+        envelope,
+        root_key,
+        handshake_code: Some(CODE.into()),
+        make_default: false,
+        now: START,
+    };
     let by = Actor { name: "test".into(), now: START };
     wait(store.change(Change::Import(Box::new(import)), by)).unwrap();
     let (uuid, license_id) = (id(), id());
@@ -61,6 +68,7 @@ fn authorization(uuid: &str, license_id: &str) -> Authorization {
             now: START,
         },
         proven_hash: None,
+        has_wrong_password: false,
         validation: ValidationFacts::default(),
         held: None,
         newest: None,

@@ -248,7 +248,7 @@ fn a_refused_device_is_told_the_refusal_with_its_number_and_its_sentence() {
     says(&device.doctor(&[]), 0, &["ok refusal none for"]);
     let items = device.server.operate(&["item", "list"]);
     let item = items.split('"').find(|word| word.starts_with("demo-instances-")).unwrap();
-    device.server.operate(&["item", "revoke", item]);
+    device.server.operate(&["item", "revoke", item, "--yes"]);
     // The server shows it before the device has heard of it.
     let run = device.doctor(&["--server", device.server.url()]);
     says(

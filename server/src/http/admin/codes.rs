@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{Asked, By, Done, Server, done, list};
 use crate::operator::Access;
-use crate::operator::commands::{CodeItems, CodeRow, View};
+use crate::operator::commands::{Change, CodeItems, CodeRow, View};
 
 /// A handshake code to make.
 #[derive(Deserialize, ToSchema)]
@@ -61,4 +61,15 @@ pub(super) async fn set_access(
     Asked(access): Asked<Access>,
 ) -> Response {
     done(web.licensing.set_access(handshake_code, access, &by).await)
+}
+
+/// Delete a handshake code that is not the default code of its organization
+#[utoipa::path(delete, path = "/handshake-codes/{handshake_code}",
+    params(("handshake_code" = String, Path)), responses((status = 200, body = Done)))]
+pub(super) async fn delete_code(
+    State(web): Server,
+    Extension(by): By,
+    Path(handshake_code): Path<String>,
+) -> Response {
+    done(web.licensing.change(Change::DeleteCode { handshake_code }, &by).await)
 }

@@ -6,10 +6,12 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::super::answer::answer;
 use super::{Asked, By, Done, Server, done, list};
 use crate::correction::IssuedCorrection;
 use crate::operator::IssuedFile;
 use crate::operator::commands::{Change, ItemRow, OrganizationRow, View};
+use crate::operator::import::Imported;
 
 /// A license file, with the handshake code to make for it.
 #[derive(Deserialize, ToSchema)]
@@ -18,9 +20,13 @@ pub(super) struct ImportRequest {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     file: IssuedFile,
-    /// A handshake code to make for all items of the file, as the organization's default code.
+    /// A handshake code to make for all items of the file. It becomes the default code of an
+    /// organization that has none.
     #[serde(default)]
     handshake_code: Option<String>,
+    /// Whether the handshake code becomes the default code, also when there is one.
+    #[serde(default)]
+    make_default: bool,
 }
 
 /// A vendor's correction.
@@ -63,13 +69,24 @@ pub(super) async fn set_default_code(
 
 /// Import a license file
 #[utoipa::path(post, path = "/license-files", request_body = ImportRequest,
-    responses((status = 200, body = Done)))]
+    responses((status = 200, body = Imported)))]
 pub(super) async fn import(
     State(web): Server,
     Extension(by): By,
-    Asked(ImportRequest { file, handshake_code }): Asked<ImportRequest>,
+    Asked(ImportRequest { file, handshake_code, make_default }): Asked<ImportRequest>,
 ) -> Response {
-    done(web.licensing.import(file.license_file, file.root_key, handshake_code, &by).await)
+    answer(web.licensing.import_issued(file, handshake_code, make_default, &by).await)
+}
+
+/// Delete an organization that has no license files, and its handshake codes
+#[utoipa::path(delete, path = "/organizations/{organization_id}",
+    params(("organization_id" = String, Path)), responses((status = 200, body = Done)))]
+pub(super) async fn delete_organization(
+    State(web): Server,
+    Extension(by): By,
+    Path(organization_id): Path<String>,
+) -> Response {
+    done(web.licensing.change(Change::DeleteOrganization { organization_id }, &by).await)
 }
 
 /// Apply a vendor's correction of what is used of an item

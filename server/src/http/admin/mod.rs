@@ -16,6 +16,7 @@ mod devices;
 mod licenses;
 pub mod login_limit;
 mod loopback;
+mod queries;
 mod records;
 pub mod roles;
 mod session;
@@ -115,9 +116,21 @@ fn routes() -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(licenses::items))
         .routes(routes!(licenses::revoke_item))
         .routes(routes!(codes::codes, codes::make_code))
+        .routes(routes!(codes::delete_code))
+        .routes(routes!(licenses::delete_organization))
+        .routes(routes!(devices::delete_device))
         .routes(routes!(codes::set_items))
         .routes(routes!(codes::set_access))
-        .routes(routes!(devices::devices))
+        .routes(routes!(queries::status))
+        .routes(routes!(queries::holders))
+        .routes(routes!(queries::refusals))
+        .routes(routes!(queries::usage))
+        .routes(routes!(queries::day))
+        .routes(routes!(queries::year))
+        .routes(routes!(queries::explain))
+        .routes(routes!(queries::plan))
+        .routes(routes!(queries::domains))
+        .routes(routes!(queries::devices))
         .routes(routes!(devices::release_device))
         .routes(routes!(devices::rename_device))
         .routes(routes!(records::audit))

@@ -32,6 +32,16 @@ pub struct Validation {
     pub process_names: Vec<String>,
 }
 
+/// Return the refusal of a request with a session password that is missing or wrong.
+#[must_use]
+pub fn wrong_session_password() -> Refusal {
+    Refusal::new(
+        ErrorCode::SESSION_PASSWORD_WRONG,
+        "the session password is missing or wrong: set sessionPassword to that of this handshake \
+         code; its owner knows it",
+    )
+}
+
 /// Check whether an application with these facts may use a code with these validation lists.
 ///
 /// # Errors

@@ -22,6 +22,15 @@ pub(in crate::store) struct License {
     pub(in crate::store) valid_until: u64,
     /// The name under which the device holds seats, or empty.
     pub(in crate::store) holder: String,
+    /// The grant since which the license runs without a break, Unix seconds.
+    pub(super) begun_at: u64,
+}
+
+impl License {
+    /// Return the grant since which the license runs without a break, if it is renewed now.
+    fn begun_since(&self, now: u64) -> u64 {
+        if self.valid_until > now { self.begun_at } else { now }
+    }
 }
 
 impl Device {
@@ -108,6 +117,7 @@ impl Account {
         }
         if grant.hold.is_some() {
             self.set_hold(uuid, holder, grant.hold);
+            self.note_seats_held(now);
         }
         for (module, allowance) in &grant.allowances {
             self.set_allowance(uuid, *module, *allowance);
@@ -147,6 +157,7 @@ impl Account {
             issued_at: held.issued_at,
             valid_until: held.valid_until,
             holder: holder.clone(),
+            begun_at: known.map_or(held.issued_at, |known| known.begun_since(held.issued_at)),
         };
         device.licenses.insert(held.license_id.clone(), Kept::new(license));
         device.come_back(facts, held.serial, held.issued_at);
@@ -272,18 +283,22 @@ impl Device {
         let renewed = self.newest(|license| {
             license.handshake_code == handshake_code && seats.contains(&license.seats_asked)
         });
-        let (license_id, seats_asked) = match renewed {
-            Some((license_id, license)) => (license_id.clone(), license.seats_asked),
-            None => (request.license_id.clone(), request.claim.seats),
+        let now = request.claim.now;
+        let (license_id, seats_asked, begun_at) = match renewed {
+            Some((license_id, license)) => {
+                (license_id.clone(), license.seats_asked, license.begun_since(now))
+            }
+            None => (request.license_id.clone(), request.claim.seats, now),
         };
         let license = License {
             handshake_code: handshake_code.to_owned(),
             serial: grant.serial,
             seats_asked,
             seats: grant.seats,
-            issued_at: request.claim.now,
+            issued_at: now,
             valid_until: grant.valid_until,
             holder: holder.to_owned(),
+            begun_at,
         };
         self.licenses.insert(license_id.clone(), Kept::new(license));
         license_id

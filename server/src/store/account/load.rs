@@ -330,6 +330,7 @@ impl License {
             issued_at: row.take(first + 4)?,
             valid_until: row.take(first + 5)?,
             holder: row.take(first + 6)?,
+            begun_at: row.take(first + 7)?,
         })
     }
 }

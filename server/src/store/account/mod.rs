@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
-use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::message::{Meter, UsageKind};
 use seatmeter_protocol::slot::{slot_of, slot_start};
 
 use crate::policy::active_slots::ActiveSlots;
@@ -23,7 +23,7 @@ use crate::policy::holders::{Hold, Holders, Occupied};
 use crate::policy::overuse::{OveruseRule, excess};
 use crate::policy::reportable::{first_open_slot, last_open_slot};
 use crate::policy::running::runs_until;
-use crate::policy::select::admission::Used;
+use crate::policy::select::admission::{Used, meters};
 use crate::policy::strict_allowance::Allowance;
 use crate::policy::{Candidate, ItemState};
 use crate::store::day_totals::day_of;
@@ -35,6 +35,11 @@ use seats::HolderName;
 /// The precision, in seconds, of the time at which a device was last seen. It saves writing one row
 /// with most reports.
 const SEEN_SECONDS: u64 = 3_600;
+
+/// The kinds of the sums of a day beside those of usage: the excess, and the highest number of seats
+/// held.
+pub(in crate::store) const EXCESS_KIND: u8 = 101;
+pub(in crate::store) const SEATS_KIND: u8 = 102;
 
 /// The value in place of a device's UUID for what was used before the item was strict.
 const NOBODY: &str = "";
@@ -84,6 +89,19 @@ pub(in crate::store) struct Account {
     changed_holders: BTreeSet<HolderName>,
     written_seats: u64,
     devices: BTreeMap<String, Device>,
+    /// What the batch adds to the sums of days, by day, kind and module.
+    days: BTreeMap<(u32, u8, u32), u64>,
+    /// The highest number of seats held in the batch, by day.
+    peaks: BTreeMap<u32, u64>,
+}
+
+/// How an item stands at an instant.
+pub(in crate::store) struct Figures {
+    pub(in crate::store) meters: Vec<Meter>,
+    /// The number of seats that are held.
+    pub(in crate::store) held: u64,
+    /// The number of devices or instances that are active in the current slot.
+    pub(in crate::store) active_now: u64,
 }
 
 /// The state of one device under an item.
@@ -135,6 +153,8 @@ impl Account {
             changed_holders: BTreeSet::new(),
             written_seats: 0,
             devices: BTreeMap::new(),
+            days: BTreeMap::new(),
+            peaks: BTreeMap::new(),
         }
     }
 
@@ -173,6 +193,12 @@ impl Account {
             None => self.devices.remove(&device_uuid),
         };
         self.allowed = allowed;
+    }
+
+    /// Add to what was counted on a day, for forecasts and curves.
+    pub(in crate::store) fn add_to_day(&mut self, day: u32, kind: u8, module: u32, more: u64) {
+        let sum = self.days.entry((day, kind, module)).or_default();
+        *sum = sum.saturating_add(more);
     }
 
     /// Add to the use of a kind and module. The sum stops at the greatest number that the database
@@ -250,6 +276,8 @@ impl Account {
                 let year = OveruseRule::of(&self.item).year(slot_start(slot)).index;
                 let sum = self.years.entry(year).or_default();
                 sum.set(sum.value.saturating_add(more));
+                let of_day = self.days.entry((day_of(slot), EXCESS_KIND, 0)).or_default();
+                *of_day = of_day.saturating_add(more);
             }
         }
     }
@@ -323,6 +351,17 @@ impl Account {
                 Occupied { by_others: self.holders.all_seats(), ..Occupied::default() };
         }
         state
+    }
+
+    /// Return how the item stands for an operator.
+    pub(in crate::store) fn figures(&mut self, now: u64) -> Figures {
+        let state = self.standing(NOBODY, now);
+        let active = self.slots.get(&slot_of(now));
+        Figures {
+            meters: meters(&self.item, &state, now),
+            held: self.holders.all_seats(),
+            active_now: active.map_or(0, |active| active.value),
+        }
     }
 
     fn used_of(&self, device_uuid: &str, module: u32) -> Used {

@@ -1,19 +1,20 @@
 //! Writing of the accounts after a batch: only changed rows are written, in the order of the
 //! tables.
 
-use super::Account;
 use super::load::Accounts;
+use super::{Account, SEATS_KIND};
 use crate::error::Error;
 use crate::policy::strict_allowance::Allowance;
 use crate::store::sql::table::{
-    ACTIVE_DAY, ALLOWANCE, DEVICE, DEVICE_SEAT, ITEM_ALLOWED, ITEM_HELD, ITEM_USED, LOCAL_LICENSE,
-    SEAT_HOLDER, SLOT_SUM, YEAR_EXCESS,
+    ACTIVE_DAY, ALLOWANCE, DEVICE, DEVICE_SEAT, ITEM_ALLOWED, ITEM_DAY, ITEM_DAY_PEAK, ITEM_HELD,
+    ITEM_USED, LOCAL_LICENSE, SEAT_HOLDER, SLOT_SUM, YEAR_EXCESS,
 };
 use crate::store::sql::{Sql, Value, by_day, values};
 
 /// Write all changes of the accounts.
 pub(in crate::store) fn save(sql: &dyn Sql, accounts: &mut Accounts) -> Result<(), Error> {
     put_sums(sql, accounts)?;
+    put_days(sql, accounts)?;
     put_holders(sql, accounts)?;
     put_licenses(sql, accounts)?;
     put_allowances(sql, accounts)?;
@@ -42,6 +43,21 @@ fn put_sums(sql: &dyn Sql, accounts: &Accounts) -> Result<(), Error> {
     SLOT_SUM.put(sql, &slots)?;
     YEAR_EXCESS.put(sql, &years)?;
     ITEM_ALLOWED.put(sql, &allowed)
+}
+
+/// Write what the batch adds to the sums of days.
+fn put_days(sql: &dyn Sql, accounts: &Accounts) -> Result<(), Error> {
+    let (mut sums, mut peaks) = (Vec::new(), Vec::new());
+    for (item_id, account) in accounts {
+        for (&(day, kind, module), &more) in &account.days {
+            sums.extend_from_slice(values![item_id, day, u32::from(kind), module, more]);
+        }
+        for (&day, &peak) in &account.peaks {
+            peaks.extend_from_slice(values![item_id, day, u32::from(SEATS_KIND), 0_u32, peak]);
+        }
+    }
+    ITEM_DAY.put(sql, &sums)?;
+    ITEM_DAY_PEAK.put(sql, &peaks)
 }
 
 /// Write who holds seats, and the devices by their names. A refusal needs them in the database
@@ -115,7 +131,8 @@ fn put_licenses(sql: &dyn Sql, accounts: &Accounts) -> Result<(), Error> {
                 license.seats,
                 license.issued_at,
                 license.valid_until,
-                &license.holder
+                &license.holder,
+                license.begun_at
             ]);
         }
         for (&from_slot, number) in device.seats.iter().filter(|(_, number)| number.is_changed) {

@@ -6,6 +6,7 @@ use seatmeter_protocol::slot::slot_of;
 use super::{Account, Device, Kept};
 use crate::policy::holders::{Hold, Occupied};
 use crate::policy::window::seat_until;
+use crate::store::day_totals::day_of;
 
 /// The name under which a device holds seats.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +53,14 @@ impl Account {
         match hold {
             Some(hold) => self.holders.hold(holder, hold),
             None => self.holders.release(holder),
+        }
+    }
+
+    /// Record the number of seats that are held now, for the highest one of the day.
+    pub(super) fn note_seats_held(&mut self, now: u64) {
+        if self.item.charge_way.has_window() {
+            let peak = self.peaks.entry(day_of(slot_of(now))).or_default();
+            *peak = (*peak).max(self.holders.all_seats());
         }
     }
 

@@ -234,6 +234,11 @@ impl Sql for PgConnection {
         self.with(|client| client.execute(&statement, &columns.parameters())).map(|_| ())
     }
 
+    fn size(&self) -> Result<Option<u64>, Error> {
+        let rows = self.run("SELECT pg_database_size(current_database())", &[])?;
+        rows.into_iter().next().map(|mut row| row.take(0)).transpose()
+    }
+
     fn lock_items(&self, item_ids: &[&str]) -> Result<(), Error> {
         let mut wanted: Vec<&str> = item_ids.to_vec();
         wanted.retain(|item_id| !self.locked.borrow().contains_key(*item_id));
@@ -282,8 +287,10 @@ fn numbered(statement: &str) -> String {
 
 fn arrays<'a>(columns: impl Iterator<Item = &'a (&'static str, Kind)>) -> String {
     let array = |(number, (_, kind)): (usize, &(&str, Kind))| match kind {
-        Kind::Integer => format!("${number}::bigint[]"),
-        Kind::Text => format!("${number}::text[]"),
+        Kind::Integer | Kind::Sum | Kind::Highest | Kind::FirstInteger => {
+            format!("${number}::bigint[]")
+        }
+        Kind::Text | Kind::FirstText => format!("${number}::text[]"),
         Kind::Bytes => format!("${number}::bytea[]"),
     };
     join((1..).zip(columns).map(array), ", ")
@@ -305,8 +312,10 @@ impl<'a> Columns<'a> {
     ) -> Result<Self, Error> {
         let mut columns: Vec<Column<'_>> = kinds
             .map(|(_, kind)| match kind {
-                Kind::Integer => Column::Integers(Vec::new()),
-                Kind::Text => Column::Texts(Vec::new()),
+                Kind::Integer | Kind::Sum | Kind::Highest | Kind::FirstInteger => {
+                    Column::Integers(Vec::new())
+                }
+                Kind::Text | Kind::FirstText => Column::Texts(Vec::new()),
                 Kind::Bytes => Column::Bytes(Vec::new()),
             })
             .collect();

@@ -31,7 +31,9 @@ use self::engine::PgEngine;
 use crate::authorities;
 use crate::error::Error;
 use crate::server_time::RecordedTime;
+use crate::store::UsageReader;
 use crate::store::group::{GROUP_MAX, GroupStore, Writers};
+use crate::store::reading::{READ_TIME_MAX, Readers};
 use crate::store::sql::{self, Cause, Keys, Sql};
 
 /// The number of connections of one server. While one waits for the disk, the next one reads.
@@ -57,6 +59,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct PostgresStore {
     writers: Writers,
+    readers: Arc<Readers>,
     keys: Keys,
     time: RecordedTime,
 }
@@ -83,7 +86,9 @@ impl PostgresStore {
         migration::migrate(&first)?;
         let (keys, time) = (sql::keys(&first)?, sql::time::recorded(&first)?);
         let engines = (0..connections.max(1)).map(|_| PgEngine::new(address.clone()));
-        Ok(Self { writers: Writers::start(engines, group_max)?, keys, time })
+        let writers = Writers::start(engines, group_max)?;
+        let readers = Readers::new(true, move || address.reader().map(UsageReader::shared));
+        Ok(Self { writers, readers, keys, time })
     }
 
     /// Return the server keys that the database named when it was opened.
@@ -103,6 +108,10 @@ impl GroupStore for PostgresStore {
     fn writers(&self) -> &Writers {
         &self.writers
     }
+
+    fn readers(&self) -> &Arc<Readers> {
+        &self.readers
+    }
 }
 
 /// Begin another life of the data, after a restore from a backup or the promotion of a standby that
@@ -121,7 +130,7 @@ pub fn renew_epoch(url: &str, epoch: &str, now: u64) -> Result<(), Error> {
 
 /// Open a connection for reading only. It may read years of usage, at the pace of the consumer, so
 /// it has none of the bounds and settings for short statements.
-pub(super) fn connect_to_read(url: &str) -> Result<Box<dyn Sql>, Error> {
+pub(super) fn connect_to_read(url: &str) -> Result<Box<dyn Sql + Send>, Error> {
     let connection = PgConnection::new(Some(Address::from_str(url)?.client()?));
     migration::require_current(&connection)?;
     connection.batch("SET default_transaction_read_only = on")?;
@@ -170,6 +179,16 @@ impl FromStr for Address {
 }
 
 impl Address {
+    /// Open a connection that answers questions, one after another.
+    fn reader(&self) -> Result<Box<dyn Sql + Send>, Error> {
+        let connection = PgConnection::new(Some(self.client()?));
+        connection.batch(&format!(
+            "SET default_transaction_read_only = on; SET statement_timeout = {}",
+            READ_TIME_MAX.as_millis()
+        ))?;
+        Ok(Box::new(connection))
+    }
+
     fn connect(&self) -> Result<PgConnection, Error> {
         let connection = PgConnection::new(None);
         self.connect_again(&connection)?;

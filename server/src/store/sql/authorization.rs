@@ -7,7 +7,7 @@ use super::batch::Batch;
 use super::codes::Code;
 use super::epoch::careful;
 use super::segments::Owner;
-use super::{Sql, held, holders, identity};
+use super::{Sql, held, holders, identity, refusals};
 use crate::error::{Error, Refusal};
 use crate::policy::history::{Next, Told};
 use crate::policy::select::access;
@@ -61,13 +61,19 @@ fn answer(
     if !(is_kept && matches!(outcome, Ok(Decision::Granted(_)))) {
         undo(batch, request, before);
     }
+    let mut nearest = String::new();
     let outcome = outcome.or_else(|no| match no {
         No::Item { no, candidates, order } => {
+            let item = no.nearest.and_then(|index| candidates.get(index));
+            nearest = item.map_or_else(String::new, |candidate| candidate.item.item_id.clone());
             let refusal = explain(sql, batch, request, &holder, no, candidates, order)?;
             Err(Error::Refused(refusal))
         }
         No::Other(error) => Err(error),
     });
+    if let (true, Err(error)) = (is_kept, &outcome) {
+        refusals::note(batch, request, &nearest, error);
+    }
     outcome.map_err(|error| error.in_life(&batch.life.epoch))
 }
 
@@ -102,6 +108,9 @@ fn decide(
     if let Some(hash) = &code.password_hash
         && request.proven_hash.as_ref() != Some(hash)
     {
+        if request.has_wrong_password {
+            return Err(access::wrong_session_password().into());
+        }
         return Ok(Decision::ProvePassword(hash.clone()));
     }
     access::may_use(&request.validation, &code.validation)?;

@@ -13,6 +13,7 @@ use seatmeter_protocol::signature::PublicKey;
 use super::codes::Codes;
 use super::epoch::{Life, RollbackProof, life};
 use super::identity::Identities;
+use super::refusals::Refusals;
 use super::segments::{Owner, Owners, Segments};
 use super::sequence::{Commits, Sequence};
 use super::table::LICENSE;
@@ -106,6 +107,7 @@ pub(super) struct Batch<'a> {
     pub(super) segments: Segments<'a>,
     pub(super) accounts: Accounts,
     pub(super) commits: Commits,
+    pub(super) refusals: Refusals,
 }
 
 /// The requests of a batch by their kinds.
@@ -159,6 +161,7 @@ impl<'a> Batch<'a> {
             owners,
             accounts,
             commits,
+            refusals: Refusals::default(),
         })
     }
 
@@ -227,7 +230,8 @@ impl<'a> Batch<'a> {
         self.commits.save(sql, sequence)?;
         self.segments.save(sql, &self.owners)?;
         save::save(sql, &mut self.accounts)?;
-        self.identities.save(sql)
+        self.identities.save(sql)?;
+        self.refusals.save(sql)
     }
 }
 

@@ -75,9 +75,10 @@ pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
     if let Some(old) = old {
         begin_anew(sql, old, file, import.now)?;
     }
-    if let Some(code) = &import.handshake_code {
-        make_default_code(sql, import, code)?;
-    }
+    let code = match &import.handshake_code {
+        Some(code) => made(sql, import, code)?,
+        None => String::new(),
+    };
     let how = match before {
         None => "new",
         Some(Ok(_)) => "issued anew",
@@ -85,7 +86,7 @@ pub(super) fn import(sql: &dyn Sql, import: &Import) -> Result<String, Error> {
     };
     // The root key and the digest let the vendor find in the audit log which file it was.
     Ok(format!(
-        "{how}, organization {}, {} items, issued at {}, root key {}, SHA-256 {}",
+        "{how}, organization {}, {} items, issued at {}, root key {}, SHA-256 {}{code}",
         file.organization_id,
         file.items.len(),
         file.issued_at,
@@ -203,16 +204,23 @@ fn put_item(sql: &dyn Sql, file: &LicenseFile, item: &LicenseItem) -> Result<(),
     Ok(())
 }
 
-fn make_default_code(sql: &dyn Sql, import: &Import, code: &str) -> Result<(), Error> {
+/// Make a code over all items of the file. It becomes the default code if the operator wants it, or
+/// if there is none. Return the clause for the audit log.
+fn made(sql: &dyn Sql, import: &Import, code: &str) -> Result<String, Error> {
     let organization_id = &import.file.organization_id;
     make_code(sql, code, organization_id, import.now)?;
     let item_ids = import.file.items.iter().map(|item| item.item_id.clone()).collect();
     set_items(sql, code, &CodeItems { item_ids, own_order: false })?;
+    let known = organization(sql, organization_id)?;
+    let default = known.and_then(|organization| organization.default_handshake_code);
+    if let Some(default) = default.filter(|_| !import.make_default) {
+        return Ok(format!(", handshake code {code}, default code {default} as before"));
+    }
     sql.execute(
         "UPDATE organization SET default_handshake_code = ?2 WHERE organization_id = ?1",
         values![organization_id, code],
     )?;
-    Ok(())
+    Ok(format!(", handshake code {code}, which is the default code now"))
 }
 
 pub(in crate::store) fn organization(

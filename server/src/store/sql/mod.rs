@@ -20,8 +20,10 @@ mod holders;
 mod identity;
 mod import;
 mod operation;
+mod queries;
 mod ready;
 mod recorded;
+pub(super) mod refusals;
 mod retention;
 mod segments;
 mod sequence;
@@ -68,6 +70,9 @@ pub(super) trait Sql {
 
     /// Write rows; see [`Table::put`].
     fn put(&self, table: &Table, rows: &[Value<'_>]) -> Result<(), Error>;
+
+    /// Return the size of the database in bytes; `None` when the engine does not tell it.
+    fn size(&self) -> Result<Option<u64>, Error>;
 
     /// Keep other transactions from deciding about these items until this one ends. `item_ids` must
     /// be sorted.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use seatmeter_protocol::message::UsageKind;
 
-use super::{Sql, by_day, values};
+use super::{Row, Sql, Value, by_day, values};
 use crate::error::Error;
 use crate::store::day_totals::{DAY_SLOTS, OLD_DAYS, day_of, first_slot};
+use crate::store::reading::Snapshot;
 use crate::store::{SegmentTotal, UsageFilter, UsageRow};
 
 /// The recorded usage of the days from `?1` to `?2`. `step` is the number of slots between two
@@ -17,6 +18,15 @@ const USED: &str = "
      UNION ALL
      SELECT item_id, segment_id, first_day AS day, totals, ?4 AS step FROM usage_old
       WHERE first_day > ?1 - ?3 AND first_day <= ?2) AS used
+    JOIN segment ON segment.item_id = used.item_id AND segment.segment_id = used.segment_id";
+
+/// The same of the item `?5`.
+const USED_OF_ITEM: &str = "
+    (SELECT item_id, segment_id, day, totals, 1 AS step FROM usage_day
+      WHERE item_id = ?5 AND day >= ?1 AND day <= ?2
+     UNION ALL
+     SELECT item_id, segment_id, first_day AS day, totals, ?4 AS step FROM usage_old
+      WHERE item_id = ?5 AND first_day > ?1 - ?3 AND first_day <= ?2) AS used
     JOIN segment ON segment.item_id = used.item_id AND segment.segment_id = used.segment_id";
 
 /// The work of one device in one day under one handshake code and item, over all segments.
@@ -41,6 +51,36 @@ pub(in crate::store) fn for_each(
     filter: UsageFilter,
     each: &mut dyn FnMut(UsageRow) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    read(&|statement, parameters, row| sql.for_each(statement, parameters, row), None, filter, each)
+}
+
+/// Pass every counter of a snapshot to `each`, in order; of one item, if it is named.
+pub(in crate::store) fn for_each_in(
+    from: &Snapshot<'_>,
+    item_id: Option<&str>,
+    filter: UsageFilter,
+    each: &mut dyn FnMut(UsageRow) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let rows = |statement: &str, parameters: &[Value<'_>], row: &mut EachRow<'_>| {
+        from.for_each(statement, parameters, row)
+    };
+    read(&rows, item_id, filter, each)
+}
+
+/// What is done with each row.
+type EachRow<'a> = dyn FnMut(Row) -> Result<(), Error> + 'a;
+
+/// Reads the rows of a statement one by one.
+type ReadRows<'a> = dyn Fn(&str, &[Value<'_>], &mut EachRow<'_>) -> Result<(), Error> + 'a;
+
+fn read(
+    rows: &ReadRows<'_>,
+    item_id: Option<&str>,
+    filter: UsageFilter,
+    each: &mut dyn FnMut(UsageRow) -> Result<(), Error>,
+) -> Result<(), Error> {
+    // An item has its rows together, so that its usage is read without that of the others.
+    let source = if item_id.is_some() { USED_OF_ITEM } else { USED };
     let last = filter.until_slot.map_or(i64::MAX, |until| day_of(until).into());
     let mut current = DeviceDay::default();
     let query = format!(
@@ -51,33 +91,31 @@ pub(in crate::store) fn for_each(
                            WHERE device.item_id = segment.item_id
                              AND device.device_uuid = segment.device_uuid), ''),
                 used.day, used.totals, used.step
-           FROM {USED}
+           FROM {source}
           ORDER BY segment.handshake_code, segment.item_id, segment.device_uuid, used.day, \
           used.step"
     );
-    sql.for_each(
-        &query,
-        values![day_of(filter.from_slot), last, OLD_DAYS, DAY_SLOTS],
-        &mut |mut row| {
-            let next = DeviceDay {
-                handshake_code: row.take(0)?,
-                item_id: row.take(1)?,
-                device_uuid: row.take(2)?,
-                friendly_name: row.take(3)?,
-                day: row.take(4)?,
-                step: row.take(6)?,
-                sums: BTreeMap::new(),
-            };
-            if !current.is_same(&next) {
-                std::mem::replace(&mut current, next).hand_over(filter, each)?;
-            }
-            let totals = by_day::totals(&mut row, 5, &current.device_uuid)?;
-            for (counter, total) in totals.iter() {
-                *current.sums.entry(counter).or_default() += u128::from(total);
-            }
-            Ok(())
-        },
-    )?;
+    let mut parameters = values![day_of(filter.from_slot), last, OLD_DAYS, DAY_SLOTS].to_vec();
+    parameters.extend(item_id.map(Value::from));
+    rows(&query, &parameters, &mut |mut row| {
+        let next = DeviceDay {
+            handshake_code: row.take(0)?,
+            item_id: row.take(1)?,
+            device_uuid: row.take(2)?,
+            friendly_name: row.take(3)?,
+            day: row.take(4)?,
+            step: row.take(6)?,
+            sums: BTreeMap::new(),
+        };
+        if !current.is_same(&next) {
+            std::mem::replace(&mut current, next).hand_over(filter, each)?;
+        }
+        let totals = by_day::totals(&mut row, 5, &current.device_uuid)?;
+        for (counter, total) in totals.iter() {
+            *current.sums.entry(counter).or_default() += u128::from(total);
+        }
+        Ok(())
+    })?;
     current.hand_over(filter, each)
 }
 

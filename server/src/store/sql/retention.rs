@@ -2,7 +2,7 @@
 //!
 //! | age | kept |
 //! | --- | --- |
-//! | while a slot can be reported, about 13 months | a total for each slot and counter |
+//! | while a slot can be reported, about 13 months | a total for each slot and counter; sums of days; refusals |
 //! | after that | a total for each day and counter; thirty days of a segment in one row |
 //!
 //! Sums over days, and everything computed from days, stay as they were. When a device reports such
@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 
 use super::table::{COMPACTED, USAGE_OLD};
-use super::{Sql, by_day, values};
+use super::{Sql, by_day, refusals, values};
 use crate::error::Error;
 use crate::policy::reportable::first_open_slot;
 use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day};
@@ -23,7 +23,7 @@ const ROWS: usize = 1_000;
 
 /// Delete some data that no rule needs any more. Return whether there is more to delete.
 pub(in crate::store) fn tidy(sql: &dyn Sql, now: u64) -> Result<bool, Error> {
-    Ok(compact(sql, now)? || close_old_slots(sql, now, ROWS)?)
+    Ok(compact(sql, now)? || close_old_slots(sql, now, ROWS)? || forget_refusals(sql, now, ROWS)?)
 }
 
 /// Compact some usage that is long past. Return whether there is more to compact.
@@ -80,7 +80,7 @@ fn compact_day(sql: &dyn Sql, item_id: &str, day: u32) -> Result<(), Error> {
 
 /// For slots and for days: the query for the oldest of an item, and the statement that deletes the
 /// oldest rows.
-const OLDEST: [(&str, &str); 2] = [
+const OLDEST: [(&str, &str); 3] = [
     (
         "SELECT min(slot) FROM slot_sum WHERE item_id = ?1",
         "DELETE FROM slot_sum WHERE item_id = ?1 AND slot IN
@@ -92,6 +92,12 @@ const OLDEST: [(&str, &str); 2] = [
             (SELECT day, device_uuid FROM active_day WHERE item_id = ?1 AND day < ?2
               ORDER BY day, device_uuid LIMIT ?3)",
     ),
+    (
+        "SELECT min(day) FROM item_day WHERE item_id = ?1",
+        "DELETE FROM item_day WHERE item_id = ?1 AND (day, kind, module) IN
+            (SELECT day, kind, module FROM item_day WHERE item_id = ?1 AND day < ?2
+              ORDER BY day, kind, module LIMIT ?3)",
+    ),
 ];
 
 /// Delete at most this number of rows of slots that can no longer be reported. Return whether there
@@ -101,7 +107,8 @@ fn close_old_slots(sql: &dyn Sql, now: u64, rows: usize) -> Result<bool, Error> 
     let mut left = rows;
     for mut row in sql.query("SELECT item_id FROM license_item ORDER BY item_id", &[])? {
         let item_id: String = row.take(0)?;
-        for ((oldest, drop), first) in OLDEST.into_iter().zip([first, day_of(first)]) {
+        for ((oldest, drop), first) in OLDEST.into_iter().zip([first, day_of(first), day_of(first)])
+        {
             let oldest: Option<Option<u32>> = sql.value(oldest, values![&item_id])?;
             if oldest.flatten().is_some_and(|oldest| oldest < first) {
                 sql.lock_items(&[&item_id])?;
@@ -114,4 +121,18 @@ fn close_old_slots(sql: &dyn Sql, now: u64, rows: usize) -> Result<bool, Error> 
         }
     }
     Ok(false)
+}
+
+/// Delete at most this number of refusals that are older than 13 months. Return whether there may be
+/// more. The empty id stands for requests for which no item was chosen.
+fn forget_refusals(sql: &dyn Sql, now: u64, rows: usize) -> Result<bool, Error> {
+    let mut left = rows.saturating_sub(refusals::forget_old(sql, "", now, rows)?);
+    for mut row in sql.query("SELECT item_id FROM license_item ORDER BY item_id", &[])? {
+        let item_id: String = row.take(0)?;
+        if left == 0 {
+            return Ok(true);
+        }
+        left = left.saturating_sub(refusals::forget_old(sql, &item_id, now, left)?);
+    }
+    Ok(left == 0)
 }

@@ -13,6 +13,14 @@ pub(in crate::store) enum Kind {
     Integer,
     Text,
     Bytes,
+    /// A whole number that is added to the one of an existing row.
+    Sum,
+    /// A whole number that replaces the one of an existing row if it is higher.
+    Highest,
+    /// A whole number that an existing row keeps.
+    FirstInteger,
+    /// A text that an existing row keeps.
+    FirstText,
 }
 
 /// A table, or an index of it: the columns that are looked up, and those that are wanted. For
@@ -58,8 +66,21 @@ impl Table {
         if self.rest.is_empty() {
             return format!("ON CONFLICT ({key}) DO NOTHING");
         }
-        let rest = self.rest.iter().map(|(name, _)| format!("{name} = excluded.{name}"));
+        let rest = self.rest.iter().filter_map(|(name, kind)| self.merged(name, *kind));
         format!("ON CONFLICT ({key}) DO UPDATE SET {}", join(rest, ", "))
+    }
+
+    /// Return how a column of an existing row changes; `None` when it stays.
+    fn merged(&self, name: &str, kind: Kind) -> Option<String> {
+        let known = format!("{}.{name}", self.name);
+        Some(match kind {
+            Integer | Text | Bytes => format!("{name} = excluded.{name}"),
+            Kind::Sum => format!("{name} = {known} + excluded.{name}"),
+            Kind::Highest => format!(
+                "{name} = CASE WHEN excluded.{name} > {known} THEN excluded.{name} ELSE {known} END"
+            ),
+            Kind::FirstInteger | Kind::FirstText => return None,
+        })
     }
 
     /// Return the rows with these keys, in any order. `keys` lists key after key, each key only
@@ -106,6 +127,7 @@ pub(in crate::store) const LICENSE: Table = Table {
         ("issued_at", Integer),
         ("valid_until", Integer),
         ("holder", Text),
+        ("begun_at", Integer),
     ],
 };
 
@@ -123,6 +145,7 @@ pub(in crate::store) const DEVICE_LICENSES: Table = Table {
         ("issued_at", Integer),
         ("valid_until", Integer),
         ("holder", Text),
+        ("begun_at", Integer),
     ],
 };
 
@@ -138,6 +161,7 @@ pub(in crate::store) const LOCAL_LICENSE: Table = Table {
         ("issued_at", Integer),
         ("valid_until", Integer),
         ("holder", Text),
+        ("begun_at", Integer),
     ],
 };
 
@@ -179,6 +203,14 @@ pub(in crate::store) const FILE: Table = Table {
         ("root_key", Text),
         ("organization_id", Text),
     ],
+};
+
+/// The organizations of license files.
+pub(in crate::store) const FILE_OWNER: Table = Table {
+    name: "license_file",
+    key: &[("file_id", Text)],
+    last: "=",
+    rest: &[("organization_id", Text)],
 };
 
 /// Who devices are.
@@ -345,6 +377,70 @@ pub(in crate::store) const ITEM_USED: Table = Table {
     key: &[("item_id", Text), ("kind", Integer), ("module", Integer)],
     last: "=",
     rest: &[("used", Integer)],
+};
+
+/// What was counted in a day, and its excess, to be added.
+pub(in crate::store) const ITEM_DAY: Table = Table {
+    name: "item_day",
+    key: &[("item_id", Text), ("day", Integer), ("kind", Integer), ("module", Integer)],
+    last: "=",
+    rest: &[("amount", Kind::Sum)],
+};
+
+/// The highest number of seats held in a day.
+pub(in crate::store) const ITEM_DAY_PEAK: Table =
+    Table { rest: &[("amount", Kind::Highest)], ..ITEM_DAY };
+
+/// The days of an item from one on.
+pub(in crate::store) const DAYS_FROM: Table = Table {
+    name: "item_day",
+    key: &[("item_id", Text), ("day", Integer)],
+    last: ">=",
+    rest: &[("kind", Integer), ("module", Integer), ("amount", Integer)],
+};
+
+/// The name that a device gives itself, under each of its items.
+pub(in crate::store) const DEVICES_BY_UUID: Table = Table {
+    name: "device",
+    key: &[("device_uuid", Text)],
+    last: "=",
+    rest: &[("friendly_name", Text), ("item_id", Text), ("last_seen_at", Integer)],
+};
+
+/// The name that an operator has given to a device.
+pub(in crate::store) const DEVICE_NAME: Table = Table {
+    name: "device_name",
+    key: &[("device_uuid", Text)],
+    last: "=",
+    rest: &[("name", Text)],
+};
+
+/// When something was done last.
+pub(in crate::store) const LAST_DONE: Table =
+    Table { name: "last_done", key: &[("what", Text)], last: "=", rest: &[("at", Integer)] };
+
+/// Refusals, to be added to those of the same hour.
+pub(in crate::store) const REFUSAL: Table = Table {
+    name: "refusal",
+    key: &[
+        ("item_id", Text),
+        ("hour", Integer),
+        ("device_uuid", Text),
+        ("handshake_code", Text),
+        ("code", Integer),
+    ],
+    last: "=",
+    rest: &[
+        ("refused", Kind::Sum),
+        ("first_at", Kind::FirstInteger),
+        ("first_detail", Kind::FirstText),
+        ("first_numbers", Kind::FirstText),
+        ("last_at", Integer),
+        ("last_detail", Text),
+        ("last_numbers", Text),
+        ("last_asked", Text),
+        ("device_name", Text),
+    ],
 };
 
 pub(in crate::store) const SEAT_HOLDER: Table = Table {

@@ -23,6 +23,7 @@ use crate::policy::select::admission::meters;
 use crate::store::Report;
 use crate::store::account::Account;
 use crate::store::account::metered_kind;
+use crate::store::day_totals::day_of;
 
 /// The rises that a report has caused for one item.
 #[derive(Default)]
@@ -31,8 +32,8 @@ struct Raised {
     holders: BTreeSet<String>,
     /// The slots in which the device did anything.
     slots: BTreeSet<u32>,
-    /// The rise of the use, by kind and module.
-    used: BTreeMap<(u8, u32), u64>,
+    /// The rise of the use, by day, kind and module.
+    used: BTreeMap<(u32, u8, u32), u64>,
 }
 
 /// Record a report. Return the answer.
@@ -116,7 +117,8 @@ fn book_segment<'a>(
     for (counter, rise) in rises {
         raised.slots.insert(counter.slot);
         let module = if counter.kind == UsageKind::Page { counter.what } else { 0 };
-        let more = raised.used.entry((counter.kind.number(), module)).or_insert(0);
+        let more =
+            raised.used.entry((day_of(counter.slot), counter.kind.number(), module)).or_insert(0);
         *more = more.saturating_add(rise);
     }
     Ok(())
@@ -125,9 +127,10 @@ fn book_segment<'a>(
 /// Add a report's rises to the sums of an item. Return how the item stands afterwards.
 fn settle(account: &mut Account, device_uuid: &str, raised: &Raised, now: u64) -> ItemStanding {
     let metered = metered_kind(&account.item).number();
-    for (&(kind, module), &more) in &raised.used {
+    for (&(day, kind, module), &more) in &raised.used {
         if kind != UsageKind::Image.number() {
             account.add_used(kind, module, more);
+            account.add_to_day(day, kind, module, more);
         }
         if account.item.strict && kind == metered {
             account.use_allowance(device_uuid, module, more);

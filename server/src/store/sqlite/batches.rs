@@ -77,6 +77,7 @@ fn import() -> Import {
         file,
         root_key: key().public().clone(),
         handshake_code: Some("CODE".into()),
+        make_default: false,
         now: START,
     }
 }
@@ -239,6 +240,7 @@ impl Devices {
                 now,
             },
             proven_hash: None,
+            has_wrong_password: false,
             validation: ValidationFacts::default(),
             held,
             newest: self.newest.get(&step.device).cloned(),

@@ -68,6 +68,11 @@ impl Sql for Connection {
         Ok(())
     }
 
+    fn size(&self) -> Result<Option<u64>, Error> {
+        let number = |pragma| self.query_row(pragma, [], |row| row.get::<_, u64>(0));
+        Ok(Some(number("PRAGMA page_count")? * number("PRAGMA page_size")?))
+    }
+
     /// Do nothing: there is only one writer.
     fn lock_items(&self, _item_ids: &[&str]) -> Result<(), Error> {
         Ok(())

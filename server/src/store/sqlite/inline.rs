@@ -15,8 +15,11 @@ use crate::error::Error;
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::random::fresh_id;
 use crate::server_time::RecordedTime;
+use crate::store::reading::Connected;
 use crate::store::sql::{self, Answer, Cause, Field, Request, Row, Sequence, Sql};
-use crate::store::{Authorization, Decision, Organization, Reply, Report, SegmentTotal, Store};
+use crate::store::{
+    Authorization, Decision, Organization, ReadWork, Reply, Report, SegmentTotal, Store,
+};
 
 /// The store in memory.
 #[derive(Debug)]
@@ -157,8 +160,15 @@ impl Store for InlineStore {
         self.submit(|connection| sql::change(connection, &change, &by))
     }
 
-    fn look(&self, view: View, now: u64) -> Reply<Listing> {
-        self.submit(|connection| sql::look(connection, &view, now))
+    fn read(&self, work: ReadWork) -> Reply<()> {
+        self.submit(|connection| {
+            work(Connected(connection));
+            Ok(())
+        })
+    }
+
+    fn look(&self, view: View, _: u64) -> Reply<Listing> {
+        self.submit(|connection| sql::look(connection, &view))
     }
 
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {

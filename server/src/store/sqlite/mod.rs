@@ -20,6 +20,7 @@ mod migration;
 mod pages;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -30,7 +31,9 @@ use self::pages::PageWatch;
 use crate::error::Error;
 use crate::server_time::RecordedTime;
 use crate::sharing;
+use crate::store::UsageReader;
 use crate::store::group::{GroupStore, Writers};
+use crate::store::reading::Readers;
 use crate::store::sql::{self, Keys};
 
 pub use crate::store::group::GROUP_MAX;
@@ -60,6 +63,7 @@ const STATEMENTS_KEPT: usize = 128;
 #[derive(Debug)]
 pub struct SqliteStore {
     writers: Writers,
+    readers: Arc<Readers>,
     keys: Keys,
     time: RecordedTime,
     path: PathBuf,
@@ -101,7 +105,9 @@ impl SqliteStore {
         migration::migrate(&mut connection)?;
         let (keys, time) = (sql::keys(&connection)?, sql::time::recorded(&connection)?);
         let writers = Writers::start([SqliteEngine::new(connection)], group_max)?;
-        Ok(Self { writers, keys, time, path: path.to_owned(), watch: Mutex::default() })
+        let of_readers = path.to_owned();
+        let readers = Readers::new(false, move || UsageReader::open(&of_readers));
+        Ok(Self { writers, readers, keys, time, path: path.to_owned(), watch: Mutex::default() })
     }
 
     /// Return the server keys that the database named when it was opened.
@@ -120,6 +126,10 @@ impl SqliteStore {
 impl GroupStore for SqliteStore {
     fn writers(&self) -> &Writers {
         &self.writers
+    }
+
+    fn readers(&self) -> &Arc<Readers> {
+        &self.readers
     }
 
     fn look_for_damage(&self) -> Result<(), Error> {

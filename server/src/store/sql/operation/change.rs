@@ -8,6 +8,8 @@ use crate::operator::commands::{Actor, Change, CodeItems};
 use crate::policy::select::access::Validation;
 use crate::store::account::{load, save};
 use crate::store::sql::access::{self, require_done, unknown};
+use crate::store::sql::queries::BACKUP;
+use crate::store::sql::table::LAST_DONE;
 use crate::store::sql::{Sql, audit, correction, import, time, values};
 use crate::utc;
 
@@ -59,6 +61,22 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
                 values![organization_id, handshake_code],
             )?;
             line("set default handshake code", organization_id, handshake_code.clone())
+        }
+        Change::DeleteCode { handshake_code } => {
+            delete_code(sql, handshake_code)?;
+            line("delete handshake code", handshake_code, String::new())
+        }
+        Change::DeleteOrganization { organization_id } => {
+            let detail = delete_organization(sql, organization_id)?;
+            line("delete organization", organization_id, detail)
+        }
+        Change::DeleteDevice { device_uuid } => {
+            let detail = delete_device(sql, device_uuid, now)?;
+            line("delete device", device_uuid, detail)
+        }
+        Change::NoteBackup { file } => {
+            LAST_DONE.put(sql, values![BACKUP, now])?;
+            line("make backup", file, String::new())
         }
         Change::SetItems { handshake_code, items } => {
             set_items(sql, handshake_code, items)?;
@@ -221,6 +239,75 @@ fn set_access(
         values![handshake_code, password_hash, &validation],
     )?;
     require_done(rows, "handshake code", handshake_code)
+}
+
+/// Delete a code. Usage and licenses under it keep its name.
+fn delete_code(sql: &dyn Sql, handshake_code: &str) -> Result<(), Error> {
+    let owner = owner_of_code(sql, handshake_code)?;
+    let known = import::organization(sql, &owner)?;
+    let default = known.and_then(|organization| organization.default_handshake_code);
+    if default.as_deref() == Some(handshake_code) {
+        return Err(Error::conflict(format!(
+            "handshake code \"{handshake_code}\" is the default code of organization \"{owner}\": \
+             set another one first with \"seatmeterd organization default-code\""
+        )));
+    }
+    remove_code(sql, handshake_code)
+}
+
+fn remove_code(sql: &dyn Sql, handshake_code: &str) -> Result<(), Error> {
+    sql.execute("DELETE FROM handshake_item WHERE handshake_code = ?1", values![handshake_code])?;
+    sql.execute("DELETE FROM handshake_code WHERE handshake_code = ?1", values![handshake_code])?;
+    Ok(())
+}
+
+/// Delete an organization that has no license files. Return the detail for the audit log.
+fn delete_organization(sql: &dyn Sql, organization_id: &str) -> Result<String, Error> {
+    access::require_organization(sql, organization_id)?;
+    let files = "SELECT 1 FROM license_file WHERE organization_id = ?1 LIMIT 1";
+    if sql.exists(files, values![organization_id])? {
+        return Err(Error::conflict(format!(
+            "organization \"{organization_id}\" has license items, and what was used of them is \
+             billed by them: only an organization without items can be deleted"
+        )));
+    }
+    let codes = sql.query(
+        "SELECT handshake_code FROM handshake_code WHERE organization_id = ?1",
+        values![organization_id],
+    )?;
+    let count = codes.len();
+    for mut row in codes {
+        remove_code(sql, &row.take::<String>(0)?)?;
+    }
+    sql.execute("DELETE FROM organization WHERE organization_id = ?1", values![organization_id])?;
+    Ok(format!("with {count} handshake codes"))
+}
+
+/// Take a device out of the lists, and end what it was granted. Its key stays, so that nobody else
+/// takes its UUID, and so do its licenses and usage, which late reports name.
+fn delete_device(sql: &dyn Sql, device_uuid: &str, now: u64) -> Result<String, Error> {
+    let rows = sql.query(
+        "SELECT item_id FROM device WHERE device_uuid = ?1 ORDER BY item_id",
+        values![device_uuid],
+    )?;
+    if rows.is_empty() {
+        return Err(unknown("device", device_uuid));
+    }
+    let count = rows.len();
+    for mut row in rows {
+        let item_id: String = row.take(0)?;
+        // Items that are not ready grant nothing, and have nothing to release.
+        match release(sql, &item_id, device_uuid, now) {
+            Ok(_) | Err(Error::BadRequest { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        sql.execute(
+            "DELETE FROM device WHERE item_id = ?1 AND device_uuid = ?2",
+            values![&item_id, device_uuid],
+        )?;
+    }
+    sql.execute("DELETE FROM device_name WHERE device_uuid = ?1", values![device_uuid])?;
+    Ok(format!("from {count} items"))
 }
 
 /// End the device's running licenses on the server, and free what the device holds. The license on

@@ -1,35 +1,32 @@
 //! The lists that operators read.
 
-use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::de::DeserializeOwned;
 
 use crate::access::{TokenRow, UserRow};
 use crate::error::Error;
 use crate::operator::commands::{
-    AuditRow, CodeRow, DeviceRow, EpochRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, View,
+    AuditRow, CodeRow, EpochRow, ItemRow, Listing, OrganizationRow, ROWS_MAX, View,
 };
 use crate::policy::select::access::Validation;
 use crate::problem::ProblemKind;
+use crate::store::sql::table::{FILE_OWNER, ITEM};
 use crate::store::sql::{Row, Sql, Value, access, audit as audit_log, files, values};
 
-pub(in crate::store) fn look(sql: &dyn Sql, view: &View, now: u64) -> Result<Listing, Error> {
+pub(in crate::store) fn look(sql: &dyn Sql, view: &View) -> Result<Listing, Error> {
     match view {
-        View::Within { organization_id, view } => look_at(sql, view, Some(organization_id), now),
-        view => look_at(sql, view, None, now),
+        View::Within { organization_id, view } => look_at(sql, view, Some(organization_id)),
+        view => look_at(sql, view, None),
     }
 }
 
 /// Read a list, or the part of it that belongs to an organization.
-fn look_at(sql: &dyn Sql, view: &View, owner: Option<&str>, now: u64) -> Result<Listing, Error> {
+fn look_at(sql: &dyn Sql, view: &View, owner: Option<&str>) -> Result<Listing, Error> {
     Ok(match view {
         View::Organizations => Listing::Organizations(organizations(sql, owner)?),
         View::Items => Listing::Items(items(sql, owner)?),
         View::Codes => Listing::Codes(codes(sql, owner)?),
-        View::Devices { item_id, after } => Listing::Devices(match owner {
-            None => devices(sql, item_id.as_deref(), after.as_ref(), now)?,
-            Some(owner) => devices_of(sql, owner, item_id.as_deref(), after.as_ref(), now)?,
-        }),
         View::Audit { before } => Listing::Audit(audit(sql, *before, owner)?),
         View::Tokens => Listing::Tokens(tokens(sql, owner)?),
         // These belong to no organization.
@@ -118,16 +115,52 @@ fn items(sql: &dyn Sql, owner: Option<&str>) -> Result<Vec<ItemRow>, Error> {
             item: None,
         })
     })?;
+    fill_items(sql, &mut items)?;
+    Ok(items)
+}
+
+/// Return these items.
+pub(in crate::store::sql) fn items_of(
+    sql: &dyn Sql,
+    item_ids: &[String],
+) -> Result<Vec<ItemRow>, Error> {
+    let keys: Vec<Value<'_>> = item_ids.iter().map(Value::from).collect();
+    let mut items = Vec::with_capacity(item_ids.len());
+    for mut row in ITEM.find(sql, &keys)? {
+        items.push(ItemRow {
+            item_id: row.take(0)?,
+            file_id: row.take(1)?,
+            organization_id: String::new(),
+            revoked_at: row.take(2)?,
+            not_ready: None,
+            item: None,
+        });
+    }
+    let ids: BTreeSet<&str> = items.iter().map(|row| row.file_id.as_str()).collect();
+    let keys: Vec<Value<'_>> = ids.into_iter().map(Value::from).collect();
+    let mut owners: HashMap<String, String> = HashMap::new();
+    for mut row in FILE_OWNER.find(sql, &keys)? {
+        owners.insert(row.take(0)?, row.take(1)?);
+    }
+    for row in &mut items {
+        row.organization_id = owners.get(&row.file_id).cloned().unwrap_or_default();
+    }
+    fill_items(sql, &mut items)?;
+    Ok(items)
+}
+
+/// Put what the vendor signed into the rows of items, or why it cannot be trusted.
+fn fill_items(sql: &dyn Sql, items: &mut [ItemRow]) -> Result<(), Error> {
     let ids = items.iter().map(|row| row.file_id.as_str()).collect();
     let files = files::find(sql, &ids)?;
-    for row in &mut items {
+    for row in items.iter_mut() {
         let file = files.get(&row.file_id).and_then(|file| file.as_ref().ok());
         row.item = file.and_then(|file| file.item(&row.item_id)).cloned();
     }
     let without = items.iter().filter(|row| row.item.is_none());
     let mut why = files::items_not_ready(sql, &without.map(|row| row.item_id.as_str()).collect())?;
     items.iter_mut().for_each(|row| row.not_ready = why.remove(&row.item_id));
-    Ok(items)
+    Ok(())
 }
 
 fn codes(sql: &dyn Sql, owner: Option<&str>) -> Result<Vec<CodeRow>, Error> {
@@ -152,86 +185,6 @@ fn codes(sql: &dyn Sql, owner: Option<&str>) -> Result<Vec<CodeRow>, Error> {
         code.item_ids = rows(sql, query, values![&code.handshake_code], |mut row| row.take(0))?;
     }
     Ok(codes)
-}
-
-/// Return the devices under the items of an organization, item by item.
-fn devices_of(
-    sql: &dyn Sql,
-    owner: &str,
-    item_id: Option<&str>,
-    after: Option<&(String, String)>,
-    now: u64,
-) -> Result<Vec<DeviceRow>, Error> {
-    let item_ids: Vec<String> = sql
-        .query(
-            "SELECT item_id FROM license_item JOIN license_file USING (file_id)
-              WHERE organization_id = ?1 ORDER BY item_id",
-            values![owner],
-        )?
-        .into_iter()
-        .map(|mut row| row.take(0))
-        .collect::<Result<_, _>>()?;
-    let mut found = Vec::new();
-    for item in item_ids.iter().filter(|item| item_id.is_none_or(|wanted| wanted == **item)) {
-        found.extend(devices(sql, Some(item), after, now)?);
-        if found.len() >= ROWS_MAX as usize {
-            found.truncate(ROWS_MAX as usize);
-            break;
-        }
-    }
-    Ok(found)
-}
-
-fn devices(
-    sql: &dyn Sql,
-    item_id: Option<&str>,
-    after: Option<&(String, String)>,
-    now: u64,
-) -> Result<Vec<DeviceRow>, Error> {
-    // Empty names sort before all others.
-    let (after_item, after_device) =
-        after.map_or(("", ""), |(item_id, device_uuid)| (item_id.as_str(), device_uuid.as_str()));
-    // Each page begins where the previous one ended, and reads only its own rows. Thus a page of
-    // devices costs the same wherever it is in the list.
-    let (is_wanted, place) = match item_id {
-        Some(item_id) => {
-            let after_device = match after_item.cmp(item_id) {
-                Ordering::Less => "",
-                Ordering::Equal => after_device,
-                Ordering::Greater => return Ok(Vec::new()),
-            };
-            ("device.item_id = ?2 AND device.device_uuid > ?3", [item_id, after_device])
-        }
-        None => ("(device.item_id, device.device_uuid) > (?2, ?3)", [after_item, after_device]),
-    };
-    let running = "FROM local_license AS running
-             WHERE running.item_id = device.item_id AND running.device_uuid = device.device_uuid
-               AND running.valid_until > ?1";
-    let identity = "FROM device_identity WHERE device_identity.device_uuid = device.device_uuid";
-    let query = format!(
-        "SELECT device.item_id, device.device_uuid,
-                coalesce((SELECT name FROM device_name WHERE device_name.device_uuid = \
-                device.device_uuid),
-                         device.friendly_name),
-                device.library_version, coalesce((SELECT max(running.seats) {running}), 0),
-                coalesce((SELECT max(running.valid_until) {running}), 0), device.last_seen_at,
-                coalesce((SELECT rollbacks {identity}), 0),
-                coalesce((SELECT rolled_back_at {identity}), 0)
-           FROM device WHERE {is_wanted} ORDER BY device.item_id, device.device_uuid"
-    );
-    rows(sql, &query, values![now, place[0], place[1]], |mut row| {
-        Ok(DeviceRow {
-            item_id: row.take(0)?,
-            device_uuid: row.take(1)?,
-            name: row.take(2)?,
-            library_version: row.take(3)?,
-            seats: row.take(4)?,
-            valid_until: row.take(5)?,
-            last_seen_at: row.take(6)?,
-            rollbacks: row.take(7)?,
-            rolled_back_at: Some(row.take(8)?).filter(|at| *at > 0),
-        })
-    })
 }
 
 fn audit(sql: &dyn Sql, before: Option<u64>, owner: Option<&str>) -> Result<Vec<AuditRow>, Error> {

@@ -7,4 +7,5 @@ mod owner;
 pub(in crate::store) use change::change;
 pub(super) use change::{make_code, set_items};
 pub use look::Keys;
+pub(super) use look::items_of;
 pub(in crate::store) use look::{keys, look};

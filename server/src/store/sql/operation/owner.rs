@@ -16,20 +16,24 @@ pub(super) fn of(sql: &dyn Sql, change: &Change) -> Result<Option<String>, Error
         Change::Import(import) => Some(import.file.organization_id.clone()),
         Change::Correct(correct) => of_item(sql, &correct.correction.item_id)?,
         Change::MakeCode { organization_id, .. }
-        | Change::SetDefaultCode { organization_id, .. } => Some(organization_id.clone()),
-        Change::SetItems { handshake_code, .. } | Change::SetAccess { handshake_code, .. } => {
-            of_code(sql, handshake_code)?
-        }
+        | Change::SetDefaultCode { organization_id, .. }
+        | Change::DeleteOrganization { organization_id } => Some(organization_id.clone()),
+        Change::SetItems { handshake_code, .. }
+        | Change::SetAccess { handshake_code, .. }
+        | Change::DeleteCode { handshake_code } => of_code(sql, handshake_code)?,
         Change::ReleaseDevice { item_id, .. } | Change::RevokeItem { item_id } => {
             of_item(sql, item_id)?
         }
-        Change::RenameDevice { device_uuid, .. } => only(of_device(sql, device_uuid)?),
+        Change::RenameDevice { device_uuid, .. } | Change::DeleteDevice { device_uuid } => {
+            only(of_device(sql, device_uuid)?)
+        }
         Change::MakeToken(token) => token.organization_id.clone(),
         Change::RevokeToken { name } => {
             organization_of_token(sql, name)?.filter(|id| !id.is_empty())
         }
         Change::UseKey { .. }
         | Change::AcceptClock
+        | Change::NoteBackup { .. }
         | Change::MakeUser { .. }
         | Change::SetPassword { .. }
         | Change::RemoveUser { .. }
@@ -72,21 +76,22 @@ fn refusal(sql: &dyn Sql, change: &Change, organization_id: &str) -> Result<Erro
         Change::Import(import) => unknown("organization", &import.file.organization_id),
         Change::Correct(correct) => unknown("item", &correct.correction.item_id),
         Change::MakeCode { organization_id, .. }
-        | Change::SetDefaultCode { organization_id, .. } => {
+        | Change::SetDefaultCode { organization_id, .. }
+        | Change::DeleteOrganization { organization_id } => {
             unknown("organization", organization_id)
         }
-        Change::SetItems { handshake_code, .. } | Change::SetAccess { handshake_code, .. } => {
-            unknown("handshake code", handshake_code)
-        }
+        Change::SetItems { handshake_code, .. }
+        | Change::SetAccess { handshake_code, .. }
+        | Change::DeleteCode { handshake_code } => unknown("handshake code", handshake_code),
         Change::RevokeItem { item_id } => unknown("item", item_id),
         Change::ReleaseDevice { item_id, device_uuid } => nothing_from(item_id, device_uuid),
-        Change::RenameDevice { device_uuid, .. } => {
+        Change::RenameDevice { device_uuid, .. } | Change::DeleteDevice { device_uuid } => {
             if of_device(sql, device_uuid)?.iter().any(|owner| owner == organization_id) {
                 Error::told(
                     ProblemKind::OtherOrganization,
                     format!(
                         "device {device_uuid} works for another organization, too, and has one \
-                         name for both: rename it with a token for all organizations"
+                         name for both: use a token for all organizations"
                     ),
                 )
             } else {
