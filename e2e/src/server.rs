@@ -125,7 +125,7 @@ impl Server {
         let mut keygen = Command::new(binary());
         keygen.args(["vendor", "keygen", "--key"]).arg(folder.path().join("vendor.key"));
         text_of(keygen);
-        Self::of_vendor(folder, items, Vec::new())
+        Self::of_vendor(folder, "file", items, Vec::new())
     }
 
     /// Start the same server, with a clock that the test sets with [`Self::set_ahead`].
@@ -184,10 +184,11 @@ impl Server {
         std::fs::copy(self.folder.path().join(key), folder.path().join(key))
             .expect("a temporary file");
         let settings = ["--standby", "--peer", &self.url].map(str::to_owned);
-        Self::of_vendor(folder, items, settings.into())
+        // A later issue of the main server's file would replace the main server's key.
+        Self::of_vendor(folder, "file of the standby", items, settings.into())
     }
 
-    fn of_vendor(folder: TempDir, items: &Value, settings: Vec<String>) -> Self {
+    fn of_vendor(folder: TempDir, file_id: &str, items: &Value, settings: Vec<String>) -> Self {
         let data = folder.path().join("data");
         let output = command(&data, &["init"]).output().expect("seatmeterd runs");
         assert!(
@@ -204,7 +205,7 @@ impl Server {
             times.entry("expires_at").or_insert((yesterday + 365 * 86_400).into());
         }
         let draft = serde_json::json!({
-            "version": 1, "file_id": "file", "organization_id": "acme", "organization_name": "Acme",
+            "version": 1, "file_id": file_id, "organization_id": "acme", "organization_name": "Acme",
             "server_key": server_key.trim(), "issued_at": yesterday, "items": items,
         });
         std::fs::write(folder.path().join("draft.json"), draft.to_string())

@@ -88,7 +88,8 @@ fn each_server_books_its_own(ids: [&str; 2]) {
     let main = bench.main.recorded("scan");
     assert_eq!(program.ask("image 0"), "0");
     while bench.main.recorded("image") == 2 {
-        program.ask("sync");
+        let sync = program.ask("sync");
+        assert!(begun.elapsed() < Duration::from_secs(120), "the device does not go back: {sync}");
         assert_eq!(program.ask("image 0"), "0");
     }
     assert_eq!([bench.main.recorded("scan"), bench.standby.recorded("scan")], [main, so_far]);
