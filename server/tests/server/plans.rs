@@ -63,7 +63,7 @@ const SMALL: [&str; 15] = [
 ];
 
 /// Statements that may read more than they are about, by how they begin, and why.
-const EXCEPTIONS: [(&str, &str); 22] = [
+const EXCEPTIONS: [(&str, &str); 23] = [
     (
         "SELECT segment.handshake_code, segment.item_id, segment.device_uuid,",
         "an export reads everything",
@@ -118,6 +118,7 @@ const EXCEPTIONS: [(&str, &str); 22] = [
         "SELECT item_id, device_uuid, from_slot, seats FROM device_seats",
         "an export reads everything",
     ),
+    ("DELETE FROM organization", "an operator deletes one, and references to it are looked for"),
     ("DELETE FROM admin_session", "when the data was put back, all sessions end"),
 ];
 
