@@ -207,10 +207,10 @@ mod tests {
         write_text(&[sheet()], &mut output).unwrap();
         let expected = "\
 items
-item id       used  at
-a                5  1970-01-01T00:00:00Z
+item id      used  at
+a               5  1970-01-01T00:00:00Z
 =b,\"c\\u001b  1000
-total         1005
+total        1005
 that is all
 ";
         assert_eq!(String::from_utf8(output).unwrap(), expected);

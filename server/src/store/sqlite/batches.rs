@@ -370,7 +370,7 @@ proptest! {
 }
 
 #[test]
-fn a_check_and_a_refused_request_leave_nothing_behind() {
+fn a_check_leaves_nothing_behind_and_a_refused_request_its_refusal_alone() {
     let mut connection = database();
     let mut devices = Devices::default();
     let step = |device, way| Step {
@@ -389,15 +389,27 @@ fn a_check_and_a_refused_request_leave_nothing_behind() {
         let held = devices.forgotten(&step(3, way), START);
         devices.ask(&step(3, 2), START, Some(held))
     };
+    let mut refused_ways = 0;
     for way in 0..WAYS.len() {
         let refused = Made::Ask(forgotten(&mut devices, way));
         let expected = way != 2;
         let check = Made::Check(forgotten(&mut devices, way));
-        let made = if expected { vec![refused, check] } else { vec![check] };
-        for outcome in run(&mut connection, &made) {
+        let known = rows(&connection);
+        for outcome in run(&mut connection, &[check]) {
             assert_eq!(outcome.is_err(), expected, "way {way}: {}", told(&outcome));
         }
-        assert_eq!(rows(&connection), before, "way {way}");
+        assert_eq!(rows(&connection), known, "way {way}");
+        if expected {
+            assert!(run(&mut connection, &[refused])[0].is_err(), "way {way}");
+        }
+        let (refusals, rest): (Vec<_>, Vec<_>) =
+            rows(&connection).into_iter().partition(|row| row.starts_with("refusal "));
+        refused_ways += usize::from(expected);
+        let counted: u64 = connection
+            .query_row("SELECT coalesce(sum(refused), 0) FROM refusal", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(counted as usize, refused_ways, "way {way}: {refusals:?}");
+        assert_eq!(rest, before, "way {way}");
     }
 }
 
