@@ -1,0 +1,120 @@
+// What a device keeps: one IndexedDB database for each origin, which all of its tabs and workers share.
+//
+// | store | key | content | written by |
+// |---|---|---|---|
+// | `values` | name | the UUID in use, the clock, the root key of a first answer | whoever talks |
+// | `devices` | uuid | the key of each identity that this profile has had | whoever makes it |
+// | `servers` | uuid, key id | the history with a server: newest license, receipt, epoch, report key | whoever talks |
+// | `licenses` | name | a grant with what the server has said since, for one set of credentials | whoever talks |
+// | `segments` | id | under which license a page counts | the page that counts |
+// | `totals` | segment, slot, kind, what | `total`, which only grows; `unsent` while it is not acknowledged; `as` and `under`, the slot and segment under which it is reported if its own slot was ahead | the page that counts; the rest also whoever talks |
+// | `spent` | uuid, item, module | what was counted under a strict item | the page that counts |
+
+import { localFailure } from "./errors.js";
+
+const VERSION = 1;
+export const STORES = ["values", "devices", "servers", "licenses", "segments", "totals", "spent"];
+
+const request = (asked) =>
+  new Promise((resolve, reject) => {
+    asked.onsuccess = () => resolve(asked.result);
+    asked.onerror = () => reject(asked.error);
+  });
+
+const upgrade = (database) => {
+  database.createObjectStore("values");
+  database.createObjectStore("devices", { keyPath: "uuid" });
+  database.createObjectStore("servers", { keyPath: ["uuid", "keyId"] });
+  database.createObjectStore("licenses", { keyPath: "name" });
+  database.createObjectStore("segments", { keyPath: "id" });
+  const key = ["segment", "slot", "kind", "what"];
+  database.createObjectStore("totals", { keyPath: key }).createIndex("unsent", "unsent");
+  database.createObjectStore("spent", { keyPath: ["uuid", "item", "module"] });
+};
+
+export class Store {
+  constructor(name) {
+    this.name = name;
+    this.opening = null;
+  }
+
+  open() {
+    if (!this.opening) {
+      this.opening = new Promise((resolve, reject) => {
+        const asked = indexedDB.open(this.name, VERSION);
+        asked.onupgradeneeded = () => upgrade(asked.result);
+        asked.onerror = () => reject(asked.error);
+        asked.onsuccess = () => {
+          const database = asked.result;
+          const gone = () => (this.opening = null);
+          // The browser has closed it: somebody has cleared the storage of this website.
+          database.onclose = gone;
+          database.onversionchange = () => (database.close(), gone());
+          resolve(database);
+        };
+      });
+      this.opening.catch(() => (this.opening = null));
+    }
+    return this.opening;
+  }
+
+  /** Run `work` in one transaction, and return what it returns once everything is stored. */
+  async run(mode, stores, work) {
+    for (let tries = 0; ; tries++) {
+      let transaction;
+      try {
+        const database = await this.open();
+        transaction = database.transaction(stores, mode);
+      } catch (error) {
+        this.opening = null;
+        // Once more, because the connection may have ended with a cleared storage.
+        if (tries) throw localFailure(error);
+        continue;
+      }
+      return this.finish(transaction, work);
+    }
+  }
+
+  async finish(transaction, work) {
+    const done = new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve;
+      transaction.onabort = () => reject(transaction.error || new Error("aborted"));
+    });
+    done.catch(() => {});
+    const on = new Proxy({}, { get: (_, store) => bound(transaction.objectStore(store)) });
+    try {
+      const result = await work(on);
+      await done;
+      return result;
+    } catch (error) {
+      try {
+        transaction.abort();
+      } catch {
+        // It has ended already.
+      }
+      throw localFailure(error);
+    }
+  }
+
+  read(stores, work) {
+    return this.run("readonly", stores, work);
+  }
+
+  write(stores, work) {
+    return this.run("readwrite", stores, work);
+  }
+
+  async close() {
+    const database = await this.opening;
+    this.opening = null;
+    if (database) database.close();
+  }
+}
+
+const bound = (store) => ({
+  get: (key) => request(store.get(key)),
+  getAll: () => request(store.getAll()),
+  put: (value, key) => request(key === undefined ? store.put(value) : store.put(value, key)),
+  delete: (key) => request(store.delete(key)),
+  unsent: (count) => request(store.index("unsent").getAll(1, count)),
+});
