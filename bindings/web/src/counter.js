@@ -106,32 +106,23 @@ export class Counter {
   async put(batch) {
     const { strict } = this.grant ? this.grant.item : {};
     const changed = new Map();
-    const kept = await this.store.write(
-      ["values", "devices", "servers", "licenses", "segments", "totals", "spent"],
-      async (on) => {
-        const kept = [];
-        changed.clear();
-        for (const entry of batch) {
-          if (strict && entry.resolve && !(await this.spend(on, entry))) continue;
-          kept.push(entry);
-          for (const [kind, what, n] of entry.work) {
-            const key = [entry.segment.id, entry.slot, kind, what].join();
-            const row = changed.get(key) || {
-              segment: entry.segment.id,
-              slot: entry.slot,
-              kind,
-              what,
-              total: entry.totals.get(key)?.total || 0,
-              of: entry,
-            };
-            row.total += n;
-            changed.set(key, row);
-          }
+    const kept = await this.store.write(async (on) => {
+      const kept = [];
+      for (const entry of batch) {
+        if (strict && entry.resolve && !(await this.spend(on, entry))) continue;
+        kept.push(entry);
+        for (const [kind, what, n] of entry.work) {
+          const { segment, slot, totals } = entry;
+          const key = [segment.id, slot, kind, what].join();
+          const total = totals.get(key)?.total || 0;
+          const row = changed.get(key) || { segment: segment.id, slot, kind, what, total, of: entry };
+          row.total += n;
+          changed.set(key, row);
         }
-        await this.putRows(on, changed);
-        return kept;
-      },
-    );
+      }
+      await this.putRows(on, changed);
+      return kept;
+    });
     for (const [key, row] of changed) {
       const { of, ...total } = row;
       of.totals.set(key, total);

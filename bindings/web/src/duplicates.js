@@ -6,49 +6,24 @@ export const FORGET_MS_MAX = 600000;
 // A page that sees more different barcodes within the forget time may count some again too early.
 const REMEMBERED_MAX = 40000;
 
-// The names that decoders give, with the numbers of the C API. Case and separators do not matter.
-const SYMBOLOGIES = {
-  code39: 0x1,
-  code128: 0x2,
-  code93: 0x4,
-  codabar: 0x8,
-  itf: 0x10,
-  ean13: 0x20,
-  ean8: 0x40,
-  upca: 0x80,
-  upce: 0x100,
-  industrial25: 0x200,
-  code39extended: 0x400,
-  databar: 0x800,
-  databaromni: 0x800,
-  gs1databaromnidirectional: 0x800,
-  gs1databartruncated: 0x1000,
-  gs1databarstacked: 0x2000,
-  gs1databarstackedomnidirectional: 0x4000,
-  databarexpanded: 0x8000,
-  gs1databarexpanded: 0x8000,
-  gs1databarexpandedstacked: 0x10000,
-  databarlimited: 0x20000,
-  gs1databarlimited: 0x20000,
-  patchcode: 0x40000,
-  micropdf417: 0x80000,
-  msicode: 0x100000,
-  pdf417: 0x2000000,
-  qrcode: 0x4000000,
-  datamatrix: 0x8000000,
-  aztec: 0x10000000,
-  maxicode: 0x20000000,
-  microqr: 0x40000000,
-  microqrcode: 0x40000000,
-  gs1composite: 0x80000000,
-};
+// The names that decoders give, in the order of the bits of the C API; "-" where a bit has none. Case
+// and separators do not matter.
+const BITS = (
+  "code39 code128 code93 codabar itf ean13 ean8 upca upce industrial25 code39extended " +
+  "databaromnidirectional databartruncated databarstacked databarstackedomnidirectional " +
+  "databarexpanded databarexpandedstacked databarlimited patchcode micropdf417 msicode - - - - " +
+  "pdf417 qrcode datamatrix aztec maxicode microqr composite"
+).split(" ");
+const OTHER_NAMES = { databar: 0x800, databaromni: 0x800, microqrcode: 0x40000000 };
 const numbers = new Map();
 
 const symbologyOf = (format) => {
   if (typeof format === "number") return format >>> 0;
   let number = numbers.get(format);
   if (number === undefined) {
-    number = SYMBOLOGIES[String(format).toLowerCase().replace(/[^a-z0-9]/g, "").replace(/^bf/, "")] || 0;
+    const name = String(format).toLowerCase().replace(/[^a-z0-9]/g, "").replace(/^(bf)?(gs1)?/, "");
+    const bit = BITS.indexOf(name);
+    number = bit < 0 ? OTHER_NAMES[name] || 0 : (1 << bit) >>> 0;
     if (numbers.size < 1000) numbers.set(format, number);
   }
   return number;

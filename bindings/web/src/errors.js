@@ -1,37 +1,5 @@
 // Errors: the numbers of the C API, with a sentence that says what to do.
 
-const NAMES = {
-  "-10038": "PARAMETER_VALUE_INVALID",
-  "-20000": "NO_LICENSE",
-  "-20002": "LICENSE_BUFFER_FAILED",
-  "-20003": "LICENSE_SYNC_FAILED",
-  "-20004": "DEVICE_NOT_MATCH",
-  "-20009": "LICENSE_INIT_SEQUENCE_FAILED",
-  "-20012": "LICENSE_CACHE_USED",
-  "-20100": "STANDBY_NOT_READY",
-  "-20101": "HANDSHAKE_CODE_UNKNOWN",
-  "-20102": "SESSION_PASSWORD_WRONG",
-  "-20103": "DOMAIN_MISMATCH",
-  "-20104": "NO_ITEM_FITS",
-  "-20106": "PRODUCT_MISMATCH",
-  "-20107": "VERSION_MISMATCH",
-  "-20108": "DEPLOYMENT_TYPE_MISMATCH",
-  "-20109": "EDITION_MISMATCH",
-  "-20111": "EXPIRED",
-  "-20112": "NOT_YET_IN_EFFECT",
-  "-20113": "REVOKED",
-  "-20114": "VALIDATION_FIELD_MISMATCH",
-  "-20115": "CHARGE_WAY_MISMATCH",
-  "-20120": "USED_UP",
-  "-20121": "ORGANIZATION_UNKNOWN",
-  "-20122": "HANDSHAKE_CODE_OF_OTHER_ORGANIZATION",
-  "-20123": "NO_HANDSHAKE_CODE",
-  "-20124": "REQUIRED_ITEM_MISSING",
-  "-20130": "QUOTA_EXCEEDED",
-  "-20151": "DEVICE_CLONED",
-  "-20200": "FAILED_TO_REACH_SERVER",
-};
-
 /** An error of a license: `code` is the number of the C API, `numbers` what a refusal tells. */
 export class SeatmeterError extends Error {
   constructor(code, message, numbers) {
@@ -41,7 +9,7 @@ export class SeatmeterError extends Error {
   }
 
   get name() {
-    return "SeatmeterError " + (NAMES[this.code] || this.code);
+    return "SeatmeterError";
   }
 }
 
@@ -51,7 +19,7 @@ export const fail = (code, message, numbers) => {
 
 /** Return an error for what the browser threw. */
 export const localFailure = (error) =>
-  error instanceof SeatmeterError
+  !(error instanceof DOMException)
     ? error
     : new SeatmeterError(
         -20002,

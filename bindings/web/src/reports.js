@@ -9,11 +9,10 @@ const ROWS_MAX = 4000;
 const SEGMENTS_MAX = 200;
 const ROUNDS_MAX = 64;
 const KEPT_SECONDS = 31 * 86400;
-const STORES = ["values", "devices", "servers", "segments", "totals"];
 
 /** Return what is to be sent to the server with this key: device, server, and segments with rows. */
 const collect = (store, keyId, lastSlot, isDated) =>
-  store.write(STORES, async (on) => {
+  store.write(async (on) => {
     const groups = new Map();
     const dated = new Map();
     for (const row of await on.totals.unsent()) {
@@ -47,7 +46,7 @@ const collect = (store, keyId, lastSlot, isDated) =>
   });
 
 const acknowledge = (store, rows) =>
-  store.write(["totals"], async (on) => {
+  store.write(async (on) => {
     for (const sent of rows) {
       const row = await on.totals.get([sent.segment, sent.slot, sent.kind, sent.what]);
       if (!row || row.total !== sent.total) continue;
@@ -59,7 +58,7 @@ const acknowledge = (store, rows) =>
 /** Forget an answer's epoch by another: the server may have lost what it had acknowledged. */
 export const noteEpoch = async (store, uuid, keyId, epoch) => {
   if (!epoch) return false;
-  return store.write(["servers", "segments", "totals"], async (on) => {
+  return store.write(async (on) => {
     const server = await on.servers.get([uuid, keyId]);
     if (!server || server.epoch === epoch) return false;
     const isNew = Boolean(server.epoch);
@@ -77,7 +76,7 @@ export const noteEpoch = async (store, uuid, keyId, epoch) => {
 
 /** Delete what was acknowledged a month ago. */
 export const tidy = (store, now) =>
-  store.write(["segments", "totals"], async (on) => {
+  store.write(async (on) => {
     const kept = new Set();
     const oldest = slotOf(now - KEPT_SECONDS);
     for (const row of await on.totals.getAll()) {
@@ -130,7 +129,7 @@ export const report = async (store, { keyId, keyHex, urls, version, lastSlot, is
       const recorded = group.segments.filter(({ segment }) => (body.recorded || []).includes(segment.id));
       await acknowledge(store, recorded.flatMap(({ rows }) => rows));
       if (body.receipt) {
-        await store.write(["servers"], async (on) => {
+        await store.write(async (on) => {
           const server = await on.servers.get([uuid, keyId]);
           if (server) await on.servers.put({ ...server, receipt: body.receipt });
         });

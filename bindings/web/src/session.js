@@ -18,7 +18,6 @@ import { beginAgreement, makeDevice, randomId } from "./wire.js";
 export const VERSION = "0.1.0";
 const DATABASE = "seatmeter";
 const ROUND_MS = 20000;
-const FRESH_MS = 10000;
 
 // Web Locks give the turn to one page at a time, and take it from one that has died.
 const turns = new Map();
@@ -46,26 +45,37 @@ const turn = async (name, ms, work) => {
 };
 
 export class Session {
+  #options;
+  #begunAt = Date.now();
+  #name;
+  #server;
+  #row;
+  #root;
+  #channel;
+  #release;
+  #isDiverged;
+  #wasRenewed;
+  #tidied;
   static async open(options) {
     const session = new Session();
-    session.options = options;
+    session.#options = options;
     session.store = new Store(DATABASE);
     session.grant = null;
     session.notice = {};
     session.usedUpModules = new Set();
     session.lastError = null;
     session.onChange = () => {};
-    const stored = await session.store.read(["values"], (on) => on.values.get("clock"));
+    const stored = await session.store.get("values", "clock");
     session.clock = new DeviceClock(stored);
-    await session.loadDevice();
-    session.name = await nameOf(options);
+    await session.#loadDevice();
+    session.#name = await nameOf(options);
     if (globalThis.BroadcastChannel) {
-      session.channel = new BroadcastChannel("seatmeter");
-      session.channel.onmessage = ({ data }) => session.hearTab(data);
+      session.#channel = new BroadcastChannel("seatmeter");
+      session.#channel.onmessage = ({ data }) => session.#hearTab(data);
       // A channel must not keep a program alive that has no pages.
-      if (session.channel.unref) session.channel.unref();
+      if (session.#channel.unref) session.#channel.unref();
     }
-    session.holdUse();
+    session.#holdUse();
     return session;
   }
 
@@ -74,17 +84,17 @@ export class Session {
   }
 
   /** Read the identity of this profile on this origin, or make it. */
-  async loadDevice() {
+  async #loadDevice() {
     const read = async (on) => {
       const uuid = await on.values.get("device");
       return uuid && on.devices.get(uuid);
     };
-    this.device = await this.store.read(["values", "devices"], read);
-    if (!this.device) await this.putDevice(await makeDevice(), read);
+    this.device = await this.store.read(read);
+    if (!this.device) await this.#putDevice(await makeDevice(), read);
   }
 
-  async putDevice(made, read) {
-    await this.store.write(["values", "devices"], async (on) => {
+  async #putDevice(made, read) {
+    await this.store.write(async (on) => {
       // Another page may have made one meanwhile.
       this.device = await read(on);
       if (this.device) return;
@@ -99,8 +109,8 @@ export class Session {
     if (!(await on.values.get("device"))) await on.values.put(this.device.uuid, "device");
     for (const [store, row] of [
       ["devices", this.device],
-      ["servers", this.server],
-      ["licenses", this.row],
+      ["servers", this.#server],
+      ["licenses", this.#row],
     ]) {
       if (!row) continue;
       const key = store === "servers" ? [row.uuid, row.keyId] : store === "devices" ? row.uuid : row.name;
@@ -109,14 +119,14 @@ export class Session {
   }
 
   async loadStored() {
-    const { row, root } = await this.store.read(["values", "licenses"], async (on) => ({
-      row: await on.licenses.get(this.name),
+    const { row, root } = await this.store.read(async (on) => ({
+      row: await on.licenses.get(this.#name),
       root: await on.values.get("root"),
     }));
-    this.root = this.options.rootKey || root || null;
-    if (!row || row.uuid !== this.device.uuid || !this.root) return;
+    this.#root = this.#options.rootKey || root || null;
+    if (!row || row.uuid !== this.device.uuid || !this.#root) return;
     try {
-      await this.use(row);
+      await this.#use(row);
     } catch (error) {
       // It may be of another vendor, or damaged: the server is asked.
       if (!(error instanceof SeatmeterError)) throw error;
@@ -124,16 +134,16 @@ export class Session {
   }
 
   /** Use a stored license, with what the server has said since. */
-  async use(row) {
-    if (!this.row || row.answer.local_license.payload !== this.row.answer.local_license.payload) {
-      const grant = await verifyGrant(row.answer, this.root, this.device, this.options);
+  async #use(row) {
+    if (!this.#row || row.answer.local_license.payload !== this.#row.answer.local_license.payload) {
+      const grant = await verifyGrant(row.answer, this.#root, this.device, this.#options);
       this.grant = { ...grant, envelope: row.answer.local_license };
     }
-    this.row = row;
+    this.#row = row;
     this.notice = row.notice;
     const gone = (row.notice.meters || []).filter(({ state }) => state === "used_up");
     this.usedUpModules = new Set(gone.filter(({ of }) => of === "pages").map(({ module }) => module));
-    this.server = await this.store.read(["servers"], (on) => on.servers.get([row.uuid, this.grant.keyId]));
+    this.#server = await this.store.get("servers", [row.uuid, this.grant.keyId]);
   }
 
   /** Return why the server lets this device count nothing, or no pages of this module. */
@@ -154,19 +164,19 @@ export class Session {
   }
 
   takeRenewed() {
-    const was = this.wasRenewed;
-    this.wasRenewed = false;
+    const was = this.#wasRenewed;
+    this.#wasRenewed = false;
     return was;
   }
 
   /** Get a license for a page that has none, within the time that the caller grants. */
   async first() {
-    const ms = this.options.timeout;
+    const ms = this.#options.timeout;
     await turn("seatmeter", ms, async () => {
       // Another page may have got it meanwhile.
-      await this.reload();
+      await this.#reload();
       if (this.grant && !this.stops() && !endedAt(this.grant, this.now())) return;
-      await this.ask({ ms });
+      await this.#ask({ ms });
     });
     const stopped = this.stops();
     if (stopped) throw stopped;
@@ -175,20 +185,21 @@ export class Session {
   /** Report, and renew if that is due, when it is this page's turn. */
   round({ isAskedFor = false, isFirst = false, keepalive = false, needed = 0 } = {}) {
     return turn("seatmeter", ROUND_MS, async () => {
-      await this.reload();
+      await this.#reload();
       const ms = ROUND_MS;
-      const isFresh = isFirst && Date.now() - ((this.row && this.row.askedAt) || 0) < FRESH_MS;
+      // Another page may have asked since this one began.
+      const isFresh = isFirst && this.#row?.askedAt >= this.#begunAt;
       if (!isFresh || !this.clock.isHeard) {
-        await this.report({ ms, keepalive, isDated: this.clock.isHeard });
+        await this.#report({ ms, keepalive, isDated: this.clock.isHeard });
       }
-      const isDue = this.now() >= this.renewalDueAt() || this.stops() || this.isDiverged;
+      const isDue = this.now() >= this.renewalDueAt() || this.stops() || this.#isDiverged;
       let failure = null;
       if (!keepalive && ((isAskedFor && !isFresh) || needed || isDue)) {
-        await this.ask({ ms, needed }).catch((error) => (failure = error));
+        await this.#ask({ ms, needed }).catch((error) => (failure = error));
       }
-      if (this.clock.isHeard) await this.report({ ms, keepalive, isDated: true });
-      if (!this.tidied) {
-        this.tidied = true;
+      if (this.clock.isHeard) await this.#report({ ms, keepalive, isDated: true });
+      if (!this.#tidied) {
+        this.#tidied = true;
         await tidy(this.store, this.now());
       }
       this.lastError = failure;
@@ -199,94 +210,94 @@ export class Session {
     });
   }
 
-  async reload() {
-    const { row, device } = await this.store.read(["values", "devices", "licenses"], async (on) => {
+  async #reload() {
+    const { row, device } = await this.store.read(async (on) => {
       const uuid = await on.values.get("device");
-      return { row: await on.licenses.get(this.name), device: uuid && (await on.devices.get(uuid)) };
+      return { row: await on.licenses.get(this.#name), device: uuid && (await on.devices.get(uuid)) };
     });
-    if (!device) return this.store.write(["values", "devices", "servers", "licenses"], (on) => this.heal(on));
+    if (!device) return this.store.write((on) => this.heal(on));
     this.device = device;
-    if (row && row.uuid === device.uuid && this.root) await this.use(row);
+    if (row && row.uuid === device.uuid && this.#root) await this.#use(row);
   }
 
-  async report({ ms, keepalive, isDated }) {
+  async #report({ ms, keepalive, isDated }) {
     if (!this.grant) return;
     const outcome = await report(this.store, {
       keyId: this.grant.keyId,
       keyHex: this.grant.serverKey,
-      urls: this.options.servers,
+      urls: this.#options.servers,
       version: VERSION,
       lastSlot: () => slotOf(this.clock.isHeard ? this.now() : this.clock.heardAt),
       isDated: () => isDated && this.clock.isHeard,
       ms,
       keepalive,
-      hear: (answer) => this.hear(answer.time),
+      hear: (answer) => this.#hear(answer.time),
     });
-    this.isDiverged = outcome.isDiverged;
-    for (const { item_id, meters } of outcome.standings) await this.noteMeters(item_id, meters);
+    this.#isDiverged = outcome.isDiverged;
+    for (const { item_id, meters } of outcome.standings) await this.#noteMeters(item_id, meters);
   }
 
-  async hear(time) {
+  async #hear(time) {
     this.clock.hear(time);
-    await this.store.write(["values"], (on) => on.values.put(this.clock.stored(), "clock"));
-    this.channel?.postMessage({ time, at: Date.now() });
+    await this.store.write((on) => on.values.put(this.clock.stored(), "clock"));
+    this.#channel?.postMessage({ time, at: Date.now() });
   }
 
-  hearTab({ time, at, name }) {
+  #hearTab({ time, at, name }) {
     if (time) this.clock.hear(time + Math.max(0, Math.round((Date.now() - at) / 1000)));
-    if (name === this.name) this.reload().then(this.onChange, () => {});
+    if (name === this.#name) this.#reload().then(this.onChange, () => {});
   }
 
-  async noteMeters(itemId, meters) {
-    await this.changeRows((row) => {
+  async #noteMeters(itemId, meters) {
+    await this.#changeRows((row) => {
       if (row.item !== itemId) return false;
       row.notice = { ...row.notice, meters };
       return true;
     });
   }
 
-  async changeRows(change) {
+  async #changeRows(change) {
     const names = [];
-    await this.store.write(["licenses"], async (on) => {
+    await this.store.write(async (on) => {
       for (const row of await on.licenses.getAll()) {
         if (!change(row)) continue;
         await on.licenses.put(row);
         names.push(row.name);
       }
     });
-    if (names.includes(this.name)) {
-      const row = await this.store.read(["licenses"], (on) => on.licenses.get(this.name));
-      if (row && row.uuid === this.device.uuid) await this.use(row);
+    if (names.includes(this.#name)) {
+      const row = await this.store.get("licenses", this.#name);
+      if (row && row.uuid === this.device.uuid) await this.#use(row);
       this.onChange();
     }
-    for (const name of names) this.channel?.postMessage({ name });
+    for (const name of names) this.#channel?.postMessage({ name });
   }
 
   /** Ask for an authorization, from the first server that decides. */
-  async ask({ ms, needed = 0 }) {
+  async #ask({ ms, needed = 0 }) {
     const ends = performance.now() + ms;
     for (let identities = 0; ; identities++) {
       try {
-        return await this.askAny({ ends, needed });
+        return await this.#askAny({ ends, needed });
       } catch (error) {
         const isOver = TAKES_FRESH_UUID.includes(error.code) && error.isBelieved !== undefined;
         if (!isOver || identities || !(error.isBelieved || !this.grant)) {
-          await this.noteRefusal(error);
+          await this.#noteRefusal(error);
           throw error;
         }
-        await this.takeFreshIdentity();
+        await this.#takeFreshIdentity();
       }
     }
   }
 
-  async askAny({ ends, needed }) {
+  async #askAny({ ends, needed }) {
     let last;
-    const { servers } = this.options;
+    const { servers } = this.#options;
     for (const [n, url] of servers.entries()) {
       // Each server gets its part of the time that is left.
       const ms = (ends - performance.now()) / (servers.length - n);
       try {
-        return await this.askOne(url, { ms, needed });
+        return await this.#askOne(url, { ms, needed });
       } catch (error) {
         if (!asksOther(error)) throw error;
         last = last && error.code === -20200 ? last : error;
@@ -295,20 +306,20 @@ export class Session {
     throw last;
   }
 
-  async askOne(url, { ms, needed }) {
+  async #askOne(url, { ms, needed }) {
     const { uuid } = this.device;
-    const known = await this.store.write(["values", "servers", "licenses"], async (on) => {
-      const keyId = await on.values.get("key of " + url);
-      const row = await on.licenses.get(this.name);
-      const server = keyId && (await on.servers.get([uuid, keyId]));
+    const known = await this.store.write(async (on) => {
+      const row = await on.licenses.get(this.#name);
+      const isOf = (server) => server.uuid === uuid && server.urls.includes(url);
+      const server = (await on.servers.getAll()).find(isOf);
       let first = await on.values.get("first of " + uuid);
       if (!first) await on.values.put((first = randomId()), "first of " + uuid);
-      const held = row && row.uuid === uuid && server && row.keyId === keyId ? row.answer.local_license : null;
-      return { keyId: server ? keyId : undefined, server: server || {}, held, first };
+      const isHeld = row && server && row.uuid === uuid && row.keyId === server.keyId;
+      return { server: server || {}, held: isHeld && row.answer.local_license, first };
     });
     const agreement = await beginAgreement();
-    const content = this.content(known, agreement.share, needed);
-    const proof = { keyId: known.keyId, device: this.device };
+    const content = this.#content(known, agreement.share, needed);
+    const proof = { keyId: known.server.keyId, device: this.device };
     const limits = { keyHex: known.server.key, ms };
     let answer = await post(url, AUTHORIZATIONS, content, proof, limits);
     if (!answer.ok && answer.body.challenge) {
@@ -316,16 +327,17 @@ export class Session {
     }
     if (!answer.ok) {
       if (answer.isBelieved) {
-        await this.hear(answer.time);
-        await noteEpoch(this.store, uuid, known.keyId, answer.body.epoch);
+        await this.#hear(answer.time);
+        await noteEpoch(this.store, uuid, known.server.keyId, answer.body.epoch);
       }
       throw refusal(answer, url);
     }
-    await this.accept(url, answer, agreement);
+    await this.#accept(url, known.server.urls, answer, agreement);
   }
 
-  content({ server, held, first }, share, needed) {
-    const { options, device } = this;
+  #content({ server, held, first }, share, needed) {
+    const { device } = this;
+    const options = this.#options;
     const newest = server.newest && held && server.newest.payload === held.payload ? null : server.newest;
     return {
       protocol: 1,
@@ -352,28 +364,29 @@ export class Session {
     };
   }
 
-  async accept(url, { body, time, keyId, check }, agreement) {
-    const root = this.root || body.root_key;
-    const grant = await verifyGrant(body, root, this.device, this.options);
+  async #accept(url, urls = [], { body, time, keyId, check }, agreement) {
+    const root = this.#root || body.root_key;
+    const grant = await verifyGrant(body, root, this.device, this.#options);
     if (keyId !== grant.keyId || !(await check(grant.serverKey))) {
       fail(-20003, `the answer of ${url} is not signed by the server that the vendor named`);
     }
-    await this.requireNoOlderFile(grant.file, time);
+    await this.#requireNoOlderFile(grant.file, time);
     const { id, key } = await agreement.finish(body.key_share, this.device.uuid);
     const { uuid } = this.device;
-    await this.hear(time);
+    await this.#hear(time);
     await noteEpoch(this.store, uuid, keyId, body.epoch);
     const server = {
       uuid,
       keyId,
       key: grant.serverKey,
+      urls: [url, ...urls.filter((known) => known !== url)],
       newest: body.local_license,
       receipt: body.receipt,
       epoch: body.epoch,
       reportKey: { id, key },
     };
     const row = {
-      name: this.name,
+      name: this.#name,
       uuid,
       keyId,
       item: grant.item.item_id,
@@ -381,24 +394,28 @@ export class Session {
       notice: { meters: body.meters || [] },
       askedAt: Date.now(),
     };
-    await this.store.write(["values", "devices", "servers", "licenses"], async (on) => {
+    await this.store.write(async (on) => {
       await on.devices.put(this.device);
       await on.servers.put(server);
       await on.licenses.put(row);
-      await on.values.put(keyId, "key of " + url);
+      for (const other of await on.servers.getAll()) {
+        // The server at this URL has another key now, or another data directory.
+        if (other.keyId === keyId || !other.urls.includes(url)) continue;
+        await on.servers.put({ ...other, urls: other.urls.filter((known) => known !== url) });
+      }
       await on.values.put(grant.file.issued_at, "issue of " + grant.file.file_id);
-      if (!this.options.rootKey && !this.root) await on.values.put(root, "root");
+      if (!this.#options.rootKey && !this.#root) await on.values.put(root, "root");
     });
-    this.root = root;
-    await this.use(row);
-    this.wasRenewed = true;
-    this.channel?.postMessage({ name: this.name });
+    this.#root = root;
+    await this.#use(row);
+    this.#wasRenewed = true;
+    this.#channel?.postMessage({ name: this.#name });
     this.onChange();
   }
 
   // A server that was given an older file, or whose clock is before the file, is not believed.
-  async requireNoOlderFile(file, time) {
-    const newest = await this.store.read(["values"], (on) => on.values.get("issue of " + file.file_id));
+  async #requireNoOlderFile(file, time) {
+    const newest = await this.store.get("values", "issue of " + file.file_id);
     if (newest > file.issued_at) {
       fail(-20003, "the server has an older issue of the license file than before: it must import the newest");
     }
@@ -407,24 +424,24 @@ export class Session {
     }
   }
 
-  async noteRefusal(error) {
-    if (!error.isBelieved || !this.row) return;
+  async #noteRefusal(error) {
+    if (!error.isBelieved || !this.#row) return;
     const { code, message, numbers } = error;
     const refused = { code, message, numbers };
-    const { item } = this.row;
+    const { item } = this.#row;
     if (ENDS_FOR_PROGRAM.includes(code)) {
-      await this.changeRows((row) => row.name === this.name && Boolean((row.notice = { ...row.notice, refusal: refused })));
+      await this.#changeRows((row) => row.name === this.#name && Boolean((row.notice = { ...row.notice, refusal: refused })));
     } else if (ENDS_GRANT.includes(code)) {
-      const isMeant = (row) => row.name === this.name || (code === -20113 && row.item === item);
-      await this.changeRows((row) => isMeant(row) && Boolean((row.notice = { ...row.notice, refusal: refused })));
+      const isMeant = (row) => row.name === this.#name || (code === -20113 && row.item === item);
+      await this.#changeRows((row) => isMeant(row) && Boolean((row.notice = { ...row.notice, refusal: refused })));
     }
   }
 
   /** Take another identity: the counts so far stay with the one under which they were made. */
-  async takeFreshIdentity() {
+  async #takeFreshIdentity() {
     const left = this.device.uuid;
     const made = await makeDevice();
-    await this.store.write(["values", "devices"], async (on) => {
+    await this.store.write(async (on) => {
       const uuid = await on.values.get("device");
       // Another page may have done it.
       this.device = uuid && uuid !== left ? await on.devices.get(uuid) : made;
@@ -434,54 +451,54 @@ export class Session {
     });
   }
 
-  holdUse() {
+  #holdUse() {
     const { locks } = globalThis.navigator || {};
     if (!locks) return;
-    const held = new Promise((resolve) => (this.release = resolve));
-    locks.request("seatmeter use " + this.name, { mode: "shared" }, () => held).catch(() => {});
+    const held = new Promise((resolve) => (this.#release = resolve));
+    locks.request("seatmeter use " + this.#name, { mode: "shared" }, () => held).catch(() => {});
   }
 
   /** Send the last report. The last page gives back what the device holds only while it works. */
   async end() {
-    await turn("seatmeter", ROUND_MS, () => this.report({ ms: ROUND_MS, isDated: this.clock.isHeard }));
+    await turn("seatmeter", ROUND_MS, () => this.#report({ ms: ROUND_MS, isDated: this.clock.isHeard }));
     const isOverused = (this.notice.meters || []).some(({ state }) => state === "overused");
     if (!this.grant || !(this.grant.item.strict || isOverused) || this.stops()) return;
     const { locks } = globalThis.navigator || {};
-    this.release?.();
+    this.#release?.();
     if (!locks) return;
-    await locks.request("seatmeter use " + this.name, { ifAvailable: true }, async (alone) => {
-      if (alone) await turn("seatmeter", ROUND_MS, () => this.giveBack());
+    await locks.request("seatmeter use " + this.#name, { ifAvailable: true }, async (alone) => {
+      if (alone) await turn("seatmeter", ROUND_MS, () => this.#giveBack());
     });
   }
 
-  async giveBack() {
+  async #giveBack() {
     const { license_id, serial } = this.grant.local;
     // It leaves the storage first: no page may begin with what was given back.
-    const isWhole = await this.store.write(["licenses", "segments", "totals"], async (on) => {
+    const isWhole = await this.store.write(async (on) => {
       if ((await on.totals.unsent(1)).length) return false;
-      await on.licenses.delete(this.name);
+      await on.licenses.delete(this.#name);
       return true;
     });
     if (!isWhole) return;
     const content = {
       protocol: 1,
       device: { uuid: this.device.uuid, friendly_name: "", library_version: VERSION },
-      newest_license: this.server.newest,
-      receipt: this.server.receipt,
+      newest_license: this.#server.newest,
+      receipt: this.#server.receipt,
       segments: [],
       ended: [{ license_id, serial }],
     };
     const proof = { keyId: this.grant.keyId, device: this.device };
     const limits = { keyHex: this.grant.serverKey, ms: ROUND_MS };
-    for (const url of this.options.servers) {
+    for (const url of this.#options.servers) {
       const answer = await post(url, "/v1/usage", content, proof, limits).catch(() => null);
       if (answer && answer.ok && answer.isBelieved) return;
     }
   }
 
   close() {
-    this.release?.();
-    this.channel?.close();
+    this.#release?.();
+    this.#channel?.close();
     this.onChange = () => {};
     this.store.close().catch(() => {});
   }

@@ -13,7 +13,7 @@
 import { localFailure } from "./errors.js";
 
 const VERSION = 1;
-export const STORES = ["values", "devices", "servers", "licenses", "segments", "totals", "spent"];
+const STORES = ["values", "devices", "servers", "licenses", "segments", "totals", "spent"];
 
 const request = (asked) =>
   new Promise((resolve, reject) => {
@@ -59,12 +59,12 @@ export class Store {
   }
 
   /** Run `work` in one transaction, and return what it returns once everything is stored. */
-  async run(mode, stores, work) {
+  async run(mode, work) {
     for (let tries = 0; ; tries++) {
       let transaction;
       try {
         const database = await this.open();
-        transaction = database.transaction(stores, mode);
+        transaction = database.transaction(STORES, mode);
       } catch (error) {
         this.opening = null;
         // Once more, because the connection may have ended with a cleared storage.
@@ -96,12 +96,16 @@ export class Store {
     }
   }
 
-  read(stores, work) {
-    return this.run("readonly", stores, work);
+  read(work) {
+    return this.run("readonly", work);
   }
 
-  write(stores, work) {
-    return this.run("readwrite", stores, work);
+  write(work) {
+    return this.run("readwrite", work);
+  }
+
+  get(store, key) {
+    return this.read((on) => on[store].get(key));
   }
 
   async close() {

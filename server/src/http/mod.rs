@@ -9,6 +9,7 @@
 //! /admin/v1/…                                     admin/              token, session or loopback, and
 //!                                                                     a role; described
 //!                                                                     by /admin/v1/openapi.json
+//! GET  /demo/…                                    demo.rs             with serve --demo alone
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
 //! anything else                                                       problem 404 or 405
 //! ```
@@ -22,6 +23,7 @@ mod body;
 mod browser;
 pub mod budget;
 mod connection_slots;
+pub mod demo;
 pub mod health;
 pub mod limit;
 pub mod listen;
@@ -32,6 +34,7 @@ pub mod standby;
 pub mod tls;
 mod usage;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -92,6 +95,8 @@ pub struct Web {
     pub readiness: Readiness,
     /// The directory with the server's keys, to be looked at with each check.
     pub key_folder: Option<DataDir>,
+    /// The folder of pages to try a license out, if there are any.
+    pub demo: Option<PathBuf>,
     /// The websites whose pages may read answers.
     pub websites: Websites,
     /// The server's time, to be compared with the database at each check.
@@ -120,6 +125,7 @@ impl Web {
             lines: Lines::default(),
             readiness: Readiness::default(),
             key_folder: None,
+            demo: None,
             websites: Websites::default(),
             server_clock: None,
         }
@@ -158,8 +164,10 @@ pub fn router(web: Arc<Web>) -> Router {
     let certified =
         axum::middleware::from_fn_with_state(web.clone(), tls::require_client_certificate);
     let admin_api = admin::router(&web).layer(certified);
+    let pages = if web.demo.is_some() { demo::router() } else { Router::new() };
     client_api
         .merge(browser::preflights())
+        .merge(pages)
         .merge(health::router())
         .merge(admin_api)
         .fallback(not_found)
