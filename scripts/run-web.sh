@@ -35,7 +35,7 @@ zxing=$web/tools/node_modules/zxing-wasm/dist
 cp "$zxing/reader/zxing_reader.wasm" "$work/pages/"
 
 step "a license server with TLS"
-"$server" tls self-signed --host localhost 127.0.0.1 --out "$work/tls"
+"$server" tls self-signed --host localhost 127.0.0.1 --out "$work/tls" >/dev/null
 "$server" serve --data "$work/server" --listen "https://127.0.0.1:${PORT:-0}" --tls-cert "$work/tls/server.pem" \
   --tls-key "$work/tls/server.key" --demo "$work/pages" >"$work/listening" 2>"$work/server.log" &
 pid=$!

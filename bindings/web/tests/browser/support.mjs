@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../../../", import.meta.url));
 const { SEATMETERD: binary, SEATMETER_WEB: built, CHROMIUM: chromiumPath } = process.env;
-const { chromium } = createRequire(join(built, "package.json"))("playwright-core");
+const { chromium } = createRequire(join(built, "tools/package.json"))("playwright-core");
 
 export const CODE = "WEB-CODE";
 export const DAY = 86400;
