@@ -21,14 +21,10 @@ export const fail = (code, message, numbers) => {
 export const localFailure = (error) =>
   !(error instanceof DOMException)
     ? error
-    : new SeatmeterError(
-        -20002,
-        `the browser's storage of this website (IndexedDB) failed: ${error && error.message}. ` +
-          "Allow this website to store data, and check the free space of the disk",
-      );
+    : new SeatmeterError(-20002, `IndexedDB failed (${error.message}): allow this website to store data, and check the free space of the disk`);
 
-// What a device does after a refusal, as in the library.
-export const ENDS_GRANT = [-20113, -20120, -20130];
-export const ENDS_FOR_PROGRAM = [-20102, -20103, -20114];
+// What a device does after a refusal, as in the library: the license ends, the device takes another
+// identity, or the other server is asked.
+export const ENDS = [-20102, -20103, -20113, -20114, -20120, -20130];
 export const TAKES_FRESH_UUID = [-20004, -20151];
 export const ASKS_OTHER = [-20003, -20100, -20200];

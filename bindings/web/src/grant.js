@@ -31,14 +31,11 @@ export const limitOf = (quota, percent) => quota + Math.floor((percent * quota +
 
 const requireKnown = (item) => {
   const known = ITEM_FIELDS.split(" ");
-  const unknown = Object.keys(item).find((name) => !known.includes(name));
-  const what = unknown ? `the field ${unknown}` : `the charge way ${item.charge_way}`;
-  if (unknown || !CHARGE_WAYS.includes(item.charge_way)) {
-    fail(
-      -20003,
-      `the license is from item "${item.item_id}" with ${what}, which this version of ` +
-        "seatmeter.js does not know or serve: install a newer one",
-    );
+  const unknown =
+    Object.keys(item).find((name) => !known.includes(name)) ||
+    (!CHARGE_WAYS.includes(item.charge_way) && item.charge_way);
+  if (unknown) {
+    fail(-20003, `item "${item.item_id}" has ${unknown}, which this seatmeter.js does not know: install a newer one`);
   }
 };
 
@@ -67,10 +64,11 @@ const requireWithin = (local, item) => {
   }
 };
 
+// NaN where a page names no version: that is in no range.
 const compareVersions = (a, b) => {
   const [x, y] = [a, b].map((text) => String(text).split(".").map(Number));
-  for (let n = 0; n < Math.min(x.length, y.length); n++) if (x[n] !== y[n]) return x[n] - y[n];
-  return 0;
+  const n = x.findIndex((part, n) => n < y.length && part !== y[n]);
+  return n < 0 ? 0 : x[n] - y[n];
 };
 
 // What the browser can tell without the list of public suffixes, which the server has.
@@ -81,25 +79,19 @@ const isNear = (host, domain) => {
 };
 
 const requireCovered = (item, wanted) => {
-  const lacks = (asked, what) =>
-    fail(-20003, `${asked} was asked for, and item "${item.item_id}" is for other ${what}`);
-  if (!item.deployment_types.includes("browser")) lacks("a browser", "deployment types");
-  if (wanted.products & ~item.products) lacks(`products ${wanted.products}`, "products");
-  const module = wanted.modules.find((name) => (item.modules || []).length && !item.modules.includes(name));
-  if (module) lacks(`module ${module}`, "modules");
   const { from, to } = item.versions || {};
   const version = wanted.productVersion;
-  const isOut =
-    (from && (!version || compareVersions(version, from) < 0)) ||
-    (to && (!version || compareVersions(version, to) > 0));
-  if (isOut) lacks(`version ${version || "none"}`, "versions");
-  if (item.edition && item.edition !== wanted.productEdition) {
-    lacks(`edition ${wanted.productEdition || "none"}`, "editions");
-  }
+  const lacks = (name) => item.modules && item.modules.length && !item.modules.includes(name);
   const host = wanted.host.replace(/^\[|\]$/g, "");
-  if (item.charge_way === "domain" && !item.domains.some((domain) => isNear(host, domain))) {
-    lacks(`website ${host}`, "domains");
-  }
+  const gap = [
+    ["deploymentType", !item.deployment_types.includes("browser")],
+    ["products", wanted.products & ~item.products],
+    ["modules", wanted.modules.some(lacks)],
+    ["productVersion", (from && !(compareVersions(version, from) >= 0)) || (to && !(compareVersions(version, to) <= 0))],
+    ["productEdition", item.edition && item.edition !== wanted.productEdition],
+    ["website", item.charge_way === "domain" && !item.domains.some((domain) => isNear(host, domain))],
+  ].find(([, isGap]) => isGap);
+  if (gap) fail(-20003, `item "${item.item_id}", which the server granted, is for another ${gap[0]} than this page's`);
 };
 
 /** Check every signature and every limit of an answer, and return the grant. */
@@ -107,7 +99,7 @@ export const verifyGrant = async (answer, rootKey, device, wanted) => {
   const file = await open(answer.license_file, "license file", rootKey);
   const local = await open(answer.local_license, "local license", file.server_key);
   if (file.version !== 1 || local.version !== 1) {
-    fail(-20003, "the license has a format that this version does not know: install a newer one");
+    fail(-20003, "the license has a format that this seatmeter.js does not know: install a newer one");
   }
   if (local.device_uuid !== device.uuid || local.device_key !== device.publicKey) {
     fail(-20004, "the license belongs to another device");

@@ -2,13 +2,12 @@
 
 import { SeatmeterError } from "./errors.js";
 import { License } from "./license.js";
-import { readOptions } from "./options.js";
 
 export const Seatmeter = {
   /** Return the license of this page. It waits for the network only where none is stored. */
   async init(options) {
     try {
-      return await License.begin(readOptions(options));
+      return await License.begin(options);
     } catch (error) {
       if (error instanceof SeatmeterError) console.error(`seatmeter: ${error.message} (${error.code})`);
       throw error;

@@ -4,8 +4,10 @@ import { Counter } from "./counter.js";
 import { barcodeOf, DuplicateFilter, FORGET_MS_MAX } from "./duplicates.js";
 import { fail, SeatmeterError } from "./errors.js";
 import { endedAt, PAGE_MODULES, SLOT_SECONDS } from "./grant.js";
+import { numberOf, readOptions } from "./options.js";
 import { Session } from "./session.js";
 
+const FORGET_MS = 3000;
 const NOTHING = Promise.resolve(0);
 const RETRY_MS = 2000;
 const RETRY_MS_MAX = 60000;
@@ -19,7 +21,7 @@ export class License extends EventTarget {
   #session;
   #counter;
   #filter = new DuplicateFilter();
-  #forgetMs = 3000;
+  #forgetMs;
   #checkedUntil = 0;
   #stopped = null;
   #isClosed = false;
@@ -38,13 +40,11 @@ export class License extends EventTarget {
   }
 
   /** @internal */
-  static async begin(options) {
-    const license = new License(await Session.open(options));
-    if (options.duplicateForgetTime !== undefined) {
-      license.duplicateForgetTime = options.duplicateForgetTime;
-    }
-    const session = license.#session;
+  static async begin(given) {
+    const session = await Session.open(readOptions(given));
+    const license = new License(session);
     try {
+      license.duplicateForgetTime = given.duplicateForgetTime ?? FORGET_MS;
       await session.loadStored();
       const isStored = session.grant && !session.stops() && !endedAt(session.grant, session.now());
       license.#adopt();
@@ -66,10 +66,7 @@ export class License extends EventTarget {
   }
 
   set duplicateForgetTime(ms) {
-    if (!Number.isInteger(ms) || ms < 0 || ms > FORGET_MS_MAX) {
-      fail(-10038, `duplicateForgetTime is ${ms}: it must be a whole number from 0 to ${FORGET_MS_MAX}`);
-    }
-    this.#forgetMs = ms;
+    this.#forgetMs = numberOf("duplicateForgetTime", ms, 0, FORGET_MS_MAX);
   }
 
   /** Count a frame of a video; return how many barcodes count, once they are stored. */
@@ -112,9 +109,7 @@ export class License extends EventTarget {
     if (!Object.values(PAGE_MODULES).includes(number)) {
       fail(-10038, `module is ${module}: it must be from 1 to 4, or CORE, WEBCAM, PDFR or OCR`);
     }
-    if (!Number.isInteger(n) || n < 0 || n > COUNT_MAX) {
-      fail(-10038, `n is ${n}: it must be a whole number from 0 to ${COUNT_MAX}`);
-    }
+    numberOf("n", n, 0, COUNT_MAX);
     const ms = this.#require(number);
     if (n) await this.#count([["page", number, n]], ms);
     return n;
@@ -175,7 +170,8 @@ export class License extends EventTarget {
     const ms = this.#session.clock.ms();
     if (ms >= this.#checkedUntil) this.#check(ms);
     if (this.#stopped) throw this.#stopped;
-    if (module && this.#session.usedUpModules.has(module)) throw this.#whyStopped(module);
+    const stopped = module && this.#whyStopped(module);
+    if (stopped) throw stopped;
     return ms;
   }
 

@@ -55,24 +55,20 @@ const acknowledge = (store, rows) =>
     }
   });
 
-/** Forget an answer's epoch by another: the server may have lost what it had acknowledged. */
-export const noteEpoch = async (store, uuid, keyId, epoch) => {
-  if (!epoch) return false;
-  return store.write(async (on) => {
+/** Note receipt and epoch of an answer. Under another epoch, the server may have lost what it had. */
+export const noteServer = (store, uuid, keyId, { epoch, receipt }) =>
+  store.write(async (on) => {
     const server = await on.servers.get([uuid, keyId]);
-    if (!server || server.epoch === epoch) return false;
-    const isNew = Boolean(server.epoch);
-    server.epoch = epoch;
-    await on.servers.put(server);
-    if (!isNew) return false;
+    if (!server) return;
+    const isNew = epoch && server.epoch && server.epoch !== epoch;
+    await on.servers.put({ ...server, epoch: epoch || server.epoch, receipt: receipt || server.receipt });
+    if (!isNew) return;
     const segments = (await on.segments.getAll()).filter((s) => s.uuid === uuid && s.keyId === keyId);
-    const ids = new Set(segments.map(({ id }) => id));
+    const ids = segments.map(({ id }) => id);
     for (const row of await on.totals.getAll()) {
-      if (ids.has(row.segment) && !row.unsent) await on.totals.put({ ...row, unsent: 1 });
+      if (ids.includes(row.segment)) await on.totals.put({ ...row, unsent: 1 });
     }
-    return true;
   });
-};
 
 /** Delete what was acknowledged a month ago. */
 export const tidy = (store, now) =>
@@ -88,7 +84,8 @@ export const tidy = (store, now) =>
     for (const { id } of await on.segments.getAll()) if (!kept.has(id)) await on.segments.delete(id);
   });
 
-const bodyOf = ({ device, server, segments }, version) => ({
+/** Return the content of a report. */
+export const bodyOf = ({ device, server, segments }, version) => ({
   protocol: 1,
   device: { uuid: device.uuid, friendly_name: "", library_version: version },
   newest_license: server.newest,
@@ -106,7 +103,7 @@ const bodyOf = ({ device, server, segments }, version) => ({
  * that is believed. Return `{ isDiverged, standings }`.
  */
 export const report = async (store, { keyId, keyHex, urls, version, lastSlot, isDated, ms, keepalive, hear }) => {
-  const outcome = { isDiverged: false, standings: [], rows: 0 };
+  const outcome = { isDiverged: false, standings: [] };
   const signs = new Set();
   let before = "";
   for (let round = 0; round < ROUNDS_MAX; round++) {
@@ -128,14 +125,7 @@ export const report = async (store, { keyId, keyHex, urls, version, lastSlot, is
       const { body } = answer;
       const recorded = group.segments.filter(({ segment }) => (body.recorded || []).includes(segment.id));
       await acknowledge(store, recorded.flatMap(({ rows }) => rows));
-      if (body.receipt) {
-        await store.write(async (on) => {
-          const server = await on.servers.get([uuid, keyId]);
-          if (server) await on.servers.put({ ...server, receipt: body.receipt });
-        });
-      }
-      await noteEpoch(store, uuid, keyId, body.epoch);
-      outcome.rows += recorded.reduce((n, { rows }) => n + rows.length, 0);
+      await noteServer(store, uuid, keyId, body);
       outcome.isDiverged = outcome.isDiverged || Boolean(body.is_diverged);
       outcome.standings.push(...(body.standings || []));
     }

@@ -14,39 +14,27 @@ const readAnswer = async (response) => {
   const body = await response.text();
   if (body.length > ANSWER_CHARS_MAX) throw new Error("the answer is too long");
   const [time, keyId, signature] = ["time", "key-id", "signature"].map(header);
-  const retryAfter = Number(response.headers.get("retry-after")) || 0;
-  return { status: response.status, time: Number(time), keyId, signature, body, retryAfter };
+  return { status: response.status, time: Number(time), keyId, signature, body };
 };
 
-const bound = (ms) => {
-  const control = new AbortController();
-  const timer = setTimeout(() => control.abort(), Math.max(1, ms));
-  return { signal: control.signal, end: () => clearTimeout(timer) };
-};
-
-const send = async (url, options, ms) => {
-  const { signal, end } = bound(ms);
-  try {
-    const always = { credentials: "omit", cache: "no-store", redirect: "error", referrerPolicy: "no-referrer" };
-    return await readAnswer(await fetch(url, { ...always, ...options, signal }));
-  } finally {
-    end();
-  }
+const send = async (url, options) => {
+  const always = { credentials: "omit", cache: "no-store", redirect: "error", referrerPolicy: "no-referrer" };
+  return readAnswer(await fetch(url, { ...always, ...options }));
 };
 
 const unreachable = (url, error, ms) => {
   const why =
-    error.name === "AbortError"
+    error.name === "TimeoutError"
       ? `gave no answer within ${Math.round(ms / 1000)} s`
       : "cannot be reached (its name, the network, its certificate, or CORS: see the browser's console)";
   return new SeatmeterError(-20200, `the license server ${url} ${why}`);
 };
 
 // A browser tells nothing about a request that CORS has stopped, so the page asks for the reason.
-const whyNot = async (url, ms) => {
+const whyNot = async (url, signal) => {
   const nonce = randomId();
   try {
-    const answer = await send(`${url}/v1/origin?nonce=${nonce}`, { method: "GET" }, ms);
+    const answer = await send(`${url}/v1/origin?nonce=${nonce}`, { signal });
     if (answer.status !== 403) return null;
     return { answer, request: { nonce, digest: await digestHex("") } };
   } catch {
@@ -78,15 +66,14 @@ export const post = async (url, path, content, proof, { keyHex, ms, keepalive })
     const { privateKey } = proof.device;
     headers["seatmeter-device-signature"] = await signRequest(privateKey, path, request.nonce, request.digest);
   }
-  const options = { method: "POST", headers, body: text };
+  const signal = AbortSignal.timeout(Math.max(1, Math.round(ms)));
+  const options = { method: "POST", headers, body: text, signal };
   if (keepalive && text.length < KEEPALIVE_CHARS_MAX) options.keepalive = true;
-  const begun = performance.now();
   let exchange;
   try {
-    exchange = { request, answer: await send(url + path, options, ms) };
+    exchange = { request, answer: await send(url + path, options) };
   } catch (error) {
-    const left = Math.max(500, ms - (performance.now() - begun));
-    exchange = error.name === "AbortError" ? null : await whyNot(url, left);
+    exchange = error.name === "TimeoutError" ? null : await whyNot(url, signal);
     if (!exchange) throw unreachable(url, error, ms);
   }
   const { answer } = exchange;

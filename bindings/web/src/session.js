@@ -1,15 +1,9 @@
 // The part of a device in one page: its identity, its license, and whose turn it is to talk.
 
 import { DeviceClock } from "./clock.js";
-import {
-  ENDS_FOR_PROGRAM,
-  ENDS_GRANT,
-  fail,
-  SeatmeterError,
-  TAKES_FRESH_UUID,
-} from "./errors.js";
+import { ENDS, fail, SeatmeterError, TAKES_FRESH_UUID } from "./errors.js";
 import { endedAt, renewalDueAt, slotOf, verifyGrant } from "./grant.js";
-import { noteEpoch, report, tidy } from "./reports.js";
+import { bodyOf, noteServer, report, tidy } from "./reports.js";
 import { asksOther, AUTHORIZATIONS, post, refusal } from "./server.js";
 import { Store } from "./store.js";
 import { nameOf } from "./options.js";
@@ -20,31 +14,16 @@ const DATABASE = "seatmeter";
 const ROUND_MS = 20000;
 
 // Web Locks give the turn to one page at a time, and take it from one that has died.
-const turns = new Map();
-const turn = async (name, ms, work) => {
-  const { locks } = globalThis.navigator || {};
-  if (!locks) {
-    const before = turns.get(name) || Promise.resolve();
-    const mine = before.then(work, work);
-    turns.set(name, mine.catch(() => {}));
-    return mine;
-  }
-  const control = new AbortController();
-  const timer = setTimeout(() => control.abort(), ms);
-  try {
-    return await locks.request(name, { signal: control.signal }, () => {
-      clearTimeout(timer);
-      return work();
-    });
-  } catch (error) {
-    if (error.name !== "AbortError") throw error;
-    return fail(-20200, `another page of this website has been talking to the server for ${ms / 1000} s`);
-  } finally {
-    clearTimeout(timer);
-  }
-};
+const turn = (ms, work) =>
+  navigator.locks.request("seatmeter", { signal: AbortSignal.timeout(ms) }, work).catch((error) => {
+    if (error.name !== "TimeoutError") throw error;
+    fail(-20200, `another page of this website has been talking to the server for ${ms} ms`);
+  });
 
 export class Session {
+  grant = null;
+  notice = {};
+  lastError = null;
   #options;
   #begunAt = Date.now();
   #name;
@@ -60,21 +39,12 @@ export class Session {
     const session = new Session();
     session.#options = options;
     session.store = new Store(DATABASE);
-    session.grant = null;
-    session.notice = {};
-    session.usedUpModules = new Set();
-    session.lastError = null;
-    session.onChange = () => {};
     const stored = await session.store.get("values", "clock");
     session.clock = new DeviceClock(stored);
     await session.#loadDevice();
     session.#name = await nameOf(options);
-    if (globalThis.BroadcastChannel) {
-      session.#channel = new BroadcastChannel("seatmeter");
-      session.#channel.onmessage = ({ data }) => session.#hearTab(data);
-      // A channel must not keep a program alive that has no pages.
-      if (session.#channel.unref) session.#channel.unref();
-    }
+    session.#channel = new BroadcastChannel("seatmeter");
+    session.#channel.onmessage = ({ data }) => session.#hearTab(data);
     session.#holdUse();
     return session;
   }
@@ -141,8 +111,6 @@ export class Session {
     }
     this.#row = row;
     this.notice = row.notice;
-    const gone = (row.notice.meters || []).filter(({ state }) => state === "used_up");
-    this.usedUpModules = new Set(gone.filter(({ of }) => of === "pages").map(({ module }) => module));
     this.#server = await this.store.get("servers", [row.uuid, this.grant.keyId]);
   }
 
@@ -172,7 +140,7 @@ export class Session {
   /** Get a license for a page that has none, within the time that the caller grants. */
   async first() {
     const ms = this.#options.timeout;
-    await turn("seatmeter", ms, async () => {
+    await turn(ms, async () => {
       // Another page may have got it meanwhile.
       await this.#reload();
       if (this.grant && !this.stops() && !endedAt(this.grant, this.now())) return;
@@ -184,7 +152,7 @@ export class Session {
 
   /** Report, and renew if that is due, when it is this page's turn. */
   round({ isAskedFor = false, isFirst = false, keepalive = false, needed = 0 } = {}) {
-    return turn("seatmeter", ROUND_MS, async () => {
+    return turn(ROUND_MS, async () => {
       await this.#reload();
       const ms = ROUND_MS;
       // Another page may have asked since this one began.
@@ -240,7 +208,7 @@ export class Session {
   async #hear(time) {
     this.clock.hear(time);
     await this.store.write((on) => on.values.put(this.clock.stored(), "clock"));
-    this.#channel?.postMessage({ time, at: Date.now() });
+    this.#channel.postMessage({ time, at: Date.now() });
   }
 
   #hearTab({ time, at, name }) {
@@ -249,11 +217,7 @@ export class Session {
   }
 
   async #noteMeters(itemId, meters) {
-    await this.#changeRows((row) => {
-      if (row.item !== itemId) return false;
-      row.notice = { ...row.notice, meters };
-      return true;
-    });
+    await this.#changeRows((row) => row.item === itemId && (row.notice = { ...row.notice, meters }));
   }
 
   async #changeRows(change) {
@@ -270,7 +234,7 @@ export class Session {
       if (row && row.uuid === this.device.uuid) await this.#use(row);
       this.onChange();
     }
-    for (const name of names) this.#channel?.postMessage({ name });
+    for (const name of names) this.#channel.postMessage({ name });
   }
 
   /** Ask for an authorization, from the first server that decides. */
@@ -328,7 +292,7 @@ export class Session {
     if (!answer.ok) {
       if (answer.isBelieved) {
         await this.#hear(answer.time);
-        await noteEpoch(this.store, uuid, known.server.keyId, answer.body.epoch);
+        await noteServer(this.store, uuid, known.server.keyId, answer.body);
       }
       throw refusal(answer, url);
     }
@@ -351,8 +315,8 @@ export class Session {
       seats: 1,
       buffer_days: options.maxBufferDays,
       modules: options.modules,
-      product_version: options.productVersion,
-      product_edition: options.productEdition,
+      product_version: options.productVersion || undefined,
+      product_edition: options.productEdition || undefined,
       validation: { website_domain: "", application_id: options.applicationID, process_name: "" },
       held_license: held || undefined,
       newest_license: newest || undefined,
@@ -374,7 +338,7 @@ export class Session {
     const { id, key } = await agreement.finish(body.key_share, this.device.uuid);
     const { uuid } = this.device;
     await this.#hear(time);
-    await noteEpoch(this.store, uuid, keyId, body.epoch);
+    await noteServer(this.store, uuid, keyId, body);
     const server = {
       uuid,
       keyId,
@@ -409,7 +373,7 @@ export class Session {
     this.#root = root;
     await this.#use(row);
     this.#wasRenewed = true;
-    this.#channel?.postMessage({ name: this.#name });
+    this.#channel.postMessage({ name: this.#name });
     this.onChange();
   }
 
@@ -424,17 +388,12 @@ export class Session {
     }
   }
 
-  async #noteRefusal(error) {
-    if (!error.isBelieved || !this.#row) return;
-    const { code, message, numbers } = error;
-    const refused = { code, message, numbers };
+  async #noteRefusal({ code, message, numbers, isBelieved }) {
+    if (!isBelieved || !this.#row || !ENDS.includes(code)) return;
     const { item } = this.#row;
-    if (ENDS_FOR_PROGRAM.includes(code)) {
-      await this.#changeRows((row) => row.name === this.#name && Boolean((row.notice = { ...row.notice, refusal: refused })));
-    } else if (ENDS_GRANT.includes(code)) {
-      const isMeant = (row) => row.name === this.#name || (code === -20113 && row.item === item);
-      await this.#changeRows((row) => isMeant(row) && Boolean((row.notice = { ...row.notice, refusal: refused })));
-    }
+    const isMeant = (row) => row.name === this.#name || (code === -20113 && row.item === item);
+    const refusal = { code, message, numbers };
+    await this.#changeRows((row) => isMeant(row) && (row.notice = { ...row.notice, refusal }));
   }
 
   /** Take another identity: the counts so far stay with the one under which they were made. */
@@ -452,22 +411,18 @@ export class Session {
   }
 
   #holdUse() {
-    const { locks } = globalThis.navigator || {};
-    if (!locks) return;
     const held = new Promise((resolve) => (this.#release = resolve));
-    locks.request("seatmeter use " + this.#name, { mode: "shared" }, () => held).catch(() => {});
+    navigator.locks.request("seatmeter use " + this.#name, { mode: "shared" }, () => held);
   }
 
   /** Send the last report. The last page gives back what the device holds only while it works. */
   async end() {
-    await turn("seatmeter", ROUND_MS, () => this.#report({ ms: ROUND_MS, isDated: this.clock.isHeard }));
+    await turn(ROUND_MS, () => this.#report({ ms: ROUND_MS, isDated: this.clock.isHeard }));
     const isOverused = (this.notice.meters || []).some(({ state }) => state === "overused");
     if (!this.grant || !(this.grant.item.strict || isOverused) || this.stops()) return;
-    const { locks } = globalThis.navigator || {};
-    this.#release?.();
-    if (!locks) return;
-    await locks.request("seatmeter use " + this.#name, { ifAvailable: true }, async (alone) => {
-      if (alone) await turn("seatmeter", ROUND_MS, () => this.#giveBack());
+    this.#release();
+    await navigator.locks.request("seatmeter use " + this.#name, { ifAvailable: true }, async (alone) => {
+      if (alone) await turn(ROUND_MS, () => this.#giveBack());
     });
   }
 
@@ -480,14 +435,8 @@ export class Session {
       return true;
     });
     if (!isWhole) return;
-    const content = {
-      protocol: 1,
-      device: { uuid: this.device.uuid, friendly_name: "", library_version: VERSION },
-      newest_license: this.#server.newest,
-      receipt: this.#server.receipt,
-      segments: [],
-      ended: [{ license_id, serial }],
-    };
+    const shown = { device: this.device, server: this.#server, segments: [] };
+    const content = { ...bodyOf(shown, VERSION), ended: [{ license_id, serial }] };
     const proof = { keyId: this.grant.keyId, device: this.device };
     const limits = { keyHex: this.grant.serverKey, ms: ROUND_MS };
     for (const url of this.#options.servers) {
@@ -497,8 +446,8 @@ export class Session {
   }
 
   close() {
-    this.#release?.();
-    this.#channel?.close();
+    this.#release();
+    this.#channel.close();
     this.onChange = () => {};
     this.store.close().catch(() => {});
   }

@@ -13,7 +13,16 @@
 import { localFailure } from "./errors.js";
 
 const VERSION = 1;
-const STORES = ["values", "devices", "servers", "licenses", "segments", "totals", "spent"];
+const KEYS = {
+  values: undefined,
+  devices: "uuid",
+  servers: ["uuid", "keyId"],
+  licenses: "name",
+  segments: "id",
+  totals: ["segment", "slot", "kind", "what"],
+  spent: ["uuid", "item", "module"],
+};
+const STORES = Object.keys(KEYS);
 
 const request = (asked) =>
   new Promise((resolve, reject) => {
@@ -22,14 +31,10 @@ const request = (asked) =>
   });
 
 const upgrade = (database) => {
-  database.createObjectStore("values");
-  database.createObjectStore("devices", { keyPath: "uuid" });
-  database.createObjectStore("servers", { keyPath: ["uuid", "keyId"] });
-  database.createObjectStore("licenses", { keyPath: "name" });
-  database.createObjectStore("segments", { keyPath: "id" });
-  const key = ["segment", "slot", "kind", "what"];
-  database.createObjectStore("totals", { keyPath: key }).createIndex("unsent", "unsent");
-  database.createObjectStore("spent", { keyPath: ["uuid", "item", "module"] });
+  for (const [name, keyPath] of Object.entries(KEYS)) {
+    const store = database.createObjectStore(name, { keyPath });
+    if (name === "totals") store.createIndex("unsent", "unsent");
+  }
 };
 
 export class Store {
@@ -81,7 +86,8 @@ export class Store {
       transaction.onabort = () => reject(transaction.error || new Error("aborted"));
     });
     done.catch(() => {});
-    const on = new Proxy({}, { get: (_, store) => bound(transaction.objectStore(store)) });
+    const on = {};
+    for (const name of STORES) on[name] = bound(transaction.objectStore(name));
     try {
       const result = await work(on);
       await done;
@@ -109,9 +115,7 @@ export class Store {
   }
 
   async close() {
-    const database = await this.opening;
-    this.opening = null;
-    if (database) database.close();
+    (await this.opening)?.close();
   }
 }
 
