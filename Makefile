@@ -101,6 +101,13 @@ bench-server: tools ## Reports and authorizations a second over HTTP, on SQLite 
 	@timeout 3600 cargo bench --quiet -p seatmeter-server --bench server -- $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64)
 	@timeout 1800 cargo bench --quiet -p seatmeter-server --bench server -- $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64) scale
 
+.PHONY: bench-web
+bench-web: tools ## Measure the browser module in a real Chromium
+	@scripts/tools.sh node=nodejs npm=npm chromium-headless-shell=chromium-headless-shell
+	@cargo build --quiet --release -p seatmeter-server
+	@SEATMETERD=$(abspath $(SERVER)) SEATMETER_WEB=$$(scripts/bindings.sh web $(TARGET)/bindings) \
+		CHROMIUM=$$(command -v chromium-headless-shell) node bindings/web/tests/browser/bench.mjs
+
 .PHONY: bench
 bench: tools ## Measure, beside peers, in one run
 	@cargo build --quiet --release -p seatmeter-server

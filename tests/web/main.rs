@@ -1,5 +1,5 @@
-//! The browser client: its rules and the wire vectors in Node, and pages in a real Chromium against
-//! the real server. The tests themselves are in `bindings/web/tests`; each runs here as one.
+//! The browser client: its rules and the wire vectors in Node, and pages in real browsers against
+//! the real server. The tests themselves are in `bindings/web/tests`; each file runs here as one.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 use std::path::PathBuf;
@@ -9,8 +9,6 @@ use seatmeter_e2e::program::run;
 
 /// The longest module that a page may have to load, compressed.
 const COMPRESSED_BYTES_MAX: usize = 12 * 1024;
-
-const BROWSERS: [&str; 3] = ["chromium-headless-shell", "chromium", "google-chrome"];
 
 #[allow(clippy::print_stderr, reason = "a test that did not run must say so")]
 fn skip(why: &str) {
@@ -56,17 +54,24 @@ fn run_tests(node: &PathBuf, file: &str, settings: &[(&str, PathBuf)]) {
     command.arg("--test").arg(&path).envs(settings.iter().cloned());
     let run = run(&mut command);
     assert_eq!(run.code, Some(0), "{file}:\n{}{}", run.stdout, run.stderr);
-    assert!(run.stdout.contains("# fail 0"), "{}", run.stdout);
+    assert!(run.stdout.contains("# fail 0"), "{file}:\n{}", run.stdout);
 }
 
-fn run_in_browser(file: &str) {
+fn run_in(file: &str, variable: &'static str, browsers: &[&str]) {
     let (Some(node), Some(built)) = (node(), built()) else { return };
-    let Some(browser) = BROWSERS.iter().find_map(|name| found(name)) else {
-        return skip("no Chromium is installed (apt-get install chromium-headless-shell)");
+    let Some(browser) = browsers.iter().find_map(|name| found(name)) else {
+        return skip(&format!(
+            "none of {browsers:?} is installed (apt-get install {})",
+            browsers[0]
+        ));
     };
     let server = seatmeter_e2e::server::binary().to_owned();
-    let settings = [("SEATMETERD", server), ("SEATMETER_WEB", built), ("CHROMIUM", browser)];
+    let settings = [("SEATMETERD", server), ("SEATMETER_WEB", built), (variable, browser)];
     run_tests(&node, &format!("browser/{file}"), &settings);
+}
+
+fn run_in_chromium(file: &str) {
+    run_in(file, "CHROMIUM", &["chromium-headless-shell", "chromium", "google-chrome"]);
 }
 
 #[test]
@@ -83,12 +88,22 @@ fn the_rules_that_need_no_browser_hold() {
 
 #[test]
 fn pages_in_a_real_browser_obey_the_rules() {
-    run_in_browser("pages.test.mjs");
+    run_in_chromium("pages.test.mjs");
 }
 
 #[test]
 fn what_is_confirmed_to_a_page_is_billed_once() {
-    run_in_browser("counts.test.mjs");
+    run_in_chromium("counts.test.mjs");
+}
+
+#[test]
+fn a_page_believes_its_server_and_nobody_on_the_way() {
+    run_in_chromium("trust.test.mjs");
+}
+
+#[test]
+fn firefox_is_a_device_that_counts() {
+    run_in("firefox.test.mjs", "FIREFOX", &["firefox-esr", "firefox"]);
 }
 
 #[test]
