@@ -51,7 +51,7 @@ fn built() -> Option<PathBuf> {
 fn run_tests(node: &PathBuf, file: &str, settings: &[(&str, PathBuf)]) {
     let path = seatmeter_e2e::root().join("bindings/web/tests").join(file);
     let mut command = Command::new(node);
-    command.arg("--test").arg(&path).envs(settings.iter().cloned());
+    command.args(["--test", "--test-reporter=tap"]).arg(&path).envs(settings.iter().cloned());
     let run = run(&mut command);
     assert_eq!(run.code, Some(0), "{file}:\n{}{}", run.stdout, run.stderr);
     assert!(run.stdout.contains("# fail 0"), "{file}:\n{}", run.stdout);

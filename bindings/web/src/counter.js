@@ -137,6 +137,9 @@ export class Counter {
 
   async putRows(on, changed) {
     const healed = new Set();
+    // The highest time that was seen. A page that has heard a server later knows better.
+    const known = await on.values.get("clock");
+    if (!(known?.heardAt > this.clock.heardAt)) await on.values.put(this.clock.stored(), "clock");
     for (const row of changed.values()) {
       const { segment, totals } = row.of;
       if (!healed.has(segment.id) && !(await on.segments.get(segment.id))) {

@@ -24,6 +24,7 @@ export class License extends EventTarget {
   #forgetMs;
   #checkedUntil = 0;
   #stopped = null;
+  #hasLeapt = false;
   #isClosed = false;
   #isOffline = false;
   #isInGrace = false;
@@ -176,10 +177,21 @@ export class License extends EventTarget {
   }
 
   #check(ms) {
+    const hasLeapt = this.#session.clock.hasLeapt();
+    const isNew = this.#look() || (hasLeapt && !this.#hasLeapt);
     this.#checkedUntil = ms + CHECK_MS;
+    this.#hasLeapt = hasLeapt;
+    // The server knows the time, and may renew what has ended.
+    if (isNew) this.#round();
+  }
+
+  /** Look whether work is allowed; return whether it has just ended. */
+  #look() {
+    const was = this.#stopped;
     this.#stopped = this.#whyStopped(0);
-    if (this.#session.clock.hasLeapt()) this.#round();
-    if (this.#stopped) this.#schedule(0);
+    const isNew = this.#stopped && this.#stopped.code !== was?.code;
+    if (isNew) this.#tell("refused", { code: this.#stopped.code, message: this.#stopped.message });
+    return isNew;
   }
 
   #whyStopped(module) {
@@ -223,12 +235,8 @@ export class License extends EventTarget {
     if (!grant) return;
     this.#counter.use(grant);
     if (this.#counter.isAhead()) this.#counter.begin();
-    const was = this.#stopped;
     this.#checkedUntil = 0;
-    this.#stopped = this.#whyStopped(0);
-    if (this.#stopped && (!was || was.code !== this.#stopped.code)) {
-      this.#tell("refused", { code: this.#stopped.code, message: this.#stopped.message });
-    }
+    this.#look();
     const metered = (notice.meters || []).filter(({ state }) => state === "in_grace");
     const isExpired = this.#session.now() >= grant.item.expires_at;
     const isInGrace = !this.#stopped && (isExpired || metered.length > 0);

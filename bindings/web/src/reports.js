@@ -103,7 +103,7 @@ export const bodyOf = ({ device, server, segments }, version) => ({
  * that is believed. Return `{ isDiverged, standings }`.
  */
 export const report = async (store, { keyId, keyHex, urls, version, lastSlot, isDated, ms, keepalive, hear }) => {
-  const outcome = { isDiverged: false, standings: [] };
+  const outcome = { isDiverged: false, standings: [], failure: null };
   const signs = new Set();
   let before = "";
   for (let round = 0; round < ROUNDS_MAX; round++) {
@@ -119,7 +119,11 @@ export const report = async (store, { keyId, keyHex, urls, version, lastSlot, is
         const proof = { keyId, device: group.device, reportKey: signs.has(uuid) ? null : reportKey };
         const content = bodyOf(group, version);
         return post(url, USAGE, content, proof, { keyHex, ms, keepalive });
-      }, signs, group);
+      }, signs, group).catch((error) => {
+        // A refused identity must not hold back the others.
+        if (error.code === -20200) throw error;
+        outcome.failure = error;
+      });
       if (!answer) continue;
       await hear(answer, uuid);
       const { body } = answer;

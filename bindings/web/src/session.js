@@ -32,6 +32,7 @@ export class Session {
   #root;
   #channel;
   #release;
+  #used;
   #isDiverged;
   #wasRenewed;
   #tidied;
@@ -157,21 +158,28 @@ export class Session {
       const ms = ROUND_MS;
       // Another page may have asked since this one began.
       const isFresh = isFirst && this.#row?.askedAt >= this.#begunAt;
-      if (!isFresh || !this.clock.isHeard) {
-        await this.#report({ ms, keepalive, isDated: this.clock.isHeard });
-      }
-      const isDue = this.now() >= this.renewalDueAt() || this.stops() || this.#isDiverged;
+      // The server decides about a renewal by what it knows, so that it gets the counts first.
       let failure = null;
-      if (!keepalive && ((isAskedFor && !isFresh) || needed || isDue)) {
-        await this.#ask({ ms, needed }).catch((error) => (failure = error));
+      const report = () => this.#report({ ms, keepalive }).catch((error) => (failure ??= error));
+      if (!isFresh || !this.clock.isHeard) await report();
+      const isDue =
+        this.now() >= this.renewalDueAt() || this.stops() || this.#isDiverged || !this.clock.isHeard || failure;
+      // Where no server answers, none grants. Where another one answers, it must be asked.
+      const isSilent = failure?.code === -20200;
+      if (!keepalive && !isSilent && ((isAskedFor && !isFresh) || needed || isDue)) {
+        const isAsked = await this.#ask({ ms, needed }).then(
+          () => true,
+          (error) => void (failure = error),
+        );
+        if (isAsked) failure = null;
       }
-      if (this.clock.isHeard) await this.#report({ ms, keepalive, isDated: true });
+      if (this.clock.isHeard && !isSilent) await report();
       if (!this.#tidied) {
         this.#tidied = true;
         await tidy(this.store, this.now());
       }
-      this.lastError = failure;
       if (failure) throw failure;
+      this.lastError = null;
     }).catch((error) => {
       this.lastError = error;
       throw error;
@@ -188,7 +196,7 @@ export class Session {
     if (row && row.uuid === device.uuid && this.#root) await this.#use(row);
   }
 
-  async #report({ ms, keepalive, isDated }) {
+  async #report({ ms, keepalive }) {
     if (!this.grant) return;
     const outcome = await report(this.store, {
       keyId: this.grant.keyId,
@@ -196,13 +204,14 @@ export class Session {
       urls: this.#options.servers,
       version: VERSION,
       lastSlot: () => slotOf(this.clock.isHeard ? this.now() : this.clock.heardAt),
-      isDated: () => isDated && this.clock.isHeard,
+      isDated: () => this.clock.isHeard,
       ms,
       keepalive,
       hear: (answer) => this.#hear(answer.time),
     });
     this.#isDiverged = outcome.isDiverged;
     for (const { item_id, meters } of outcome.standings) await this.#noteMeters(item_id, meters);
+    if (outcome.failure) throw outcome.failure;
   }
 
   async #hear(time) {
@@ -412,15 +421,16 @@ export class Session {
 
   #holdUse() {
     const held = new Promise((resolve) => (this.#release = resolve));
-    navigator.locks.request("seatmeter use " + this.#name, { mode: "shared" }, () => held);
+    this.#used = navigator.locks.request("seatmeter use " + this.#name, { mode: "shared" }, () => held);
   }
 
   /** Send the last report. The last page gives back what the device holds only while it works. */
   async end() {
-    await turn(ROUND_MS, () => this.#report({ ms: ROUND_MS, isDated: this.clock.isHeard }));
+    await turn(ROUND_MS, () => this.#report({ ms: ROUND_MS }));
     const isOverused = (this.notice.meters || []).some(({ state }) => state === "overused");
     if (!this.grant || !(this.grant.item.strict || isOverused) || this.stops()) return;
     this.#release();
+    await this.#used;
     await navigator.locks.request("seatmeter use " + this.#name, { ifAvailable: true }, async (alone) => {
       if (alone) await turn(ROUND_MS, () => this.#giveBack());
     });

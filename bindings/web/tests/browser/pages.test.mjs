@@ -342,3 +342,66 @@ test("a page that another page follows under another password is not served by i
   const refused = await init(next, server, { applicationID: "b", timeout: 3000 });
   assert.equal(refused.code, -20200, "its server is asked first");
 });
+
+test("a clock that is set back while the server is away does not stretch a license", async () => {
+  const server = await start(item("barcode_scan", { offline_days: 1 }));
+  const context = await profile(browser);
+  const page = await openPage(context, shop());
+  await init(page, server);
+  await server.kill();
+  await pass(page, 86400 - 120);
+  assert.equal(await countFrame(page, "a"), 1);
+  await page.close();
+  // The next page has the true time again, as if the clock had been set back by a day.
+  const next = await openPage(context, shop());
+  assert.equal((await init(next, server)).code, 0);
+  await pass(next, 240);
+  assert.equal(await countFrame(next, "b"), -20003);
+  await server.startAgain();
+});
+
+test("a page that begins offline reports as soon as the server is back", async () => {
+  const server = await start(item("barcode_scan"));
+  const context = await profile(browser);
+  await init(await openPage(context, shop()), server);
+  await server.kill();
+  const page = await openPage(context, shop());
+  await init(page, server);
+  assert.equal(await countFrame(page, "a"), 1);
+  await server.startAgain();
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await until("it is billed", () => server.billed() === 1);
+});
+
+test("strict: a page that is closed gives back what it does not need", async () => {
+  const server = await start(item("barcode_scan", { quota: 40, strict: true }));
+  const one = await openPage(await profile(browser), shop());
+  await init(one, server);
+  assert.equal(await countFrame(one, "a"), 1);
+  await one.evaluate(() => license.close());
+  const other = await openPage(await profile(browser), shop());
+  await init(other, server);
+  const counted = await other.evaluate(async () => {
+    let counted = 0;
+    for (let n = 0; n < 50; n++) counted += await license.countImage([{ format: 1, text: `${n}` }]).catch(() => 0);
+    return counted;
+  });
+  assert.equal(counted, 41, "42 with the grace, and one is used");
+});
+
+test("a concurrent-device item that is overused admits by the slot, and tells who holds the seats", async () => {
+  const server = await start(item("concurrent_device", { quota: 1, overuse_budget: 0 }));
+  const open = async () => openPage(await profile(browser), shop());
+  const [one, other] = [await open(), await open()];
+  assert.equal((await init(one, server)).code, 0);
+  assert.equal((await init(other, server)).code, 0);
+  await countFrame(one, "a");
+  await countFrame(other, "a");
+  await sync(one);
+  await sync(other);
+  server.setAhead(2 * SLOT);
+  await pass(one, 2 * SLOT);
+  await pass(other, 2 * SLOT);
+  const outcomes = [await sync(one), await sync(other)];
+  assert.ok(outcomes.includes(-20130) || outcomes.includes(-20120) || outcomes.includes(-20008), String(outcomes));
+});
