@@ -41,14 +41,14 @@ const contentOf = (barcode) => {
   if (bytes && bytes.length !== undefined) return latin1(bytes);
   const text = barcode.rawValue ?? barcode.text ?? barcode.barcodeText;
   if (typeof text !== "string") {
-    fail(-10038, "a barcode has neither bytes nor a text: give { format, text } or { format, bytes }");
+    fail(-10038, "a barcode needs a text or bytes");
   }
   return /[^\x00-\x7f]/.test(text) ? latin1(new TextEncoder().encode(text)) : text;
 };
 
 /** Return symbology and key of a barcode, of whatever decoder. */
 export const barcodeOf = (barcode) => {
-  if (!barcode || typeof barcode !== "object") fail(-10038, `${barcode} is not a barcode`);
+  if (!barcode || typeof barcode !== "object") fail(-10038, `${barcode} is no barcode`);
   const format = barcode.format ?? barcode.barcodeFormat ?? barcode.barcodeFormatString ?? 0;
   const symbology = symbologyOf(format);
   return { symbology, key: symbology + ":" + contentOf(barcode) };

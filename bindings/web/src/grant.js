@@ -35,7 +35,7 @@ const requireKnown = (item) => {
     Object.keys(item).find((name) => !known.includes(name)) ||
     (!CHARGE_WAYS.includes(item.charge_way) && item.charge_way);
   if (unknown) {
-    fail(-20003, `item "${item.item_id}" has ${unknown}, which this seatmeter.js does not know: install a newer one`);
+    fail(-20003, `item "${item.item_id}" has ${unknown}: install a newer seatmeter.js`);
   }
 };
 
@@ -60,7 +60,7 @@ const requireWithin = (local, item) => {
     local.valid_until - local.issued_at > offline ||
     tooMuch
   ) {
-    fail(-20003, `the license server grants more than the vendor issued in "${item.item_id}"`);
+    fail(-20003, `the license grants more than its item "${item.item_id}"`);
   }
 };
 
@@ -91,7 +91,7 @@ const requireCovered = (item, wanted) => {
     ["productEdition", item.edition && item.edition !== wanted.productEdition],
     ["website", item.charge_way === "domain" && !item.domains.some((domain) => isNear(host, domain))],
   ].find(([, isGap]) => isGap);
-  if (gap) fail(-20003, `item "${item.item_id}", which the server granted, is for another ${gap[0]} than this page's`);
+  if (gap) fail(-20003, `item "${item.item_id}" is for another ${gap[0]}`);
 };
 
 /** Check every signature and every limit of an answer, and return the grant. */
@@ -99,13 +99,13 @@ export const verifyGrant = async (answer, rootKey, device, wanted) => {
   const file = await open(answer.license_file, "license file", rootKey);
   const local = await open(answer.local_license, "local license", file.server_key);
   if (file.version !== 1 || local.version !== 1) {
-    fail(-20003, "the license has a format that this seatmeter.js does not know: install a newer one");
+    fail(-20003, "the license has a newer format: install a newer seatmeter.js");
   }
   if (local.device_uuid !== device.uuid || local.device_key !== device.publicKey) {
     fail(-20004, "the license belongs to another device");
   }
   const item = file.items.find(({ item_id }) => item_id === local.item_id);
-  if (!item) fail(-20003, `the license names item ${local.item_id}, which the vendor did not issue`);
+  if (!item) fail(-20003, `the vendor did not issue item "${local.item_id}"`);
   requireKnown(item);
   requireWithin(local, item);
   requireCovered(item, wanted);
@@ -115,10 +115,10 @@ export const verifyGrant = async (answer, rootKey, device, wanted) => {
 /** Return why no work is allowed under a grant at this instant, as code and sentence. */
 export const endedAt = ({ local, item }, now) => {
   if (now >= item.expires_at + GRACE_SECONDS) {
-    return [-20111, "the license and its seven days of grace are over: ask your vendor to renew it"];
+    return [-20111, "the license has expired, with its grace: ask your vendor to renew it"];
   }
   if (now >= local.valid_until) {
-    return [-20003, "the license was not renewed in time: let the page reach the license server"];
+    return [-20003, "the license was not renewed in time: let this page reach the license server"];
   }
   return null;
 };

@@ -108,7 +108,7 @@ export class License extends EventTarget {
   async countPages(module, n = 1) {
     const number = typeof module === "string" ? PAGE_MODULES[module.toUpperCase()] : module;
     if (!Object.values(PAGE_MODULES).includes(number)) {
-      fail(-10038, `module is ${module}: it must be from 1 to 4, or CORE, WEBCAM, PDFR or OCR`);
+      fail(-10038, `module is ${module}: it must be 1 to 4, or ${Object.keys(PAGE_MODULES)}`);
     }
     numberOf("n", n, 0, COUNT_MAX);
     const ms = this.#require(number);
@@ -162,7 +162,7 @@ export class License extends EventTarget {
   }
 
   #requireOpen() {
-    if (this.#isClosed) fail(-20009, "the license was closed: call Seatmeter.init again");
+    if (this.#isClosed) fail(-20009, "the license was closed: call init again");
   }
 
   // Return the time in milliseconds. What depends on time is looked at once a second.

@@ -26,7 +26,7 @@ export const numberOf = (name, value, least, most) =>
 const textOf = (name, value = "") =>
   typeof value === "string" && value.length <= 512 && value === value.trim()
     ? value
-    : wrong(name, value, "it must be a text of at most 512 bytes that neither begins nor ends with a space");
+    : wrong(name, value, "it must be a text without spaces around it, at most 512 long");
 
 const serverOf = (value) => {
   const url = URL.canParse(value) ? new URL(value) : {};
@@ -36,7 +36,7 @@ const serverOf = (value) => {
   // Browsers call these hosts trustworthy, and let pages over TLS reach them without.
   const isLocal = /^(localhost|127(\.\d+){3}|\[::1\]|.*\.localhost)$/.test(url.hostname);
   if (!isLocal && url.protocol === "http:" && globalThis.location?.protocol === "https:") {
-    wrong("server", value, "a page over https cannot reach a server over http (mixed content): use TLS there, and https://");
+    wrong("server", value, "a page over https needs a server over https (mixed content)");
   }
   return url.origin;
 };
@@ -52,7 +52,7 @@ const chargeWayOf = (value) => {
 /** Check the options of a page, and return them in one form. */
 export const readOptions = (given = {}) => {
   if (globalThis.isSecureContext === false || !globalThis.crypto?.subtle || !globalThis.indexedDB) {
-    fail(-20009, "this page has no WebCrypto or IndexedDB: serve it over https or from localhost, to a current browser");
+    fail(-20009, "this page has no WebCrypto or IndexedDB: serve it over https or from localhost");
   }
   const options = {
     servers: [given.server ?? given.licenseServer, given.standbyServer ?? []].flat().map(serverOf),
@@ -67,7 +67,7 @@ export const readOptions = (given = {}) => {
   }
   const { handshakeCode, organizationID, rootKey } = options;
   if (rootKey && !fromHex(rootKey, 32)) wrong("rootKey", rootKey, "it must be 64 hexadecimal digits in lower case");
-  if (!handshakeCode && !organizationID) fail(-20123, "neither handshakeCode nor organizationID is set: set one of them");
+  if (!handshakeCode && !organizationID) fail(-20123, "set handshakeCode or organizationID");
   return options;
 };
 

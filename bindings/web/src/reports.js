@@ -75,11 +75,9 @@ export const tidy = (store, now) =>
   store.write(async (on) => {
     const kept = new Set();
     const oldest = slotOf(now - KEPT_SECONDS);
-    for (const row of await on.totals.getAll()) {
-      if (row.unsent || row.slot >= oldest) kept.add(row.segment);
-    }
-    for (const row of await on.totals.getAll()) {
-      if (!kept.has(row.segment)) await on.totals.delete([row.segment, row.slot, row.kind, row.what]);
+    for (const { unsent, segment, slot, kind, what } of await on.totals.getAll()) {
+      if (unsent || slot >= oldest) kept.add(segment);
+      else await on.totals.delete([segment, slot, kind, what]);
     }
     for (const { id } of await on.segments.getAll()) if (!kept.has(id)) await on.segments.delete(id);
   });
@@ -154,5 +152,5 @@ const toAny = async (urls, ask, signs, { device, server }) => {
     }
   }
   if (last) throw last;
-  return fail(-20003, "no server with the key of this license has answered");
+  return fail(-20003, "no server of this license has answered");
 };

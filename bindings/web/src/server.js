@@ -26,7 +26,7 @@ const unreachable = (url, error, ms) => {
   const why =
     error.name === "TimeoutError"
       ? `gave no answer within ${Math.round(ms / 1000)} s`
-      : "cannot be reached (its name, the network, its certificate, or CORS: see the browser's console)";
+      : "cannot be reached: see the browser's console";
   return new SeatmeterError(-20200, `the license server ${url} ${why}`);
 };
 
@@ -86,7 +86,7 @@ export const post = async (url, path, content, proof, { keyHex, ms, keepalive })
   const isBelieved = Boolean(keyHex) && (await check(keyHex));
   // An answer that is not signed by the server that this device knows counts as silence.
   if (keyHex && !isBelieved && answer.keyId === proof.keyId) {
-    throw new SeatmeterError(-20003, `the answer of ${url} is forged, or was changed on its way`);
+    throw new SeatmeterError(-20003, `the answer of ${url} was changed on its way`);
   }
   return { ok: answer.status === 200, body, time: answer.time, keyId: answer.keyId, isBelieved, check };
 };

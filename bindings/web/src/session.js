@@ -17,7 +17,7 @@ const ROUND_MS = 20000;
 const turn = (ms, work) =>
   navigator.locks.request("seatmeter", { signal: AbortSignal.timeout(ms) }, work).catch((error) => {
     if (error.name !== "TimeoutError") throw error;
-    fail(-20200, `another page of this website has been talking to the server for ${ms} ms`);
+    fail(-20200, `another page has been talking to the license server for ${ms} ms`);
   });
 
 export class Session {
@@ -124,7 +124,7 @@ export class Session {
     const meter = meters.find(isGone);
     if (!meter) return null;
     const { used, quota, grace } = meter;
-    const message = `the license is used up: ${used} of ${quota}, with a grace of ${grace}. Ask your vendor for more`;
+    const message = `the license is used up: ${used} of ${quota}, grace ${grace}. Ask your vendor for more`;
     return new SeatmeterError(-20120, message, { used, quota, grace });
   }
 
@@ -341,7 +341,7 @@ export class Session {
     const root = this.#root || body.root_key;
     const grant = await verifyGrant(body, root, this.device, this.#options);
     if (keyId !== grant.keyId || !(await check(grant.serverKey))) {
-      fail(-20003, `the answer of ${url} is not signed by the server that the vendor named`);
+      fail(-20003, `${url} is not the server that the vendor named`);
     }
     await this.#requireNoOlderFile(grant.file, time);
     const { id, key } = await agreement.finish(body.key_share, this.device.uuid);
@@ -390,7 +390,7 @@ export class Session {
   async #requireNoOlderFile(file, time) {
     const newest = await this.store.get("values", "issue of " + file.file_id);
     if (newest > file.issued_at) {
-      fail(-20003, "the server has an older issue of the license file than before: it must import the newest");
+      fail(-20003, "the license file of the server is older than before: import the newest");
     }
     if (time < file.issued_at) {
       fail(-20003, "the server's time is before the issue of its license file: set its clock");

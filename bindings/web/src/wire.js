@@ -72,15 +72,15 @@ export const isInBatch = async (keyHex, context, bytes, written) => {
 /** Check a document's envelope, and return the document. Vendors sign alone, servers in batches. */
 export const open = async (envelope, context, keyHex) => {
   const { payload, key_id, signature } = envelope || {};
-  if (typeof payload !== "string") fail(-20003, `the ${context} is missing in the answer`);
+  if (typeof payload !== "string") fail(-20003, `the ${context} is missing`);
   if (key_id !== (await keyIdOf(keyHex))) {
-    fail(-20003, `the ${context} is signed by key ${key_id}, and not by the expected one`);
+    fail(-20003, `the ${context} is signed by another key, ${key_id}`);
   }
   const bytes = bytesOf(payload);
   const isRight = await (context === "local license"
     ? isInBatch(keyHex, context, bytes, signature)
     : ed25519(keyHex, signature, withContext(context, bytes)));
-  if (!isRight) fail(-20003, `the signature of the ${context} is wrong: it was changed or forged`);
+  if (!isRight) fail(-20003, `the signature of the ${context} is wrong`);
   return JSON.parse(payload);
 };
 
@@ -113,7 +113,7 @@ export const beginAgreement = async () => {
     share: toHex(share),
     async finish(serverHex, uuid) {
       const server = fromHex(serverHex, 32);
-      if (!server) fail(-20003, "the server's key_share is malformed");
+      if (!server) fail(-20003, "key_share is malformed");
       const other = await crypto.subtle.importKey("raw", server, "X25519", false, []);
       const agreed = await crypto.subtle.deriveBits(
         { name: "X25519", public: other },

@@ -252,7 +252,7 @@ test("options are checked before anything is done, and the message names the val
     [{ server: "license.example" }, -10038, "license.example"],
     [{ server: "https://license.example/path" }, -10038, "without a path"],
     [{ server: "ftp://license.example" }, -10038, "ftp:"],
-    [{ handshakeCode: "CODE " }, -10038, "ends with a space"],
+    [{ handshakeCode: "CODE " }, -10038, "without spaces around it"],
     [{ handshakeCode: 7 }, -10038, "handshakeCode is 7"],
     [{ handshakeCode: "" }, -20123, "handshakeCode"],
     [{ rootKey: "abc" }, -10038, "64 hexadecimal digits"],
