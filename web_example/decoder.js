@@ -19,6 +19,11 @@ export const readBarcodes = async (source) => {
   }
   other ??= await import("./zxing.js");
   other.prepareZXingModule({ overrides: { locateFile: () => "zxing_reader.wasm" } });
-  const found = await other.readBarcodes(pixelsOf(source), { tryHarder: true, maxNumberOfSymbols: 32 });
-  return found.filter(({ isValid }) => isValid).map(({ format, text, bytes }) => ({ format, text, bytes }));
+  const found = await other.readBarcodes(pixelsOf(source), {
+    tryHarder: true,
+    maxNumberOfSymbols: 32,
+  });
+  return found
+    .filter(({ isValid }) => isValid)
+    .map(({ format, text, bytes }) => ({ format, text, bytes }));
 };

@@ -64,8 +64,15 @@ const begin = async () => {
   const tell = () => {
     const { chargeWay, validUntil, isOffline, isInGrace } = license.status;
     const until = validUntil.toISOString().slice(0, 10);
-    const how = isOffline ? "offline, with the stored license" : isInGrace ? "in grace" : "licensed";
-    say(`This page is ${how}: ${chargeWay}, until ${until}`, isOffline ? "offline" : isInGrace ? "grace" : "");
+    const how = isOffline
+      ? "offline, with the stored license"
+      : isInGrace
+        ? "in grace"
+        : "licensed";
+    say(
+      `This page is ${how}: ${chargeWay}, until ${until}`,
+      isOffline ? "offline" : isInGrace ? "grace" : "",
+    );
   };
   for (const event of ["renewed", "grace", "offline"]) license.addEventListener(event, tell);
   license.addEventListener("refused", ({ detail }) => refused(detail));

@@ -10,7 +10,9 @@ export interface SeatmeterOptions {
   handshakeCode?: string;
   organizationID?: string;
   sessionPassword?: string;
-  /** The vendor's public key, 64 hexadecimal digits. Without it, that of the first answer is kept. */
+  /**
+   * The vendor's public key, 64 hexadecimal digits. Without it, that of the first answer is kept.
+   */
   rootKey?: string;
   /** Charge way, as a name or as a number of DM_ChargeWay; 0 or absent: the server chooses. */
   chargeWay?: ChargeWay | "auto" | 0 | 1 | 2 | 3 | 6 | 8 | 20;
@@ -32,21 +34,14 @@ export interface SeatmeterOptions {
 }
 
 export type ChargeWay =
-  | "client_device"
-  | "barcode_scan"
-  | "concurrent_device"
-  | "domain"
-  | "active_device"
-  | "page";
+  "client_device" | "barcode_scan" | "concurrent_device" | "domain" | "active_device" | "page";
 
 /**
  * A barcode of any decoder. `format` is a name (`qr_code`, `QRCode`, `QR-CODE`) or a number of the
  * C API. The content is a text or bytes; if both are given, the bytes count.
  */
 export type Barcode = (
-  | { format?: string | number }
-  | { barcodeFormat: number }
-  | { barcodeFormatString: string }
+  { format?: string | number } | { barcodeFormat: number } | { barcodeFormatString: string }
 ) &
   (
     | { rawValue: string }
@@ -98,12 +93,17 @@ export class License extends EventTarget {
   /** Milliseconds after which a barcode counts again in frames: 0 to 600000; 3000 at first. */
   duplicateForgetTime: number;
   readonly status: LicenseStatus;
-  /** Count a frame of a video. Resolves, once they are stored, to the number of barcodes that count. */
+  /**
+   * Count a frame of a video. Resolves, once they are stored, to the number of barcodes that count.
+   */
   countFrame(barcodes: Iterable<Barcode>): Promise<number>;
   /** Count a still picture by itself: each of its different barcodes counts. */
   countImage(barcodes: Iterable<Barcode>): Promise<number>;
   /** Count `n` pages (1 when absent) of a module. Resolves to `n` once they are stored. */
-  countPages(module: 1 | 2 | 3 | 4 | "CORE" | "WEBCAM" | "PDFR" | "OCR", n?: number): Promise<number>;
+  countPages(
+    module: 1 | 2 | 3 | 4 | "CORE" | "WEBCAM" | "PDFR" | "OCR",
+    n?: number,
+  ): Promise<number>;
   /** Report and renew now. */
   sync(): Promise<void>;
   /** Report, and end this page's part. Pages that are simply closed lose nothing either. */

@@ -10,7 +10,10 @@ import { randomId } from "./wire.js";
 const IMAGES_MS = 1000;
 
 export class Counter {
-  /** `heal` returns the rows without which the totals mean nothing, to be stored where they are missing. */
+  /**
+   * `heal` returns the rows without which the totals mean nothing, to be stored where they are
+   * missing.
+   */
   constructor(store, clock, heal) {
     Object.assign(this, { store, clock, heal });
     this.grant = null;
@@ -76,7 +79,14 @@ export class Counter {
   add(work, ms) {
     return new Promise((resolve, reject) => {
       const slot = Math.floor(ms / 180000);
-      this.waiting.push({ segment: this.segment, totals: this.totals, slot, work, resolve, reject });
+      this.waiting.push({
+        segment: this.segment,
+        totals: this.totals,
+        slot,
+        work,
+        resolve,
+        reject,
+      });
       this.flush();
     });
   }
@@ -115,7 +125,14 @@ export class Counter {
           const { segment, slot, totals } = entry;
           const key = [segment.id, slot, kind, what].join();
           const total = totals.get(key)?.total || 0;
-          const row = changed.get(key) || { segment: segment.id, slot, kind, what, total, of: entry };
+          const row = changed.get(key) || {
+            segment: segment.id,
+            slot,
+            kind,
+            what,
+            total,
+            of: entry,
+          };
           row.total += n;
           changed.set(key, row);
         }

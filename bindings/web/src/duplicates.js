@@ -6,7 +6,8 @@ export const FORGET_MS_MAX = 600000;
 // A page that sees more different barcodes within the forget time may count some again too early.
 const REMEMBERED_MAX = 40000;
 
-// The names that decoders give, in the order of the bits of the C API; "-" where a bit has none. Case
+// The names that decoders give, in the order of the bits of the C API; "-" where a bit has none.
+// Case
 // and separators do not matter.
 const BITS = (
   "code39 code128 code93 codabar itf ean13 ean8 upca upce industrial25 code39extended " +
@@ -21,7 +22,10 @@ const symbologyOf = (format) => {
   if (typeof format === "number") return format >>> 0;
   let number = numbers.get(format);
   if (number === undefined) {
-    const name = String(format).toLowerCase().replace(/[^a-z0-9]/g, "").replace(/^(bf)?(gs1)?/, "");
+    const name = String(format)
+      .toLowerCase()
+      .replace(/[^a-z0-9]/g, "")
+      .replace(/^(bf)?(gs1)?/, "");
     const bit = BITS.indexOf(name);
     number = bit < 0 ? OTHER_NAMES[name] || 0 : (1 << bit) >>> 0;
     if (numbers.size < 1000) numbers.set(format, number);

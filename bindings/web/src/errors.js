@@ -21,7 +21,10 @@ export const fail = (code, message, numbers) => {
 export const localFailure = (error) =>
   !(error instanceof DOMException)
     ? error
-    : new SeatmeterError(-20002, `IndexedDB failed (${error.message}): allow this website to store data`);
+    : new SeatmeterError(
+        -20002,
+        `IndexedDB failed (${error.message}): allow this website to store data`,
+      );
 
 // What a device does after a refusal, as in the library: the license ends, the device takes another
 // identity, or the other server is asked.

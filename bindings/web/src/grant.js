@@ -74,7 +74,10 @@ const compareVersions = (a, b) => {
 // What the browser can tell without the list of public suffixes, which the server has.
 const isNear = (host, domain) => {
   const end = (name) => name.replace(/\.$/, "").split(".").slice(-2).join(".");
-  const listed = domain.toLowerCase().replace(/^\*\./, "").replace(/^\[|\]$/g, "");
+  const listed = domain
+    .toLowerCase()
+    .replace(/^\*\./, "")
+    .replace(/^\[|\]$/g, "");
   return /[^\x00-\x7f]/.test(listed) || host === listed || end(host) === end(listed);
 };
 
@@ -87,9 +90,16 @@ const requireCovered = (item, wanted) => {
     ["deploymentType", !item.deployment_types.includes("browser")],
     ["products", wanted.products & ~item.products],
     ["modules", wanted.modules.some(lacks)],
-    ["productVersion", (from && !(compareVersions(version, from) >= 0)) || (to && !(compareVersions(version, to) <= 0))],
+    [
+      "productVersion",
+      (from && !(compareVersions(version, from) >= 0)) ||
+        (to && !(compareVersions(version, to) <= 0)),
+    ],
     ["productEdition", item.edition && item.edition !== wanted.productEdition],
-    ["website", item.charge_way === "domain" && !item.domains.some((domain) => isNear(host, domain))],
+    [
+      "website",
+      item.charge_way === "domain" && !item.domains.some((domain) => isNear(host, domain)),
+    ],
   ].find(([, isGap]) => isGap);
   if (gap) fail(-20003, `item "${item.item_id}" is for another ${gap[0]}`);
 };

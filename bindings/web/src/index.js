@@ -9,7 +9,8 @@ export const Seatmeter = {
     try {
       return await License.begin(options);
     } catch (error) {
-      if (error instanceof SeatmeterError) console.error(`seatmeter: ${error.message} (${error.code})`);
+      if (error instanceof SeatmeterError)
+        console.error(`seatmeter: ${error.message} (${error.code})`);
       throw error;
     }
   },

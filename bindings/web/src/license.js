@@ -207,7 +207,10 @@ export class License extends EventTarget {
       bySymbology.set(symbology, (bySymbology.get(symbology) || 0) + 1);
     }
     try {
-      await this.#count([...bySymbology].map(([what, n]) => ["scan", what, n]), ms);
+      await this.#count(
+        [...bySymbology].map(([what, n]) => ["scan", what, n]),
+        ms,
+      );
     } catch (error) {
       if (isFrame) for (const key of found.keys()) this.#filter.takeBack(key);
       throw error;
@@ -241,7 +244,11 @@ export class License extends EventTarget {
     const isExpired = this.#session.now() >= grant.item.expires_at;
     const isInGrace = !this.#stopped && (isExpired || metered.length > 0);
     if (isInGrace && !this.#isInGrace) {
-      this.#tell("grace", { isExpired, endsAt: new Date((grant.item.expires_at + 604800) * 1000), meters: metered });
+      this.#tell("grace", {
+        isExpired,
+        endsAt: new Date((grant.item.expires_at + 604800) * 1000),
+        meters: metered,
+      });
     }
     this.#isInGrace = isInGrace;
     if (this.#session.takeRenewed()) {

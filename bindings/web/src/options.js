@@ -14,7 +14,11 @@ const CHARGE_WAYS = {
 };
 const TEXTS =
   "handshakeCode organizationID sessionPassword applicationID rootKey productVersion productEdition";
-const NUMBERS = { products: [1, 0xffff, 0xffff], maxBufferDays: [7, 3650, 7], timeout: [1, 600000, 10000] };
+const NUMBERS = {
+  products: [1, 0xffff, 0xffff],
+  maxBufferDays: [7, 3650, 7],
+  timeout: [1, 600000, 10000],
+};
 
 const wrong = (name, value, must) => fail(-10038, `${name} is ${JSON.stringify(value)}: ${must}`);
 
@@ -46,7 +50,9 @@ const chargeWayOf = (value) => {
     return value === "auto" ? undefined : value;
   }
   const names = Object.values(CHARGE_WAYS).join(" ");
-  return value in CHARGE_WAYS ? CHARGE_WAYS[value] : wrong("chargeWay", value, `it must be one of${names}`);
+  return value in CHARGE_WAYS
+    ? CHARGE_WAYS[value]
+    : wrong("chargeWay", value, `it must be one of${names}`);
 };
 
 /** Check the options of a page, and return them in one form. */
@@ -66,7 +72,8 @@ export const readOptions = (given = {}) => {
     options[name] = numberOf(name, given[name] ?? otherwise, least, most);
   }
   const { handshakeCode, organizationID, rootKey } = options;
-  if (rootKey && !fromHex(rootKey, 32)) wrong("rootKey", rootKey, "it must be 64 hexadecimal digits in lower case");
+  if (rootKey && !fromHex(rootKey, 32))
+    wrong("rootKey", rootKey, "it must be 64 hexadecimal digits in lower case");
   if (!handshakeCode && !organizationID) fail(-20123, "set handshakeCode or organizationID");
   return options;
 };

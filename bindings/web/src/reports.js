@@ -10,7 +10,9 @@ const SEGMENTS_MAX = 200;
 const ROUNDS_MAX = 64;
 const KEPT_SECONDS = 31 * 86400;
 
-/** Return what is to be sent to the server with this key: device, server, and segments with rows. */
+/**
+ * Return what is to be sent to the server with this key: device, server, and segments with rows.
+ */
 const collect = (store, keyId, lastSlot, isDated) =>
   store.write(async (on) => {
     const groups = new Map();
@@ -55,15 +57,23 @@ const acknowledge = (store, rows) =>
     }
   });
 
-/** Note receipt and epoch of an answer. Under another epoch, the server may have lost what it had. */
+/**
+ * Note receipt and epoch of an answer. Under another epoch, the server may have lost what it had.
+ */
 export const noteServer = (store, uuid, keyId, { epoch, receipt }) =>
   store.write(async (on) => {
     const server = await on.servers.get([uuid, keyId]);
     if (!server) return;
     const isNew = epoch && server.epoch && server.epoch !== epoch;
-    await on.servers.put({ ...server, epoch: epoch || server.epoch, receipt: receipt || server.receipt });
+    await on.servers.put({
+      ...server,
+      epoch: epoch || server.epoch,
+      receipt: receipt || server.receipt,
+    });
     if (!isNew) return;
-    const segments = (await on.segments.getAll()).filter((s) => s.uuid === uuid && s.keyId === keyId);
+    const segments = (await on.segments.getAll()).filter(
+      (s) => s.uuid === uuid && s.keyId === keyId,
+    );
     const ids = segments.map(({ id }) => id);
     for (const row of await on.totals.getAll()) {
       if (ids.includes(row.segment)) await on.totals.put({ ...row, unsent: 1 });
@@ -79,7 +89,8 @@ export const tidy = (store, now) =>
       if (unsent || slot >= oldest) kept.add(segment);
       else await on.totals.delete([segment, slot, kind, what]);
     }
-    for (const { id } of await on.segments.getAll()) if (!kept.has(id)) await on.segments.delete(id);
+    for (const { id } of await on.segments.getAll())
+      if (!kept.has(id)) await on.segments.delete(id);
   });
 
 /** Return the content of a report. */
@@ -92,7 +103,12 @@ export const bodyOf = ({ device, server, segments }, version) => ({
     segment_id: segment.id,
     license_id: segment.license,
     local_license: segment.envelope,
-    totals: rows.map(({ slot, as, kind, what, total }) => ({ slot: as || slot, kind, what, total })),
+    totals: rows.map(({ slot, as, kind, what, total }) => ({
+      slot: as || slot,
+      kind,
+      what,
+      total,
+    })),
   })),
 });
 
@@ -100,7 +116,10 @@ export const bodyOf = ({ device, server, segments }, version) => ({
  * Report everything that is not acknowledged to the servers with this key. `hear` gets each answer
  * that is believed. Return `{ isDiverged, standings }`.
  */
-export const report = async (store, { keyId, keyHex, urls, version, lastSlot, isDated, ms, keepalive, hear }) => {
+export const report = async (
+  store,
+  { keyId, keyHex, urls, version, lastSlot, isDated, ms, keepalive, hear },
+) => {
   const outcome = { isDiverged: false, standings: [], failure: null };
   const signs = new Set();
   let before = "";
@@ -112,12 +131,21 @@ export const report = async (store, { keyId, keyHex, urls, version, lastSlot, is
     before = now;
     for (const group of found) {
       const { uuid } = group.device;
-      const answer = await toAny(urls, (url) => {
-        const { reportKey } = group.server;
-        const proof = { keyId, device: group.device, reportKey: signs.has(uuid) ? null : reportKey };
-        const content = bodyOf(group, version);
-        return post(url, USAGE, content, proof, { keyHex, ms, keepalive });
-      }, signs, group).catch((error) => {
+      const answer = await toAny(
+        urls,
+        (url) => {
+          const { reportKey } = group.server;
+          const proof = {
+            keyId,
+            device: group.device,
+            reportKey: signs.has(uuid) ? null : reportKey,
+          };
+          const content = bodyOf(group, version);
+          return post(url, USAGE, content, proof, { keyHex, ms, keepalive });
+        },
+        signs,
+        group,
+      ).catch((error) => {
         // A refused identity must not hold back the others.
         if (error.code === -20200) throw error;
         outcome.failure = error;
@@ -125,8 +153,13 @@ export const report = async (store, { keyId, keyHex, urls, version, lastSlot, is
       if (!answer) continue;
       await hear(answer, uuid);
       const { body } = answer;
-      const recorded = group.segments.filter(({ segment }) => (body.recorded || []).includes(segment.id));
-      await acknowledge(store, recorded.flatMap(({ rows }) => rows));
+      const recorded = group.segments.filter(({ segment }) =>
+        (body.recorded || []).includes(segment.id),
+      );
+      await acknowledge(
+        store,
+        recorded.flatMap(({ rows }) => rows),
+      );
       await noteServer(store, uuid, keyId, body);
       outcome.isDiverged = outcome.isDiverged || Boolean(body.is_diverged);
       outcome.standings.push(...(body.standings || []));
@@ -141,7 +174,12 @@ const toAny = async (urls, ask, signs, { device, server }) => {
     try {
       let answer = await ask(url);
       // The server does not know the report key any more: the device's own key proves who it is.
-      if (!answer.ok && answer.body.code === -20004 && server.reportKey && !signs.has(device.uuid)) {
+      if (
+        !answer.ok &&
+        answer.body.code === -20004 &&
+        server.reportKey &&
+        !signs.has(device.uuid)
+      ) {
         signs.add(device.uuid);
         answer = await ask(url);
       }

@@ -18,7 +18,12 @@ const readAnswer = async (response) => {
 };
 
 const send = async (url, options) => {
-  const always = { credentials: "omit", cache: "no-store", redirect: "error", referrerPolicy: "no-referrer" };
+  const always = {
+    credentials: "omit",
+    cache: "no-store",
+    redirect: "error",
+    referrerPolicy: "no-referrer",
+  };
   return readAnswer(await fetch(url, { ...always, ...options }));
 };
 
@@ -51,7 +56,8 @@ const parsed = (body) => {
 };
 
 /**
- * Post a request. Return `{ ok, body, time, isBelieved }`; `isBelieved` says whether the server with
+ * Post a request. Return `{ ok, body, time, isBelieved }`; `isBelieved` says whether the server
+ * with
  * `keyHex` has signed the answer, and `check` is that of an answer whose key is not known yet.
  */
 export const post = async (url, path, content, proof, { keyHex, ms, keepalive }) => {
@@ -61,10 +67,20 @@ export const post = async (url, path, content, proof, { keyHex, ms, keepalive })
   if (proof.keyId) headers["seatmeter-key-id"] = proof.keyId;
   if (proof.reportKey) {
     headers["seatmeter-report-key-id"] = proof.reportKey.id;
-    headers["seatmeter-report-tag"] = await tagReport(proof.reportKey.key, path, request.nonce, request.digest);
+    headers["seatmeter-report-tag"] = await tagReport(
+      proof.reportKey.key,
+      path,
+      request.nonce,
+      request.digest,
+    );
   } else {
     const { privateKey } = proof.device;
-    headers["seatmeter-device-signature"] = await signRequest(privateKey, path, request.nonce, request.digest);
+    headers["seatmeter-device-signature"] = await signRequest(
+      privateKey,
+      path,
+      request.nonce,
+      request.digest,
+    );
   }
   const signal = AbortSignal.timeout(Math.max(1, Math.round(ms)));
   const options = { method: "POST", headers, body: text, signal };
@@ -88,13 +104,24 @@ export const post = async (url, path, content, proof, { keyHex, ms, keepalive })
   if (keyHex && !isBelieved && answer.keyId === proof.keyId) {
     throw new SeatmeterError(-20003, `the answer of ${url} was changed on its way`);
   }
-  return { ok: answer.status === 200, body, time: answer.time, keyId: answer.keyId, isBelieved, check };
+  return {
+    ok: answer.status === 200,
+    body,
+    time: answer.time,
+    keyId: answer.keyId,
+    isBelieved,
+    check,
+  };
 };
 
 /** Return a refusal as an error. */
 export const refusal = ({ body, isBelieved }, url) => {
   const code = Number.isInteger(body.code) ? body.code : -20003;
-  const error = new SeatmeterError(code, `${body.detail || "the request was refused"} (${url})`, body.numbers);
+  const error = new SeatmeterError(
+    code,
+    `${body.detail || "the request was refused"} (${url})`,
+    body.numbers,
+  );
   error.isBelieved = isBelieved;
   error.challenge = body.challenge;
   error.epoch = body.epoch || "";

@@ -4,12 +4,12 @@ import { DeviceClock } from "./clock.js";
 import { ENDS, fail, SeatmeterError, TAKES_FRESH_UUID } from "./errors.js";
 import { endedAt, renewalDueAt, slotOf, verifyGrant } from "./grant.js";
 import { bodyOf, noteServer, report, tidy } from "./reports.js";
+import { authorizationOf, stoppedBy, VERSION } from "./requests.js";
 import { asksOther, AUTHORIZATIONS, post, refusal } from "./server.js";
 import { Store } from "./store.js";
 import { nameOf } from "./options.js";
 import { beginAgreement, makeDevice, randomId } from "./wire.js";
 
-export const VERSION = "0.1.0";
 const DATABASE = "seatmeter";
 const ROUND_MS = 20000;
 
@@ -84,7 +84,8 @@ export class Session {
       ["licenses", this.#row],
     ]) {
       if (!row) continue;
-      const key = store === "servers" ? [row.uuid, row.keyId] : store === "devices" ? row.uuid : row.name;
+      const key =
+        store === "servers" ? [row.uuid, row.keyId] : store === "devices" ? row.uuid : row.name;
       if (!(await on[store].get(key))) await on[store].put(row);
     }
   }
@@ -117,15 +118,7 @@ export class Session {
 
   /** Return why the server lets this device count nothing, or no pages of this module. */
   stops(module = 0) {
-    const { refusal: refused, meters = [] } = this.notice;
-    if (refused) return new SeatmeterError(refused.code, refused.message, refused.numbers);
-    const isGone = ({ of, state, module: m = 0 }) =>
-      state === "used_up" && ((of === "scans" && !module) || (of === "pages" && m === module && module));
-    const meter = meters.find(isGone);
-    if (!meter) return null;
-    const { used, quota, grace } = meter;
-    const message = `the license is used up: ${used} of ${quota}, grace ${grace}. Ask your vendor for more`;
-    return new SeatmeterError(-20120, message, { used, quota, grace });
+    return stoppedBy(this.notice, module);
   }
 
   renewalDueAt() {
@@ -163,7 +156,11 @@ export class Session {
       const report = () => this.#report({ ms, keepalive }).catch((error) => (failure ??= error));
       if (!isFresh || !this.clock.isHeard) await report();
       const isDue =
-        this.now() >= this.renewalDueAt() || this.stops() || this.#isDiverged || !this.clock.isHeard || failure;
+        this.now() >= this.renewalDueAt() ||
+        this.stops() ||
+        this.#isDiverged ||
+        !this.clock.isHeard ||
+        failure;
       // Where no server answers, none grants. Where another one answers, it must be asked.
       const isSilent = failure?.code === -20200;
       if (!keepalive && !isSilent && ((isAskedFor && !isFresh) || needed || isDue)) {
@@ -189,7 +186,10 @@ export class Session {
   async #reload() {
     const { row, device } = await this.store.read(async (on) => {
       const uuid = await on.values.get("device");
-      return { row: await on.licenses.get(this.#name), device: uuid && (await on.devices.get(uuid)) };
+      return {
+        row: await on.licenses.get(this.#name),
+        device: uuid && (await on.devices.get(uuid)),
+      };
     });
     if (!device) return this.store.write((on) => this.heal(on));
     this.device = device;
@@ -226,7 +226,9 @@ export class Session {
   }
 
   async #noteMeters(itemId, meters) {
-    await this.#changeRows((row) => row.item === itemId && (row.notice = { ...row.notice, meters }));
+    await this.#changeRows(
+      (row) => row.item === itemId && (row.notice = { ...row.notice, meters }),
+    );
   }
 
   async #changeRows(change) {
@@ -291,12 +293,18 @@ export class Session {
       return { server: server || {}, held: isHeld && row.answer.local_license, first };
     });
     const agreement = await beginAgreement();
-    const content = this.#content(known, agreement.share, needed);
+    const content = authorizationOf(this.#options, this.device, known, agreement.share, needed);
     const proof = { keyId: known.server.keyId, device: this.device };
     const limits = { keyHex: known.server.key, ms };
     let answer = await post(url, AUTHORIZATIONS, content, proof, limits);
     if (!answer.ok && answer.body.challenge) {
-      answer = await post(url, AUTHORIZATIONS, { ...content, challenge: answer.body.challenge }, proof, limits);
+      answer = await post(
+        url,
+        AUTHORIZATIONS,
+        { ...content, challenge: answer.body.challenge },
+        proof,
+        limits,
+      );
     }
     if (!answer.ok) {
       if (answer.isBelieved) {
@@ -306,35 +314,6 @@ export class Session {
       throw refusal(answer, url);
     }
     await this.#accept(url, known.server.urls, answer, agreement);
-  }
-
-  #content({ server, held, first }, share, needed) {
-    const { device } = this;
-    const options = this.#options;
-    const newest = server.newest && held && server.newest.payload === held.payload ? null : server.newest;
-    return {
-      protocol: 1,
-      handshake_code: options.handshakeCode,
-      organization_id: options.organizationID,
-      session_password: options.sessionPassword,
-      device: { uuid: device.uuid, friendly_name: options.deviceFriendlyName, library_version: VERSION },
-      deployment_type: "browser",
-      charge_way: options.chargeWay,
-      products: options.products,
-      seats: 1,
-      buffer_days: options.maxBufferDays,
-      modules: options.modules,
-      product_version: options.productVersion || undefined,
-      product_edition: options.productEdition || undefined,
-      validation: { website_domain: "", application_id: options.applicationID, process_name: "" },
-      held_license: held || undefined,
-      newest_license: newest || undefined,
-      device_key: device.publicKey,
-      key_share: share,
-      first_contact: server.newest ? undefined : first,
-      needed: Math.min(needed, 10000) || undefined,
-      receipt: server.receipt || undefined,
-    };
   }
 
   async #accept(url, urls = [], { body, time, keyId, check }, agreement) {
@@ -421,7 +400,11 @@ export class Session {
 
   #holdUse() {
     const held = new Promise((resolve) => (this.#release = resolve));
-    this.#used = navigator.locks.request("seatmeter use " + this.#name, { mode: "shared" }, () => held);
+    this.#used = navigator.locks.request(
+      "seatmeter use " + this.#name,
+      { mode: "shared" },
+      () => held,
+    );
   }
 
   /** Send the last report. The last page gives back what the device holds only while it works. */
@@ -431,9 +414,13 @@ export class Session {
     if (!this.grant || !(this.grant.item.strict || isOverused) || this.stops()) return;
     this.#release();
     await this.#used;
-    await navigator.locks.request("seatmeter use " + this.#name, { ifAvailable: true }, async (alone) => {
-      if (alone) await turn(ROUND_MS, () => this.#giveBack());
-    });
+    await navigator.locks.request(
+      "seatmeter use " + this.#name,
+      { ifAvailable: true },
+      async (alone) => {
+        if (alone) await turn(ROUND_MS, () => this.#giveBack());
+      },
+    );
   }
 
   async #giveBack() {

@@ -1,14 +1,19 @@
-// What a device keeps: one IndexedDB database for each origin, which all of its tabs and workers share.
+// What a device keeps: one IndexedDB database for each origin, which all of its tabs and workers
+// share.
 //
-// | store | key | content | written by |
-// |---|---|---|---|
-// | `values` | name | the UUID in use, the clock, the root key of a first answer | whoever talks |
-// | `devices` | uuid | the key of each identity that this profile has had | whoever makes it |
-// | `servers` | uuid, key id | the history with a server: newest license, receipt, epoch, report key | whoever talks |
-// | `licenses` | name | a grant with what the server has said since, for one set of credentials | whoever talks |
-// | `segments` | id | under which license a page counts | the page that counts |
-// | `totals` | segment, slot, kind, what | `total`, which only grows; `unsent` while it is not acknowledged; `as` and `under`, the slot and segment under which it is reported if its own slot was ahead | the page that counts; the rest also whoever talks |
-// | `spent` | uuid, item, module | what was counted under a strict item | the page that counts |
+// | store | key | content |
+// |---|---|---|
+// | `values` | name | the UUID in use, the clock, the root key of a first answer |
+// | `devices` | uuid | the key of each identity that this profile has had |
+// | `servers` | uuid, key id | the history with a server: license, receipt, epoch, report key |
+// | `licenses` | name | a grant, and what the server has said since, for one set of credentials |
+// | `segments` | id | under which license a page counts |
+// | `totals` | segment, slot, kind, what | what a page has counted, see below |
+// | `spent` | uuid, item, module | what was counted under a strict item |
+//
+// A row of `totals` has `total`, which only grows and is written by the page that counts; `unsent`,
+// while it is not acknowledged; and, if its slot was ahead of the time, the slot `as` and the
+// segment `under` which it is reported.
 
 import { localFailure } from "./errors.js";
 

@@ -28,8 +28,7 @@ export const concat = (...parts) => {
   return whole;
 };
 
-export const sha256 = async (bytes) =>
-  new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+export const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 
 export const digestHex = async (text) => toHex(await sha256(bytesOf(text)));
 
@@ -141,7 +140,9 @@ export const deriveReportKey = async (agreed, deviceShare, serverShare, uuid) =>
 export const importHmac = (bytes) =>
   crypto.subtle.importKey("raw", bytes, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
 
-/** Make the identity of a device: a key that no script can read, and the UUID that follows from it. */
+/**
+ * Make the identity of a device: a key that no script can read, and the UUID that follows from it.
+ */
 export const makeDevice = async () => {
   const pair = await crypto.subtle.generateKey("Ed25519", false, ["sign", "verify"]);
   const publicKey = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));

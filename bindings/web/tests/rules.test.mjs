@@ -21,7 +21,12 @@ test("every name of a symbology has the number of the C API, however a decoder w
       assert.equal(barcodeOf({ format, text: "x" }).symbology, expected, format);
     }
   }
-  for (const [format, number] of [["QRCode", 0x4000000], ["EAN-13", 0x20], ["upc_a", 0x80], ["DataMatrix", 0x8000000]]) {
+  for (const [format, number] of [
+    ["QRCode", 0x4000000],
+    ["EAN-13", 0x20],
+    ["upc_a", 0x80],
+    ["DataMatrix", 0x8000000],
+  ]) {
     assert.equal(barcodeOf({ format, rawValue: "x" }).symbology, number);
   }
   assert.equal(barcodeOf({ format: "of the future", text: "x" }).symbology, 0);
@@ -30,11 +35,21 @@ test("every name of a symbology has the number of the C API, however a decoder w
 
 test("a key is symbology and bytes, whether a decoder gives a text or bytes", () => {
   const key = (barcode) => barcodeOf(barcode).key;
-  assert.equal(key({ format: "qr_code", rawValue: "A" }), key({ format: "QRCode", bytes: Uint8Array.of(65) }));
-  assert.equal(key({ format: 1, text: "é" }), key({ format: 1, bytes: new TextEncoder().encode("é") }));
+  assert.equal(
+    key({ format: "qr_code", rawValue: "A" }),
+    key({ format: "QRCode", bytes: Uint8Array.of(65) }),
+  );
+  assert.equal(
+    key({ format: 1, text: "é" }),
+    key({ format: 1, bytes: new TextEncoder().encode("é") }),
+  );
   assert.notEqual(key({ format: 1, text: "A" }), key({ format: 2, text: "A" }));
   assert.notEqual(key({ format: 1, text: "12" }), key({ format: 11, text: "2" }));
-  assert.equal(key({ format: 1, text: "" }), key({ format: 1, bytes: new Uint8Array() }), "an empty one is one, too");
+  assert.equal(
+    key({ format: 1, text: "" }),
+    key({ format: 1, bytes: new Uint8Array() }),
+    "an empty one is one, too",
+  );
   for (const wrong of [null, 7, "A", {}, { format: 1 }, { text: 7 }]) {
     assert.throws(() => barcodeOf(wrong), { code: -10038 }, JSON.stringify(wrong));
   }
@@ -75,7 +90,11 @@ test("the memory of duplicates is bounded", () => {
 
 const clockAt = (stored, wall = 1e12) => {
   const time = { wall, monotonic: 5000 };
-  const clock = new DeviceClock(stored, () => time.wall, () => time.monotonic);
+  const clock = new DeviceClock(
+    stored,
+    () => time.wall,
+    () => time.monotonic,
+  );
   const pass = (ms) => ((time.wall += ms), (time.monotonic += ms));
   return { clock, time, pass };
 };
@@ -126,7 +145,11 @@ test("slots, graces and renewals are those of the rules", () => {
   for (let quota = 0; quota < 500; quota++) {
     assert.equal(limitOf(quota, 5), quota + Math.round(quota / 20));
   }
-  const due = renewalDueAt({ license_id: "0".repeat(32), issued_at: 1000, valid_until: 1000 + 8 * 86400 });
+  const due = renewalDueAt({
+    license_id: "0".repeat(32),
+    issued_at: 1000,
+    valid_until: 1000 + 8 * 86400,
+  });
   assert.equal(due, 1000 + 6 * 3600);
   const bySlot = renewalDueAt({ license_id: "f".repeat(32), issued_at: 0, valid_until: 360 });
   assert.ok(bySlot >= 300 && bySlot <= 330);
@@ -143,7 +166,8 @@ const made = async () => {
     const keys = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
     return { ...keys, hex: toHex(await crypto.subtle.exportKey("raw", keys.publicKey)) };
   };
-  const sign = async (keys, text) => toHex(await crypto.subtle.sign("Ed25519", keys.privateKey, text));
+  const sign = async (keys, text) =>
+    toHex(await crypto.subtle.sign("Ed25519", keys.privateKey, text));
   const [vendor, server, device] = [await pair(), await pair(), await pair()];
   const seal = async (keys, context, document) => {
     const payload = JSON.stringify(document);
@@ -180,7 +204,13 @@ const made = async () => {
   };
   const wanted = { products: 0xffff, modules: [], host: "shop.company.com" };
   return async (itemChange = {}, localChange = {}, wantedChange = {}, root = vendor) => {
-    const file = { version: 1, file_id: "f", server_key: server.hex, issued_at: 1, items: [{ ...item, ...itemChange }] };
+    const file = {
+      version: 1,
+      file_id: "f",
+      server_key: server.hex,
+      issued_at: 1,
+      items: [{ ...item, ...itemChange }],
+    };
     const answer = {
       license_file: await seal(vendor, "license file", file),
       local_license: await seal(server, "local license", { ...local, ...localChange }),
@@ -225,12 +255,18 @@ test("an item for something else serves no page, and one of a later version is p
     [{ of_the_future: 1 }, {}],
     [{ charge_way: "concurrent_instance" }, {}],
   ]) {
-    await assert.rejects(verify(item, {}, wanted), { code: -20003 }, JSON.stringify([item, wanted]));
+    await assert.rejects(
+      verify(item, {}, wanted),
+      { code: -20003 },
+      JSON.stringify([item, wanted]),
+    );
   }
   await verify({ versions: { to: "9" } }, {}, { productVersion: "9.6" });
   const site = { charge_way: "domain", quota: undefined, domains: ["*.company.com"] };
   await verify(site, { charge_way: "domain" });
-  await assert.rejects(verify(site, { charge_way: "domain" }, { host: "evil.example" }), { code: -20003 });
+  await assert.rejects(verify(site, { charge_way: "domain" }, { host: "evil.example" }), {
+    code: -20003,
+  });
 });
 
 test("another vendor's license file is not believed", async () => {
@@ -244,7 +280,10 @@ test("options are checked before anything is done, and the message names the val
   globalThis.indexedDB ??= {};
   const good = { server: "https://license.example:48080", handshakeCode: "CODE" };
   assert.deepEqual(readOptions(good).servers, ["https://license.example:48080"]);
-  assert.deepEqual(readOptions({ licenseServer: good.server, organizationID: "acme" }).organizationID, "acme");
+  assert.deepEqual(
+    readOptions({ licenseServer: good.server, organizationID: "acme" }).organizationID,
+    "acme",
+  );
   assert.equal(readOptions({ ...good, chargeWay: 2 }).chargeWay, "barcode_scan");
   assert.equal(readOptions({ ...good, chargeWay: "auto" }).chargeWay, undefined);
   const refused = [

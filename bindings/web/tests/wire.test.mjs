@@ -12,7 +12,10 @@ const vector = (name) => JSON.parse(readFileSync(new URL(`${name}.json`, folder)
 
 /** Import a secret key from its seed, as PKCS #8. */
 const privateKey = (seedHex) => {
-  const der = Buffer.concat([Buffer.from("302e020100300506032b657004220420", "hex"), Buffer.from(seedHex, "hex")]);
+  const der = Buffer.concat([
+    Buffer.from("302e020100300506032b657004220420", "hex"),
+    Buffer.from(seedHex, "hex"),
+  ]);
   assert.ok(createPrivateKey({ key: der, format: "der", type: "pkcs8" }));
   return crypto.subtle.importKey("pkcs8", der, "Ed25519", false, ["sign"]);
 };
@@ -26,8 +29,12 @@ test("the signed documents of the vectors open, and with a changed byte they do 
   assert.equal(local.serial, 7);
   const changed = { ...license_file, payload: license_file.payload.replace("file-1", "file-2") };
   await assert.rejects(wire.open(changed, "license file", keys.vendor_public), { code: -20003 });
-  await assert.rejects(wire.open(license_file, "license file", keys.server_public), { code: -20003 });
-  await assert.rejects(wire.open(license_file, "local license", keys.vendor_public), { code: -20003 });
+  await assert.rejects(wire.open(license_file, "license file", keys.server_public), {
+    code: -20003,
+  });
+  await assert.rejects(wire.open(license_file, "local license", keys.vendor_public), {
+    code: -20003,
+  });
   await assert.rejects(wire.open(undefined, "license file", keys.vendor_public), { code: -20003 });
 });
 
@@ -43,7 +50,8 @@ test("the answer of the vectors is believed for its request, status, time and bo
     body: v.answer_body,
     signature: v.signature,
   };
-  const isAnswer = (r, a) => wire.isAnswer(v.keys.server_public, { ...request, ...r }, { ...answer, ...a });
+  const isAnswer = (r, a) =>
+    wire.isAnswer(v.keys.server_public, { ...request, ...r }, { ...answer, ...a });
   assert.equal(await isAnswer({}, {}), true);
   for (const [r, a] of [
     [{ nonce: "0".repeat(32) }, {}],
@@ -90,7 +98,11 @@ test("the proofs of the vectors come out of the keys of the vectors", async () =
 });
 
 test("both sides of an agreement derive one report key, and each agreement another", async () => {
-  const [device, server, uuid] = [await wire.beginAgreement(), await wire.beginAgreement(), "44".repeat(16)];
+  const [device, server, uuid] = [
+    await wire.beginAgreement(),
+    await wire.beginAgreement(),
+    "44".repeat(16),
+  ];
   const ours = await device.finish(server.share, uuid);
   assert.match(ours.id, /^[0-9a-f]{16}$/);
   assert.equal(ours.key.extractable, false, "no script can read the report key");

@@ -6,6 +6,7 @@ use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::*;
+use seatmeter_server::http::Web;
 use seatmeter_server::operator::commands::Change;
 use seatmeter_server::policy::select::access::Validation;
 
@@ -190,4 +191,31 @@ fn a_program_without_an_origin_names_its_website_itself_and_gets_no_cors() {
     request.validation.website_domain = "company.com".into();
     let (answer, outcome) = ask(&server, &request, None);
     assert_eq!((outcome, answer.header(ALLOWED)), (Ok(()), None));
+}
+
+#[test]
+fn pages_to_try_out_are_served_from_their_folder_alone_and_only_where_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("pages");
+    std::fs::create_dir(&pages).unwrap();
+    std::fs::write(pages.join("index.html"), "<p>page").unwrap();
+    std::fs::write(folder.path().join("secret.html"), "secret").unwrap();
+    let server = TestServer::with_web(|web| Web { demo: Some(pages.clone()), ..web });
+    let get = |server: &TestServer, path: &str| Request::new("GET", path).send(server.address);
+    for path in ["/demo/", "/demo/index.html"] {
+        let answer = get(&server, path);
+        assert_eq!((answer.status, answer.body.as_slice()), (200, b"<p>page".as_slice()), "{path}");
+        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(answer.header("content-security-policy").unwrap().contains("default-src 'self'"));
+    }
+    for path in [
+        "/demo/../secret.html",
+        "/demo/..%2fsecret.html",
+        "/demo/%2e%2e%2fsecret.html",
+        "/demo/missing.html",
+        "/demo/.html",
+    ] {
+        assert_eq!(get(&server, path).status, 404, "{path}");
+    }
+    assert_eq!(get(&TestServer::empty(), "/demo/").status, 404);
 }

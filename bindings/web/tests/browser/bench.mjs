@@ -29,7 +29,8 @@ const measured = await page.evaluate(async () => {
     for (let n = 0; n < 10000; n++) license.countFrame(frame);
     rounds.push(((performance.now() - begun) * 1000) / 10000);
   }
-  // Each piece of work on the main thread, as the browser sees it, while fresh barcodes are counted.
+  // Each piece of work on the main thread, as the browser sees it, while fresh barcodes are
+  // counted.
   const pieces = [];
   const fresh = [];
   for (let n = 0; n < 300; n++) {
@@ -60,9 +61,13 @@ for (let n = 0; n < 20; n++) {
 }
 
 const module = readFileSync(join(process.env.SEATMETER_WEB, "seatmeter.js"));
-console.log(`module                              ${module.length} bytes, ${brotliCompressSync(module).length} by Brotli, ${gzipSync(module, { level: 9 }).length} by gzip`);
+console.log(
+  `module                              ${module.length} bytes, ${brotliCompressSync(module).length} by Brotli, ${gzipSync(module, { level: 9 }).length} by gzip`,
+);
 console.log(`countFrame, repeated barcode        ${median(measured.rounds).toFixed(2)} µs`);
-console.log(`countFrame, fresh, main thread      ${median(measured.pieces).toFixed(3)} ms, ${share(measured.pieces, 0.99).toFixed(3)} ms of 99 %`);
+console.log(
+  `countFrame, fresh, main thread      ${median(measured.pieces).toFixed(3)} ms, ${share(measured.pieces, 0.99).toFixed(3)} ms of 99 %`,
+);
 console.log(`countFrame, fresh, until stored     ${median(measured.fresh).toFixed(2)} ms`);
 console.log(`init from the stored license        ${median(begins).toFixed(1)} ms`);
 await browser.close();

@@ -7,7 +7,18 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import * as web from "./support.mjs";
-import { countFrame, init, item, openPage, pass, profile, Server, SLOT, sync, until } from "./support.mjs";
+import {
+  countFrame,
+  init,
+  item,
+  openPage,
+  pass,
+  profile,
+  Server,
+  SLOT,
+  sync,
+  until,
+} from "./support.mjs";
 
 let pages;
 let browser;

@@ -15,7 +15,12 @@ test("Firefox is a device that counts, reports and starts without the network", 
   t.after(() => pages.stop());
   const server = await Server.start([item("barcode_scan")]);
   t.after(() => server.stop());
-  const browser = await puppeteer.launch({ browser: "firefox", executablePath, headless: true, acceptInsecureCerts: true });
+  const browser = await puppeteer.launch({
+    browser: "firefox",
+    executablePath,
+    headless: true,
+    acceptInsecureCerts: true,
+  });
   t.after(() => browser.close());
   const open = async () => {
     const page = await browser.newPage();

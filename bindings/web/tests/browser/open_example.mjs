@@ -1,4 +1,5 @@
-// Open the page of web_example as a person would, and print what it shows: open_example.mjs TOOLS PAGE
+// Open the page of web_example as a person would, and print what it shows: open_example.mjs TOOLS
+// PAGE
 
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
@@ -12,7 +13,9 @@ try {
   const errors = [];
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-  const reported = page.waitForResponse((response) => response.url().endsWith("/v1/usage") && response.ok());
+  const reported = page.waitForResponse(
+    (response) => response.url().endsWith("/v1/usage") && response.ok(),
+  );
   reported.catch(() => {});
   await page.goto(url);
   await page.locator("#license").filter({ hasText: "licensed" }).waitFor();

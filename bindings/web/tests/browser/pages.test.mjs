@@ -4,7 +4,18 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import * as web from "./support.mjs";
-import { countFrame, init, item, openPage, pass, profile, Server, SLOT, sync, until } from "./support.mjs";
+import {
+  countFrame,
+  init,
+  item,
+  openPage,
+  pass,
+  profile,
+  Server,
+  SLOT,
+  sync,
+  until,
+} from "./support.mjs";
 
 let browser;
 let pages;
@@ -40,12 +51,23 @@ test("a page gets a license, counts each barcode once in the forget time, and th
   assert.equal(await countFrame(page, "a"), 0);
   await pass(page, 0.2);
   assert.equal(await countFrame(page, "a"), 1);
-  assert.equal(await page.evaluate(() => license.countImage([{ format: 1, text: "a" }, { format: 1, text: "a" }])), 1);
+  assert.equal(
+    await page.evaluate(() =>
+      license.countImage([
+        { format: 1, text: "a" },
+        { format: 1, text: "a" },
+      ]),
+    ),
+    1,
+  );
   assert.equal(await page.evaluate(() => license.countImage([{ format: 1, text: "a" }])), 1);
   assert.equal(await sync(page), 0);
   assert.equal(server.billed(), 5);
   assert.equal(server.billed("image"), 6);
-  assert.equal(server.billed("scan", ({ what }) => what === 0x4000000), 3);
+  assert.equal(
+    server.billed("scan", ({ what }) => what === 0x4000000),
+    3,
+  );
 });
 
 test("ten tabs and a worker are one device, whose counts are summed, and one of them talks at a time", async () => {
@@ -65,7 +87,10 @@ test("ten tabs and a worker are one device, whose counts are summed, and one of 
   const tabs = await Promise.all(Array.from({ length: 10 }, () => openPage(context, shop())));
   const statuses = await Promise.all(tabs.map((tab) => init(tab, server)));
   assert.equal(new Set(statuses.map(({ deviceUuid }) => deviceUuid)).size, 1);
-  assert.deepEqual(statuses.map(({ code }) => code), Array(10).fill(0));
+  assert.deepEqual(
+    statuses.map(({ code }) => code),
+    Array(10).fill(0),
+  );
   assert.ok(asked <= 3, `${asked} authorizations for ten tabs that begin together`);
   await Promise.all(tabs.map((tab, n) => countFrame(tab, "same", `own ${n}`)));
   const options = { server: server.url, handshakeCode: web.CODE, rootKey: server.rootKey };
@@ -122,7 +147,10 @@ test("a foreign site gets nothing, and its developer reads why in the console", 
   const refused = await init(page, server);
   assert.equal(refused.code, -20103);
   assert.match(refused.message, /https:\/\/evil\.example.* is not licensed on this server/);
-  assert.ok(page.lines.some((line) => line.includes("is not licensed on this server")), page.lines.join("\n"));
+  assert.ok(
+    page.lines.some((line) => line.includes("is not licensed on this server")),
+    page.lines.join("\n"),
+  );
   assert.equal(server.usage().length, 0);
 });
 
@@ -201,8 +229,14 @@ test("work before and after a slot's edge is billed in its own slot, however lat
   server.setAhead(ahead + 20 + 3 * SLOT);
   await server.startAgain();
   assert.equal(await sync(page), 0);
-  assert.equal(server.billed("scan", ({ slot }) => slot === early), 1);
-  assert.equal(server.billed("scan", ({ slot }) => slot === early + 1), 2);
+  assert.equal(
+    server.billed("scan", ({ slot }) => slot === early),
+    1,
+  );
+  assert.equal(
+    server.billed("scan", ({ slot }) => slot === early + 1),
+    2,
+  );
   assert.equal(server.billed(), 3);
 });
 
@@ -223,7 +257,10 @@ test("a clock that is set wrong costs nothing and stretches nothing while the se
   assert.equal(status.code, 0, status.message);
   await sync(page);
   const slots = server.usage().map(({ slot }) => slot);
-  assert.ok(slots.every((slot) => slot >= now && slot <= now + 2), `${slots} beside ${now}`);
+  assert.ok(
+    slots.every((slot) => slot >= now && slot <= now + 2),
+    `${slots} beside ${now}`,
+  );
 });
 
 test("a storage that is cleared under an open page loses nothing that the page has confirmed", async () => {
@@ -263,7 +300,11 @@ test("a used-up item refuses every tab, and one that starts later, and more quot
   assert.equal(await countFrame(page, ..."abcdefghijk"), 11);
   assert.equal(await sync(page), -20120);
   assert.equal(await countFrame(page, "l"), -20120);
-  assert.ok((await page.evaluate(() => events)).some(({ type, code }) => type === "refused" && code === -20120));
+  assert.ok(
+    (await page.evaluate(() => events)).some(
+      ({ type, code }) => type === "refused" && code === -20120,
+    ),
+  );
   const next = await openPage(context, shop());
   assert.equal((await init(next, server)).code, -20120);
   server.items[0].quota = 100;
@@ -299,7 +340,7 @@ test("a revoked item ends with -20113 at the next contact, also for a page that 
   const context = await profile(browser);
   const page = await openPage(context, shop());
   await init(page, server);
-  server.operate("item", "revoke", "barcode_scan");
+  server.operate("item", "revoke", "barcode_scan", "--yes");
   assert.equal(await sync(page), -20113);
   assert.equal(await countFrame(page, "a"), -20113);
   await server.kill();
@@ -312,7 +353,10 @@ test("pages are counted by module, and a used-up module refuses that module alon
   const page = await openPage(await profile(browser), shop());
   await init(page, server);
   const count = (module, n) =>
-    page.evaluate(([module, n]) => license.countPages(module, n).catch((error) => error.code), [module, n]);
+    page.evaluate(
+      ([module, n]) => license.countPages(module, n).catch((error) => error.code),
+      [module, n],
+    );
   assert.equal(await count("OCR", 11), 11);
   assert.equal(await count(1, 3), 3);
   assert.equal(await count("LASER", 1), -10038);
@@ -383,7 +427,8 @@ test("strict: a page that is closed gives back what it does not need", async () 
   await init(other, server);
   const counted = await other.evaluate(async () => {
     let counted = 0;
-    for (let n = 0; n < 50; n++) counted += await license.countImage([{ format: 1, text: `${n}` }]).catch(() => 0);
+    for (let n = 0; n < 50; n++)
+      counted += await license.countImage([{ format: 1, text: `${n}` }]).catch(() => 0);
     return counted;
   });
   assert.equal(counted, 41, "42 with the grace, and one is used");
@@ -403,5 +448,8 @@ test("a concurrent-device item that is overused admits by the slot, and tells wh
   await pass(one, 2 * SLOT);
   await pass(other, 2 * SLOT);
   const outcomes = [await sync(one), await sync(other)];
-  assert.ok(outcomes.includes(-20130) || outcomes.includes(-20120) || outcomes.includes(-20008), String(outcomes));
+  assert.ok(
+    outcomes.includes(-20130) || outcomes.includes(-20120) || outcomes.includes(-20008),
+    String(outcomes),
+  );
 });

@@ -1,4 +1,5 @@
-// What the tests in a real browser start from: the real server, pages on many origins, and a witness.
+// What the tests in a real browser start from: the real server, pages on many origins, and a
+// witness.
 
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -55,7 +56,9 @@ export class Server {
     execFileSync("cc", ["-std=gnu11", "-shared", "-fPIC", "-o", server.clock, source]);
     server.operate("init");
     server.key = join(server.folder, "vendor.key");
-    const shown = execFileSync(binary, ["vendor", "keygen", "--key", server.key], { encoding: "utf8" });
+    const shown = execFileSync(binary, ["vendor", "keygen", "--key", server.key], {
+      encoding: "utf8",
+    });
     server.rootKey = shown.match(/[0-9a-f]{64}/)[0];
     server.issue("--handshake-code", CODE);
     if (websites.length) server.restrict(websites);
@@ -154,21 +157,30 @@ onmessage = async ({ data: { options, barcodes } }) => {
 export const servePages = async () => {
   const file = (name) => readFileSync(join(root, "tests/certificates", name));
   const module = readFileSync(join(built, "seatmeter.js"));
-  const server = createServer({ cert: file("server.pem"), key: file("server.key") }, (request, response) => {
-    const [type, content] =
-      request.url === "/seatmeter.js"
-        ? ["text/javascript", module]
-        : request.url === "/worker.js"
-          ? ["text/javascript", WORKER]
-          : ["text/html", PAGE];
-    response.writeHead(200, { "content-type": type }).end(content);
-  });
+  const server = createServer(
+    { cert: file("server.pem"), key: file("server.key") },
+    (request, response) => {
+      const [type, content] =
+        request.url === "/seatmeter.js"
+          ? ["text/javascript", module]
+          : request.url === "/worker.js"
+            ? ["text/javascript", WORKER]
+            : ["text/html", PAGE];
+      response.writeHead(200, { "content-type": type }).end(content);
+    },
+  );
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address();
-  return { origin: (host) => `https://${host}:${port}`, stop: () => (server.close(), server.closeAllConnections()) };
+  return {
+    origin: (host) => `https://${host}:${port}`,
+    stop: () => (server.close(), server.closeAllConnections()),
+  };
 };
 
-const ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP *.example 127.0.0.1,MAP *.github.io 127.0.0.1,MAP *.com 127.0.0.1"];
+const ARGUMENTS = [
+  "--no-sandbox",
+  "--host-resolver-rules=MAP *.example 127.0.0.1,MAP *.github.io 127.0.0.1,MAP *.com 127.0.0.1",
+];
 const LAUNCH = { executablePath: chromiumPath, args: ARGUMENTS };
 
 export const launch = () => chromium.launch(LAUNCH);
@@ -244,4 +256,5 @@ export const sync = (page) =>
     }
   });
 
-export const pass = (page, seconds) => page.evaluate((seconds) => globalThis.pass(seconds), seconds);
+export const pass = (page, seconds) =>
+  page.evaluate((seconds) => globalThis.pass(seconds), seconds);

@@ -71,14 +71,22 @@ test("an answer that was changed on its way is not believed, and stops nothing",
   await init(page, server);
   for (const change of [
     (answer) => ({ ...answer, body: answer.body.replace("within", "used_up") }),
-    (answer) => ({ ...answer, status: 403, body: '{"code":-20113,"detail":"revoked","status":403}' }),
+    (answer) => ({
+      ...answer,
+      status: 403,
+      body: '{"code":-20113,"detail":"revoked","status":403}',
+    }),
     (answer) => ({ ...answer, headers: { ...answer.headers, "seatmeter-time": "1" } }),
     (answer) => ({ ...answer, headers: { ...answer.headers, "seatmeter-signature": "00.0.1" } }),
     (answer) => ({ ...answer, headers: {}, body: "<html>sign in</html>" }),
   ]) {
     await context.route("**/v1/authorizations", async (route) => {
       const response = await route.fetch();
-      const answer = { status: response.status(), headers: response.headers(), body: await response.text() };
+      const answer = {
+        status: response.status(),
+        headers: response.headers(),
+        body: await response.text(),
+      };
       await route.fulfill(change(answer));
     });
     assert.ok([-20003, -20200].includes(await sync(page)), String(change));
@@ -97,7 +105,11 @@ test("an answer to an earlier request is not believed", async () => {
   let earlier;
   await context.route("**/v1/authorizations", async (route) => {
     const response = await route.fetch();
-    earlier ??= { status: response.status(), headers: response.headers(), body: await response.text() };
+    earlier ??= {
+      status: response.status(),
+      headers: response.headers(),
+      body: await response.text(),
+    };
     await route.fulfill(earlier);
   });
   assert.equal(await sync(page), 0);
