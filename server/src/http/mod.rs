@@ -3,14 +3,13 @@
 //! ```text
 //! POST /v1/authorizations, authorization-checks   authorizations.rs ┐ inside `answer`: rate limit,
 //! POST /v1/usage                                  usage.rs          │ body and time bounded,
-//! GET  /v1/origin                                 browser.rs        ┘ panics caught, answer signed;
-//!                                                                     CORS for licensed websites
+//! GET  /v1/origin                                 browser.rs        ┘ panics caught, signed; CORS
 //! OPTIONS of these                                browser.rs          unsigned: for browsers
-//! /admin/v1/…                                     admin/              token, session or loopback, and
-//!                                                                     a role; described
-//!                                                                     by /admin/v1/openapi.json
-//! GET  /demo/…                                    demo.rs             with serve --demo alone
+//! /admin/v1/…                                     admin/              token, session or loopback,
+//!                                                                     and a role; described by
+//!                                                                     /admin/v1/openapi.json
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
+//! GET  /demo/…                                    demo.rs             with `serve --demo` alone
 //! anything else                                                       problem 404 or 405
 //! ```
 //!
