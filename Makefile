@@ -37,12 +37,20 @@ run: examples ## The main job on real input: server, demo license, a picture rea
 	@scripts/run.sh $(TARGET)/examples
 	@scripts/roles.sh $(TARGET)/examples
 
+.PHONY: run-web
+run-web: tools ## The main job in a browser: server with TLS, the page of web_example, what was recorded (KEEP=1: server stays, PORT=N)
+	@scripts/tools.sh node=nodejs npm=npm
+	@scripts/tools.sh chromium-headless-shell=chromium-headless-shell || echo "open the page in your own browser" >&2
+	@cargo build --profile trial -p seatmeter-server
+	@scripts/run-web.sh $(TARGET)/trial/seatmeterd "$$(scripts/bindings.sh web $(TARGET)/bindings)"
+
 .PHONY: test
 test: tools ## Run every test
 	@scripts/tools.sh patch=patch
 	@scripts/tools.sh initdb=postgresql || echo "the tests of the PostgreSQL store will be skipped" >&2
 	@scripts/tools.sh /usr/sbin/nginx=nginx-light /usr/sbin/haproxy=haproxy || echo "the tests of reverse proxies will be skipped" >&2
 	@scripts/languages.sh || echo "the tests of some languages will be skipped" >&2
+	@scripts/tools.sh chromium-headless-shell=chromium-headless-shell || echo "the tests in a real browser will be skipped" >&2
 	@echo "building the tests: many minutes, the first time" >&2
 	@cargo test --workspace --no-run
 	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace --no-fail-fast
@@ -93,6 +101,13 @@ bench-server: tools ## Reports and authorizations a second over HTTP, on SQLite 
 	@timeout 3600 cargo bench --quiet -p seatmeter-server --bench server -- $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64)
 	@timeout 1800 cargo bench --quiet -p seatmeter-server --bench server -- $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64) scale
 
+.PHONY: bench-web
+bench-web: tools ## Measure the browser module in a real Chromium
+	@scripts/tools.sh node=nodejs npm=npm chromium-headless-shell=chromium-headless-shell
+	@cargo build --quiet --release -p seatmeter-server
+	@SEATMETERD=$(abspath $(SERVER)) SEATMETER_WEB=$$(scripts/bindings.sh web $(TARGET)/bindings) \
+		CHROMIUM=$$(command -v chromium-headless-shell) node bindings/web/tests/browser/bench.mjs
+
 .PHONY: bench
 bench: tools ## Measure, beside peers, in one run
 	@cargo build --quiet --release -p seatmeter-server
@@ -114,9 +129,9 @@ fuzz: tools ## Fuzz every parser and sequences of C calls (FUZZ_RUNS=100000, FUZ
 	@FUZZ_RUNS=$(or $(FUZZ_RUNS),100000) FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) scripts/fuzz.sh $(FUZZ)
 
 .PHONY: bindings
-bindings: tools ## Build the modules for Python (a wheel), Node, Java and Go into target/bindings
+bindings: tools ## Build the modules for Python (a wheel), Node, Java, Go and the browser (an npm package) into target/bindings
 	@scripts/languages.sh || echo "some of the modules will be skipped" >&2
-	@for language in python node java go; do scripts/bindings.sh $$language $(TARGET)/bindings >/dev/null || [ $$? = 3 ]; done
+	@for language in python node java go web; do scripts/bindings.sh $$language $(TARGET)/bindings >/dev/null || [ $$? = 3 ]; done
 
 .PHONY: check
 check: tools ## Formatting and lints

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes ready the module of a language, as its users would install it, and prints the words of the command that plays
-# bindings/scenario.txt with it, one a line. What was made before and is not older than its sources is used again.
+# bindings/scenario.txt with it, one a line; for the browser, the folder of the package. What was made before and is not older than its sources is used again.
 #
-#   scripts/bindings.sh python|node|java|go FOLDER      exits with 3, and a line that says why, where that cannot be
+#   scripts/bindings.sh python|node|java|go|web FOLDER      exits with 3, and a line that says why, where that cannot be
 set -euo pipefail
 
 language=$1
@@ -82,6 +82,36 @@ case $language in
       touch "$out/ready"
     fi
     printf '%s\n' env "$out/programs/scenario"
+    ;;
+  web)
+    need node "apt-get install nodejs"
+    need npm "apt-get install npm"
+    if ! is_ready; then
+      mkdir -p "$out/tools"
+      # The tools stay where they are as long as their list does.
+      if ! cmp -s "$bindings/web/tests/package.json" "$out/tools/package.json"; then
+        cp "$bindings/web/tests/package.json" "$out/tools/"
+        npm install --silent --no-audit --no-fund --prefix "$out/tools" >"$out/log" 2>&1 || {
+          rm "$out/tools/package.json"
+          skip "web is skipped: esbuild and playwright-core cannot be installed: $(tail -n 1 "$out/log")"
+        }
+      fi
+      # Names that neither the wire, nor the storage, nor a page knows are shortened.
+      names='heal|onChange|lastError|renewalDueAt|takeRenewed|loadStored|stops|isAskedFor|isFirst|isDated|isDiverged'
+      names+='|isBelieved|keyHex|flushImages|takeImages|imageSlot|countedAt|takeBack|wallThen|monotonicThen|isHeard|hear'
+      names+='|hasLeapt|serverKey|opening|putRows|spend|isAhead|drain|symbology|lastSlot'
+      {
+        "$out/tools/node_modules/.bin/esbuild" "$bindings/web/src/index.js" --bundle --format=esm --target=es2022 \
+          --log-level=error --outfile="$out/bundle.js" &&
+          "$out/tools/node_modules/.bin/terser" "$out/bundle.js" --ecma 2022 --module --compress passes=4 --mangle \
+            --mangle-props "regex=/^($names)\$/" --output "$out/seatmeter.js" --format \
+            'preamble="// seatmeter-web, made from bindings/web/src by make bindings. MIT OR Apache-2.0"'
+      } >"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
+      cp "$bindings/web/package.json" "$bindings/web/seatmeter.d.ts" "$bindings/web/README.md" "$out/"
+      (cd "$out" && npm pack --silent >/dev/null) || skip "web is skipped: npm cannot pack it"
+      touch "$out/ready"
+    fi
+    printf '%s\n' "$out"
     ;;
   *)
     echo "no such language: $language" >&2

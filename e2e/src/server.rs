@@ -508,8 +508,11 @@ fn command(data: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Return the path of the server program: the value of `SEATMETERD`, or a fresh build.
-fn binary() -> &'static Path {
+/// Return the path of the server that tests start: `SEATMETERD`, or one that is built now.
+///
+/// # Panics
+/// Panics when the server does not build.
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("SEATMETERD") {

@@ -21,6 +21,9 @@ pub const AUTHORIZATION_CHECKS_PATH: &str = "/v1/authorization-checks";
 /// Path of [`UsageReport`].
 pub const USAGE_PATH: &str = "/v1/usage";
 
+/// Path at which a page asks whether its website is licensed. The nonce is in the query, `?nonce=`.
+pub const ORIGIN_PATH: &str = "/v1/origin";
+
 /// Request header with a fresh random nonce, 32 hexadecimal digits.
 pub const NONCE_HEADER: &str = "seatmeter-nonce";
 /// Request header with the signature by the key of the device, 128 hexadecimal digits.

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::admin::access::AccessControl;
 use crate::http::budget::{BUDGET_BYTES_MIN, BodyBudget};
+use crate::http::demo;
 use crate::http::limit::{Rate, RateLimits};
 use crate::http::listen::ConnectionLimits;
 use crate::http::proxy::{Network, TrustedProxies};
@@ -102,6 +103,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "URL", env = "SEATMETERD_PEER")]
     peer: Option<String>,
 
+    /// Serve the files of this folder at /demo/: a page to try a license out in a browser
+    #[arg(long, value_name = "FOLDER", env = "SEATMETERD_DEMO")]
+    demo: Option<PathBuf>,
+
     /// Certificates to trust for the main server, in addition to the system's
     #[arg(long, value_name = "FILE", env = "SEATMETER_CA_FILE")]
     peer_ca: Option<PathBuf>,
@@ -115,6 +120,7 @@ impl Arguments {
     /// Fails with the first thing that is wrong.
     pub(super) fn check(&self) -> Result<(), Error> {
         self.listeners.tls()?;
+        self.demo.as_deref().map(demo::require_folder).transpose()?;
         self.main_server().map(|_| ())
     }
 
@@ -186,6 +192,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     arguments.log.begin();
     let tls = arguments.listeners.tls()?;
     let main_server = arguments.main_server()?;
+    arguments.demo.as_deref().map(demo::require_folder).transpose()?;
     init::prepare(&arguments.data, output)?;
     let _lock = arguments.data.dir().lock()?;
     warn_of_password();
@@ -209,6 +216,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         admin_needs_certificate: arguments.listeners.admin_needs_certificate(),
         access: arguments.sessions.access_control(),
         main_server,
+        demo: arguments.demo.clone(),
         server_clock: Some(clock.clone()),
         key_folder: Some(arguments.data.dir()),
         ..Web::new(licensing)

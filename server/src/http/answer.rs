@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use seatmeter_protocol::error_code::ErrorCode;
@@ -161,7 +161,7 @@ pub(super) async fn sign(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let nonce = nonce(request.headers());
+    let nonce = nonce(&request);
     let asked =
         Asked { nonce: nonce.clone().unwrap_or_default(), known_key: known_key(request.headers()) };
     let source = source(&web, &request);
@@ -301,8 +301,15 @@ fn known_key(headers: &HeaderMap) -> Option<String> {
     headers.get(KEY_ID_HEADER)?.to_str().ok().map(str::to_owned)
 }
 
-fn nonce(headers: &HeaderMap) -> Result<String, Error> {
-    let text = headers.get(NONCE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
+/// Return the nonce of a request. A page that CORS lets send no header has it in the query.
+fn nonce(request: &Request) -> Result<String, Error> {
+    let in_query = || request.uri().query()?.strip_prefix("nonce=");
+    let header = request.headers().get(NONCE_HEADER).and_then(|value| value.to_str().ok());
+    let text = match request.method() {
+        &Method::GET => header.or_else(in_query),
+        _ => header,
+    };
+    let text = text.unwrap_or("");
     if text.len() == NONCE_DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Ok(text.to_owned());
     }

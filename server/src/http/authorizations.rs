@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::Web;
 use super::answer::{Asker, SignWith, answer};
 use super::body::parse;
+use super::browser::take_website;
 use super::limit::{Left, LeftOfCode};
 use super::proof::proof;
 use super::proxy::Source;
@@ -63,12 +64,13 @@ async fn respond<T: Serialize, F: Future<Output = Result<T, Error>>>(
     ask: impl FnOnce(AuthorizationRequest) -> F,
     key: impl FnOnce(&T) -> Option<String>,
 ) -> Response {
-    let request = match parse::<AuthorizationRequest>(headers, body) {
+    let mut request = match parse::<AuthorizationRequest>(headers, body) {
         Ok(request) => request,
         Err(error) => return error.into_response(),
     };
     let (asker, mut left) = (asker(&request), None);
-    let outcome = match admit(web, &request, &mut left).await {
+    let admitted = admit(web, &request, &mut left).await;
+    let outcome = match admitted.and_then(|()| take_website(&mut request, headers)) {
         Ok(()) => ask(request).await,
         Err(error) => Err(error),
     };

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! POST /v1/authorizations, authorization-checks   authorizations.rs ┐ inside `answer`: rate limit,
-//! POST /v1/usage                                  usage.rs          ┘ body and time bounded,
-//!                                                                     panics caught, answer signed
-//! /admin/v1/…                                     admin/              token, session or loopback, and
-//!                                                                     a role; described
-//!                                                                     by /admin/v1/openapi.json
+//! POST /v1/usage                                  usage.rs          │ body and time bounded,
+//! GET  /v1/origin                                 browser.rs        ┘ panics caught, signed; CORS
+//! OPTIONS of these                                browser.rs          unsigned: for browsers
+//! /admin/v1/…                                     admin/              token, session or loopback,
+//!                                                                     and a role; described by
+//!                                                                     /admin/v1/openapi.json
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
+//! GET  /demo/…                                    demo.rs             with `serve --demo` alone
 //! anything else                                                       problem 404 or 405
 //! ```
 //!
@@ -17,8 +19,10 @@ pub mod admin;
 pub mod answer;
 mod authorizations;
 mod body;
+mod browser;
 pub mod budget;
 mod connection_slots;
+pub mod demo;
 pub mod health;
 pub mod limit;
 pub mod listen;
@@ -29,6 +33,7 @@ pub mod standby;
 pub mod tls;
 mod usage;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -43,6 +48,7 @@ use crate::log_lines::Lines;
 use crate::problem::ProblemKind;
 use crate::server_time::ServerClock;
 use admin::access::{AccessControl, holds_token, nothing_here};
+pub use browser::Websites;
 use budget::{BUDGET_BYTES, BodyBudget};
 use health::Readiness;
 use limit::{Left, Rate, RateLimits, TooMany};
@@ -88,6 +94,10 @@ pub struct Web {
     pub readiness: Readiness,
     /// The directory with the server's keys, to be looked at with each check.
     pub key_folder: Option<DataDir>,
+    /// The folder of pages to try a license out, if there are any.
+    pub demo: Option<PathBuf>,
+    /// The websites whose pages may read answers.
+    pub websites: Websites,
     /// The server's time, to be compared with the database at each check.
     pub server_clock: Option<Arc<ServerClock>>,
 }
@@ -114,6 +124,8 @@ impl Web {
             lines: Lines::default(),
             readiness: Readiness::default(),
             key_folder: None,
+            demo: None,
+            websites: Websites::default(),
             server_clock: None,
         }
     }
@@ -144,12 +156,17 @@ impl Web {
 pub fn router(web: Arc<Web>) -> Router {
     let client_api = authorizations::router()
         .merge(usage::router())
+        .merge(browser::router())
         .layer(answer::catch_panics())
-        .layer(axum::middleware::from_fn_with_state(web.clone(), answer::sign));
+        .layer(axum::middleware::from_fn_with_state(web.clone(), answer::sign))
+        .layer(axum::middleware::from_fn_with_state(web.clone(), browser::cors));
     let certified =
         axum::middleware::from_fn_with_state(web.clone(), tls::require_client_certificate);
     let admin_api = admin::router(&web).layer(certified);
+    let pages = if web.demo.is_some() { demo::router() } else { Router::new() };
     client_api
+        .merge(browser::preflights())
+        .merge(pages)
         .merge(health::router())
         .merge(admin_api)
         .fallback(not_found)

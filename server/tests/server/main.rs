@@ -8,6 +8,7 @@ mod access_commands;
 mod audit;
 mod authorizations;
 mod batches;
+mod browsers;
 mod cli;
 mod config;
 mod correction;

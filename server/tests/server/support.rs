@@ -565,12 +565,19 @@ impl Answer {
             .collect();
         let body = bytes[end + 4..].to_vec();
         let answer = Self { status, headers, body };
-        let length: usize = answer.header("content-length")?.parse().ok()?;
+        // An answer without content has no length.
+        let length = if answer.status == 204 { "0" } else { answer.header("content-length")? };
+        let length: usize = length.parse().ok()?;
         (answer.body.len() == length).then_some(answer)
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The names of the headers, in lower case.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> + Clone {
+        self.headers.iter().map(|(name, _)| name.as_str())
     }
 
     pub(crate) fn verify(

@@ -87,7 +87,7 @@ pub fn may_use(facts: &ValidationFacts, asked: &Validation) -> Result<(), Refusa
 
 /// Return whether `host` is `domain` or lies under it. A text that is not a host lies under
 /// nothing, and nothing lies under it.
-fn lies_under(host: &str, domain: &str) -> bool {
+pub fn lies_under(host: &str, domain: &str) -> bool {
     let domain = domain.trim().trim_start_matches("*.");
     let (Ok(host), Ok(domain)) = (Host::parse(host), Host::parse(domain)) else { return false };
     let rest = host.as_text().strip_suffix(domain.as_text());
