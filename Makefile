@@ -81,6 +81,12 @@ soak-counts: tools ## Kill counting processes and the server (KILLS=10000), and 
 	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd SEATMETER_SOAK_KILLS=$(or $(KILLS),10000) timeout 3600 \
 		cargo test --quiet --workspace --test usage counts:: -- --nocapture
 
+.PHONY: soak-server
+soak-server: tools ## Load, kills, full disk, clock jumps, renewed certificates and restores at once for some minutes (SOAK_SECONDS=300)
+	@cargo build --quiet --workspace --bin seatmeterd
+	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd SEATMETER_SOAK_SECONDS=$(or $(SOAK_SECONDS),300) timeout 3600 \
+		cargo test --quiet --workspace --test usage -- --nocapture a_server_in_every_trouble
+
 .PHONY: failover
 failover: tools ## Kill the primary of PostgreSQL under load, time after time (FAILOVERS=50), and compare what was performed and billed
 	@scripts/tools.sh initdb=postgresql
