@@ -42,6 +42,7 @@ test: tools ## Run every test
 	@scripts/tools.sh patch=patch
 	@scripts/tools.sh initdb=postgresql || echo "the tests of the PostgreSQL store will be skipped" >&2
 	@scripts/tools.sh /usr/sbin/nginx=nginx-light /usr/sbin/haproxy=haproxy || echo "the tests of reverse proxies will be skipped" >&2
+	@scripts/tools.sh bindfs=bindfs || echo "the test of a data directory on FUSE will be skipped" >&2
 	@scripts/languages.sh || echo "the tests of some languages will be skipped" >&2
 	@echo "building the tests: many minutes, the first time" >&2
 	@cargo test --workspace --no-run
