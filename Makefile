@@ -49,6 +49,7 @@ test: tools ## Run every test
 	@scripts/tools.sh patch=patch
 	@scripts/tools.sh initdb=postgresql || echo "the tests of the PostgreSQL store will be skipped" >&2
 	@scripts/tools.sh /usr/sbin/nginx=nginx-light /usr/sbin/haproxy=haproxy || echo "the tests of reverse proxies will be skipped" >&2
+	@scripts/tools.sh bindfs=bindfs || echo "the test of a data directory on FUSE will be skipped" >&2
 	@scripts/languages.sh || echo "the tests of some languages will be skipped" >&2
 	@scripts/tools.sh chromium-headless-shell=chromium-headless-shell || echo "the tests in a real browser will be skipped" >&2
 	@echo "building the tests: many minutes, the first time" >&2
@@ -88,6 +89,12 @@ soak-parsers: ## Feed damaged and arbitrary documents, answers and requests to t
 soak-counts: tools ## Kill counting processes and the server (KILLS=10000), and compare what was performed and billed
 	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd SEATMETER_SOAK_KILLS=$(or $(KILLS),10000) timeout 3600 \
 		cargo test --quiet --workspace --test usage counts:: -- --nocapture
+
+.PHONY: soak-server
+soak-server: tools ## Load, kills, full disk, clock jumps, renewed certificates and restores at once for some minutes (SOAK_SECONDS=300)
+	@cargo build --quiet --workspace --bin seatmeterd
+	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd SEATMETER_SOAK_SECONDS=$(or $(SOAK_SECONDS),300) timeout 3600 \
+		cargo test --quiet --workspace --test usage -- --nocapture a_server_in_every_trouble
 
 .PHONY: failover
 failover: tools ## Kill the primary of PostgreSQL under load, time after time (FAILOVERS=50), and compare what was performed and billed

@@ -1,6 +1,8 @@
 //! A license server as its operator starts it: the real program, in a folder and on a port of its
 //! own.
 
+mod troubled;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use troubled::TroubledServer;
 
 use crate::program::{Run, run};
 

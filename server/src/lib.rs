@@ -19,6 +19,7 @@ pub mod clock;
 pub mod correction;
 pub mod data_dir;
 pub mod error;
+mod growing_delay;
 pub mod http;
 pub mod keyring;
 pub mod kill_points;

@@ -12,12 +12,9 @@
 #![allow(clippy::disallowed_methods, reason = "workers are told by the environment what to do")]
 #![allow(clippy::print_stderr, reason = "a soak shows its figures")]
 
-use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -25,10 +22,10 @@ use seatmeter::files::is_draft;
 use seatmeter::parameters::RawParameters;
 use seatmeter::reader::{Hold, Reader};
 use seatmeter::runtime::runtime;
-use seatmeter::usage::{Barcode, SEGMENT_ENDING, Segment};
 use seatmeter_e2e::server::{DEMO_CODE, Server};
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::message::UsageKind;
+
+use crate::witness::{Device, Witness, check_end, check_law};
 
 #[cfg(feature = "kill-points")]
 use seatmeter::fault_injection::kill_points::COUNTS as NAMES;
@@ -48,55 +45,6 @@ const LIFE_MS_MAX: u64 = 400;
 /// The longest time that a worker is spared until its device has performed something. On a slow
 /// machine it may not even have started when its time is over.
 const REPRIEVE: Duration = Duration::from_secs(20);
-
-/// The different barcodes of an image, of two symbologies.
-const CODES: [Barcode<'static>; 3] = [
-    Barcode { format: 0x20, bytes: b"4006381333931" },
-    Barcode { format: 0x20, bytes: b"4012345678901" },
-    Barcode { format: 0x400_0000, bytes: b"https://example.org" },
-];
-const KINDS: [UsageKind; 3] = [UsageKind::Scan, UsageKind::Image, UsageKind::Page];
-
-/// A record of what was performed: numbers in a shared page, two for each kind.
-struct Witness {
-    page: &'static [AtomicU64; 6],
-}
-
-impl Witness {
-    fn open(path: &Path) -> Self {
-        let file =
-            File::options().create(true).truncate(false).read(true).write(true).open(path).unwrap();
-        file.set_len(4096).unwrap();
-        // SAFETY: a fresh shared mapping of an open file touches no existing memory.
-        let page = unsafe {
-            let access = libc::PROT_READ | libc::PROT_WRITE;
-            libc::mmap(std::ptr::null_mut(), 4096, access, libc::MAP_SHARED, file.as_raw_fd(), 0)
-        };
-        assert_ne!(page, libc::MAP_FAILED);
-        // SAFETY: the page is as long as the file, aligned, and never unmapped.
-        Self { page: unsafe { &*page.cast() } }
-    }
-
-    fn begin(&self, kind: UsageKind, n: u64) {
-        self.page[place(kind)].fetch_add(n, Ordering::SeqCst);
-    }
-
-    fn end(&self, kind: UsageKind, n: u64) {
-        self.page[place(kind) + 1].fetch_add(n, Ordering::SeqCst);
-    }
-
-    fn begun(&self, kind: UsageKind) -> u64 {
-        self.page[place(kind)].load(Ordering::SeqCst)
-    }
-
-    fn ended(&self, kind: UsageKind) -> u64 {
-        self.page[place(kind) + 1].load(Ordering::SeqCst)
-    }
-}
-
-fn place(kind: UsageKind) -> usize {
-    2 * KINDS.iter().position(|known| *known == kind).unwrap()
-}
 
 // ---- the worker
 // -----------------------------------------------------------------------------------------------
@@ -149,17 +97,9 @@ fn count_until_killed(witness: &Witness, random: &mut Rng) {
         reader.occupy(Hold::take().unwrap());
         for _ in 0..random.u64(..300) {
             if random.u64(..4) == 0 {
-                witness.begin(UsageKind::Page, 1);
-                let licensed = runtime().licensed().unwrap();
-                licensed.count_without_reader(&[(UsageKind::Page, 1, 1)]).unwrap();
-                witness.end(UsageKind::Page, 1);
+                witness.count_page();
             } else {
-                let codes = &CODES[..random.usize(..4)];
-                witness.begin(UsageKind::Image, 1);
-                witness.begin(UsageKind::Scan, codes.len() as u64);
-                assert_eq!(reader.count_image(codes).unwrap(), codes.len() as u64);
-                witness.end(UsageKind::Scan, codes.len() as u64);
-                witness.end(UsageKind::Image, 1);
+                witness.count_image(&mut reader, random.usize(..4));
             }
         }
         drop(reader);
@@ -173,78 +113,27 @@ fn count_until_killed(witness: &Witness, random: &mut Rng) {
 // ---- the driver
 // -----------------------------------------------------------------------------------------------
 
-struct Device {
-    state: PathBuf,
-    witness: Witness,
-    witness_path: PathBuf,
+fn command(device: &Device, server: &Server, job: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["counts::worker", "--exact", "--quiet", "--test-threads=1"])
+        .env("COUNTS_JOB", job)
+        .env("SEATMETER_STATE_DIR", &device.state)
+        .env("SEATMETER_SERVER", server.url())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
 }
 
-impl Device {
-    fn new(folder: &Path, number: usize) -> Self {
-        let witness_path = folder.join(format!("witness-{number}"));
-        let witness = Witness::open(&witness_path);
-        Self { state: folder.join(format!("state-{number}")), witness, witness_path }
-    }
-
-    fn command(&self, server: &Server, job: &str) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["counts::worker", "--exact", "--quiet", "--test-threads=1"])
-            .env("COUNTS_JOB", job)
-            .env("SEATMETER_STATE_DIR", &self.state)
-            .env("SEATMETER_SERVER", server.url())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command
-    }
-
-    fn has_performed(&self) -> bool {
-        KINDS.into_iter().all(|kind| self.witness.ended(kind) > 0)
-    }
-
-    /// Return every file in the folders of usage.
-    fn files(&self) -> Vec<PathBuf> {
-        let list = |folder: &Path| -> Vec<PathBuf> {
-            std::fs::read_dir(folder)
-                .into_iter()
-                .flatten()
-                .flatten()
-                .map(|entry| entry.path())
-                .collect()
-        };
-        list(&self.state.join("usage")).iter().flat_map(|folder| list(folder)).collect()
-    }
-
-    /// Return the total that its segments have recorded as acknowledged.
-    fn acknowledged(&self, kind: UsageKind) -> u64 {
-        let is_segment =
-            |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
-        let segments = self
-            .files()
-            .into_iter()
-            .filter(is_segment)
-            .filter_map(|path| Segment::open(&path).ok());
-        let totals = segments.flat_map(|segment| segment.totals());
-        totals.filter(|total| total.usage.kind == kind).map(|total| total.acknowledged).sum()
-    }
-
-    /// Return the id under which the server knows the device, once it has one.
-    fn uuid(&self) -> Option<String> {
-        let bytes = std::fs::read(self.state.join("device")).ok()?;
-        let json: serde_json::Value = serde_json::from_slice(bytes.get(56..)?).ok()?;
-        Some(json["uuid"].as_str()?.to_owned())
-    }
-
-    /// Create a file that only a crash of the file system would leave, so that the kill points at
-    /// its removal are reached.
-    fn plant(&self, name: &str) {
-        let usage = self.state.join("usage");
-        let entries = std::fs::read_dir(usage).into_iter().flatten().flatten();
-        // A draft of a folder may get its final name at any moment.
-        for folder in entries.filter(|entry| entry.path().is_dir() && !is_draft(&entry.path())) {
-            std::fs::write(folder.path().join(name), b"SMSE").unwrap();
-        }
+/// Create a file that only a crash of the file system would leave, so that the kill points at its
+/// removal are reached.
+fn plant(device: &Device, name: &str) {
+    let usage = device.state.join("usage");
+    let entries = std::fs::read_dir(usage).into_iter().flatten().flatten();
+    // A draft of a folder may get its final name at any moment.
+    for folder in entries.filter(|entry| entry.path().is_dir() && !is_draft(&entry.path())) {
+        std::fs::write(folder.path().join(name), b"SMSE").unwrap();
     }
 }
 
@@ -278,7 +167,7 @@ struct Fire {
 
 impl Fire {
     fn start(&mut self, device: usize) -> Worker {
-        let mut command = self.devices[device].command(&self.server, "count");
+        let mut command = command(&self.devices[device], &self.server, "count");
         command.env("COUNTS_WITNESS", &self.devices[device].witness_path);
         command.env("COUNTS_SEED", self.random.u64(..).to_string());
         let mut place = None;
@@ -289,8 +178,8 @@ impl Fire {
             command.env("COUNTS_PLACE", number.to_string());
             command.env("COUNTS_VISIT", (1 + self.random.u64(..visits)).to_string());
             match NAMES[number].split(':').next() {
-                Some("set aside") => self.devices[device].plant("torn.segment"),
-                Some("sweep") => self.devices[device].plant("unfinished.new"),
+                Some("set aside") => plant(&self.devices[device], "torn.segment"),
+                Some("sweep") => plant(&self.devices[device], "unfinished.new"),
                 _ => {}
             }
             (place, life_ms) = (Some(number), LIFE_MS_MAX);
@@ -330,63 +219,20 @@ impl Fire {
         self.server.start_again();
     }
 
-    /// Check the law at this instant. Each value that is read can only have grown when the next one
-    /// is read.
     fn check(&mut self) {
         self.figures.checks += 1;
-        let acknowledged: Vec<_> =
-            self.devices.iter().map(|device| KINDS.map(|kind| device.acknowledged(kind))).collect();
-        let export = self.server.usage();
-        for (device, acknowledged) in self.devices.iter().zip(acknowledged) {
-            for (kind, acknowledged) in KINDS.into_iter().zip(acknowledged) {
-                let billed = billed(&export, device, kind);
-                let performed = device.witness.begun(kind);
-                assert!(
-                    acknowledged <= billed && billed <= performed,
-                    "{kind:?}: acknowledged {acknowledged} ≤ billed {billed} ≤ performed \
-                     {performed}"
-                );
-            }
-        }
+        check_law(&self.devices, || self.server.usage());
     }
 
     fn finish(&mut self) {
         let last = |device: &Device| {
-            let output = device
-                .command(&self.server, "last report")
-                .stderr(Stdio::piped())
-                .output()
-                .unwrap();
+            let mut command = command(device, &self.server, "last report");
+            let output = command.stderr(Stdio::piped()).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         };
         self.devices.iter().for_each(last);
-        let export = self.server.usage();
-        for (number, device) in self.devices.iter().enumerate() {
-            let is_left = |path: &&PathBuf| {
-                let kept = [".damaged-", ".acknowledged", "/epoch-"];
-                !kept.iter().any(|part| path.to_string_lossy().contains(part))
-            };
-            let files = device.files();
-            assert_eq!(files.iter().find(is_left), None, "all is acknowledged, and so removed");
-            for kind in KINDS {
-                let (ended, begun) = (device.witness.ended(kind), device.witness.begun(kind));
-                let billed = billed(&export, device, kind);
-                eprintln!(
-                    "device {number}: {kind:?}: performed {ended} to {begun}, billed {billed}"
-                );
-                assert!(ended <= billed && billed <= begun, "{kind:?}");
-            }
-        }
+        check_end(&self.devices, &self.server.usage());
     }
-}
-
-fn billed(export: &[serde_json::Value], device: &Device, kind: UsageKind) -> u64 {
-    let uuid = device.uuid();
-    let kind = serde_json::to_value(kind).unwrap();
-    let rows = export
-        .iter()
-        .filter(|row| row["kind"] == kind && row["device_uuid"].as_str() == uuid.as_deref());
-    rows.map(|row| row["total"].as_u64().unwrap()).sum()
 }
 
 #[test]

@@ -1,20 +1,15 @@
 //! A full disk loses no count that was taken. The next count fails with the reason.
 //!
-//! The disk is a small tmpfs in a mount namespace of its own. Where that is not permitted, the test
-//! says that it was skipped.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the inner process is told by the environment what to do"
-)]
-#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+//! Where no small disk can be made, the test says that it was skipped.
 
 use std::path::Path;
-use std::process::Command;
 
 use seatmeter::usage::{Attribution, Counter, Segment, SlotEntries};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::signature::PublicKey;
+
+use crate::small_disk;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 
@@ -22,45 +17,15 @@ fn attribution() -> Attribution {
     let server = PublicKey::from_bytes([7; 32]);
     Attribution { license_id: ID.into(), device_uuid: ID.into(), server }
 }
-const DISK: &str = "FULL_DISK";
 
 #[test]
 fn a_full_disk_costs_no_count_and_is_explained() {
-    if let Some(disk) = std::env::var_os(DISK) {
-        return count_on_a_full_disk(Path::new(&disk));
+    match small_disk::place() {
+        Some(disk) => count_on_a_full_disk(&disk),
+        None => {
+            small_disk::run_with("1m", "full_disk::a_full_disk_costs_no_count_and_is_explained")
+        }
     }
-    let place = tempfile::tempdir().unwrap();
-    let namespace = if is_root() { "-m" } else { "-rm" };
-    let permitted = Command::new("unshare")
-        .args([namespace, "sh", "-c", "mount -t tmpfs -o size=16k none \"$1\"", "sh"])
-        .arg(place.path())
-        .output();
-    if !permitted.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: no mount namespace is permitted here, so there is no disk to fill");
-        return;
-    }
-    let output = Command::new("unshare")
-        .args([
-            namespace,
-            "sh",
-            "-c",
-            "mount -t tmpfs -o size=1m none \"$1\" && shift && exec \"$@\"",
-            "sh",
-        ])
-        .arg(place.path())
-        .arg(std::env::current_exe().unwrap())
-        .args(["full_disk::a_full_disk_costs_no_count_and_is_explained", "--exact", "--nocapture"])
-        .env(DISK, place.path())
-        .output()
-        .unwrap();
-    let (text, errors) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && text.contains("1 passed"), "{text}{errors}");
-}
-
-fn is_root() -> bool {
-    // SAFETY: asks for a number.
-    unsafe { libc::geteuid() == 0 }
 }
 
 fn count_on_a_full_disk(disk: &Path) {

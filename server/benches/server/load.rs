@@ -59,6 +59,17 @@ impl Bench {
         rate
     }
 
+    /// The latencies of clients that work for a while, in order: at full speed, or with this number
+    /// of requests a second from all of them.
+    pub(crate) fn latencies<W, F>(&self, per_second: Option<f64>, work: W) -> Vec<Duration>
+    where
+        W: Fn(usize) -> F + Clone + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        let pause = per_second.map(|rate| Duration::from_secs_f64(self.clients as f64 / rate));
+        self.runtime.block_on(drive(self.clients, self.time, pause, work))
+    }
+
     /// A connection for each client.
     pub(crate) fn connections(&self, address: SocketAddr) -> Connections {
         self.connections_with(address, None)
@@ -128,6 +139,7 @@ where
     latencies
 }
 
-fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+/// The latency in ms below which this share of all is.
+pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> f64 {
     sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)].as_secs_f64() * 1e3
 }

@@ -24,15 +24,19 @@
 //! half a head and wait do to the others. Before that, what an authorization costs when the item
 //! has a thousand, forty thousand and a million licenses. `… authorizations` measures these alone.
 //!
-//! With the further word `admin` it measures requests of the admin API with a token.
+//! With the further word `admin` it measures requests of the admin API with a token, with `open`
+//! what a server in the open meets ([`open`]), and with `restored` ten thousand devices that come
+//! back to a database of yesterday ([`restored`]).
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
 #![allow(clippy::disallowed_methods, reason = "it measures with the system's clock")]
 
 mod admin;
 mod load;
+mod open;
 mod ours;
 mod peers;
+mod restored;
 mod scale;
 mod storm;
 mod wire;
@@ -71,6 +75,8 @@ fn main() {
             }
             return;
         }
+        Some("open") => return bench.open(seatmeterd),
+        Some("restored") => return bench.restored(seatmeterd),
         Some("scale") => {
             bench.authorizations(seatmeterd);
             return bench.scale(seatmeterd);

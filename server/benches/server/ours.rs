@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,23 +21,18 @@ use crate::storm::Storm;
 use crate::wire::{By, post};
 use crate::{DEVICES, Rates, now, say};
 
-/// How far back the first slot lies that is reported.
-const SLOTS_BACK: u32 = 60_000;
+/// The slots that are reported, a day before and after now but for a margin: a server books no
+/// others of a device that is new.
+const SLOTS_BACK: u32 = 470;
+const SLOTS: u32 = 2 * SLOTS_BACK;
 
-const CODE: &str = "BENCH";
+pub(crate) const CODE: &str = "BENCH";
 
 impl Bench {
     /// What the server does on this database.
     pub(crate) fn seatmeter(&self, name: &str, seatmeterd: &Path, database: Option<&str>) -> Rates {
         let server = Server::start(seatmeterd, database);
-        let devices: Arc<Vec<Device>> = self.runtime.block_on(async {
-            let mut connection = connect(server.address, None).await;
-            let mut devices = Vec::new();
-            for _ in 0..DEVICES {
-                devices.push(Device::authorized(&mut connection).await);
-            }
-            Arc::new(devices)
-        });
+        let devices = self.devices(&server);
         let turn = Arc::new(AtomicU64::new(0));
         let connections = self.connections(server.address);
         let reports = self.reports(&format!("reports, {name}"), &connections, &devices, &turn);
@@ -68,35 +64,55 @@ impl Bench {
         devices: &Arc<Vec<Device>>,
         turn: &Arc<AtomicU64>,
     ) -> f64 {
-        let first_slot = slot_of(now()) - SLOTS_BACK;
-        let (connections, devices, turn) = (connections.clone(), devices.clone(), turn.clone());
-        self.measure(name, move |client| {
-            let (connections, devices, turn) = (connections.clone(), devices.clone(), turn.clone());
-            async move {
-                let turn = turn.fetch_add(1, Ordering::Relaxed);
-                let device = &devices[turn as usize % DEVICES];
-                let body =
-                    device.report(first_slot + u32::try_from(turn / DEVICES as u64).unwrap());
-                let mut connection = connections[client].lock().await;
-                let by = By::Tag(&device.report_key);
-                let answer: UsageAnswer = post(&mut connection, USAGE_PATH, &body, by).await;
-                assert_eq!((answer.recorded.len(), answer.refused.len()), (1, 0));
+        self.measure(name, reporting(connections, devices, turn))
+    }
+
+    /// Devices that may work.
+    pub(crate) fn devices(&self, server: &Server) -> Arc<Vec<Device>> {
+        self.runtime.block_on(async {
+            let mut connection = connect(server.address, None).await;
+            let mut devices = Vec::new();
+            for _ in 0..DEVICES {
+                devices.push(Device::authorized(&mut connection).await);
             }
+            Arc::new(devices)
+        })
+    }
+}
+
+/// The work of a client: a report of the device whose turn it is.
+pub(crate) fn reporting(
+    connections: &Connections,
+    devices: &Arc<Vec<Device>>,
+    turn: &Arc<AtomicU64>,
+) -> impl Fn(usize) -> Pin<Box<dyn Future<Output = ()>>> + Clone + 'static {
+    let first_slot = slot_of(now()) - SLOTS_BACK;
+    let (connections, devices, turn) = (connections.clone(), devices.clone(), turn.clone());
+    move |client| {
+        let (connections, devices, turn) = (connections.clone(), devices.clone(), turn.clone());
+        Box::pin(async move {
+            let turn = turn.fetch_add(1, Ordering::Relaxed);
+            let device = &devices[turn as usize % DEVICES];
+            let (round, slot) = (turn / DEVICES as u64 / u64::from(SLOTS), turn / DEVICES as u64);
+            let slot = first_slot + (slot % u64::from(SLOTS)) as u32;
+            let mut connection = connections[client].lock().await;
+            // When all slots were reported, more is reported of each.
+            device.report_to(&mut connection, slot, 7 + round).await;
         })
     }
 }
 
 /// A device that may work.
-struct Device {
-    uuid: String,
+pub(crate) struct Device {
+    pub(crate) uuid: String,
     segment_id: String,
     license_id: String,
-    local_license: Signed,
+    pub(crate) local_license: Signed,
     report_key: ReportKey,
 }
 
 impl Device {
-    async fn authorized(connection: &mut Connection) -> Self {
+    pub(crate) async fn authorized(connection: &mut Connection) -> Self {
         let uuid = random_id().unwrap();
         let (answer, agreement) = authorize(connection, &uuid).await;
         let report_key = agreement.of_device(&answer.key_share, &uuid).unwrap();
@@ -105,8 +121,25 @@ impl Device {
         Self { uuid, segment_id, license_id, local_license: answer.local_license, report_key }
     }
 
-    fn report(&self, slot: u32) -> Vec<u8> {
-        let total = |kind, what| UsageTotal { slot, kind, what, total: 7 };
+    /// Report two counters of this slot.
+    pub(crate) async fn report_to(&self, connection: &mut Connection, slot: u32, total: u64) {
+        self.report_by(connection, slot, total, By::Tag(&self.report_key)).await;
+    }
+
+    /// The same to a server that does not know the report key.
+    pub(crate) async fn report_signed(&self, connection: &mut Connection, slot: u32, total: u64) {
+        let key = device_key(&self.uuid);
+        self.report_by(connection, slot, total, By::Signature(&key)).await;
+    }
+
+    async fn report_by(&self, connection: &mut Connection, slot: u32, total: u64, by: By<'_>) {
+        let body = self.report(slot, total);
+        let answer: UsageAnswer = post(connection, USAGE_PATH, &body, by).await;
+        assert_eq!((answer.recorded.len(), answer.refused.len()), (1, 0));
+    }
+
+    fn report(&self, slot: u32, total: u64) -> Vec<u8> {
+        let total = |kind, what| UsageTotal { slot, kind, what, total };
         let segment = SegmentReport {
             segment_id: self.segment_id.clone(),
             license_id: self.license_id.clone(),
@@ -130,8 +163,19 @@ pub(crate) async fn authorize(
     connection: &mut Connection,
     uuid: &str,
 ) -> (AuthorizationAnswer, Agreement) {
+    authorize_with(connection, uuid, |_| ()).await
+}
+
+/// The same, with a request that shows more.
+pub(crate) async fn authorize_with(
+    connection: &mut Connection,
+    uuid: &str,
+    change: impl FnOnce(&mut AuthorizationRequest),
+) -> (AuthorizationAnswer, Agreement) {
     let (key, agreement) = (device_key(uuid), Agreement::begin().unwrap());
-    let body = serde_json::to_vec(&authorization(uuid, &key, &agreement)).unwrap();
+    let mut request = authorization(uuid, &key, &agreement);
+    change(&mut request);
+    let body = serde_json::to_vec(&request).unwrap();
     (post(connection, AUTHORIZATIONS_PATH, &body, By::Signature(&key)).await, agreement)
 }
 
@@ -148,7 +192,11 @@ pub(crate) fn device_key(uuid: &str) -> SigningKey {
     SigningKey::from_seed(&digest_hex(uuid.as_bytes())).unwrap()
 }
 
-fn authorization(uuid: &str, key: &SigningKey, agreement: &Agreement) -> AuthorizationRequest {
+pub(crate) fn authorization(
+    uuid: &str,
+    key: &SigningKey,
+    agreement: &Agreement,
+) -> AuthorizationRequest {
     AuthorizationRequest {
         protocol: 1,
         handshake_code: CODE.into(),
@@ -180,12 +228,12 @@ pub(crate) struct Server {
     process: Child,
     pub(crate) address: SocketAddr,
     /// The address with TLS.
-    tls_address: SocketAddr,
+    pub(crate) tls_address: SocketAddr,
     folder: tempfile::TempDir,
 }
 
 impl Server {
-    fn start(seatmeterd: &Path, database: Option<&str>) -> Self {
+    pub(crate) fn start(seatmeterd: &Path, database: Option<&str>) -> Self {
         Self::start_with(seatmeterd, database, |_| ())
     }
 
@@ -195,26 +243,49 @@ impl Server {
         database: Option<&str>,
         prepare: impl FnOnce(&Path),
     ) -> Self {
+        let (folder, data) = Self::initialized(seatmeterd, database);
+        prepare(&data.join("seatmeter.db"));
+        Self::serve(seatmeterd, database, folder, &[])
+    }
+
+    /// A folder with data for a server, and the place of the data.
+    pub(crate) fn initialized(
+        seatmeterd: &Path,
+        database: Option<&str>,
+    ) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let command = |name: &str| {
-            let mut command = Command::new(seatmeterd);
-            command.arg(name).arg("--data").arg(folder.path().join("data"));
-            command.args(database.iter().flat_map(|url| ["--database", url]));
-            command
-        };
-        let init = command("init")
+        let data = folder.path().join("data");
+        let init = Command::new(seatmeterd)
+            .arg("init")
+            .arg("--data")
+            .arg(&data)
+            .args(database.iter().flat_map(|url| ["--database", url]))
             .args(["--demo", "--demo-quota", "65535", "--handshake-code", CODE])
             .output()
             .unwrap();
         assert!(init.status.success(), "{init:?}");
-        prepare(&folder.path().join("data/seatmeter.db"));
+        (folder, data)
+    }
+
+    /// Start on the data in this folder.
+    pub(crate) fn serve(
+        seatmeterd: &Path,
+        database: Option<&str>,
+        folder: tempfile::TempDir,
+        settings: &[&str],
+    ) -> Self {
         let no_limit =
             ["--rate-per-source", "10000000", "--rate-per-code", "10000000", "--log", "error"];
         let mut certify = Command::new(seatmeterd);
         certify.args(["tls", "self-signed", "--host", "localhost", "--out"]);
         let certified = certify.arg(folder.path().join("tls")).output().unwrap();
         assert!(certified.status.success(), "{certified:?}");
-        let mut process = command("serve")
+        let mut process = Command::new(seatmeterd)
+            .arg("serve")
+            .arg("--data")
+            .arg(folder.path().join("data"))
+            .args(database.iter().flat_map(|url| ["--database", url]))
+            .args(settings)
             .args(["--listen", "http://127.0.0.1:0", "--listen", "https://127.0.0.1:0"])
             .arg("--tls-cert")
             .arg(folder.path().join("tls/server.pem"))
@@ -235,8 +306,16 @@ impl Server {
         Self { process, address, tls_address, folder }
     }
 
+    /// End the server by SIGKILL, and return its folder.
+    pub(crate) fn kill(mut self) -> tempfile::TempDir {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let empty = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        std::mem::replace(&mut self.folder, empty)
+    }
+
     /// The trust of a client in its certificate.
-    fn trust(&self) -> Arc<rustls::ClientConfig> {
+    pub(crate) fn trust(&self) -> Arc<rustls::ClientConfig> {
         let ca = trust::certificates(&self.folder.path().join("tls/ca.pem")).unwrap();
         trust::client_config(ca).unwrap()
     }
@@ -253,6 +332,14 @@ impl Server {
             "{:<34} {now:>8} MiB resident, {most} MiB at most",
             format!("memory, {name}")
         ));
+    }
+
+    /// Return the time of a processor that it has taken, in seconds.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        // The name of the program may have spaces. User and system time are in ticks of 10 ms.
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        [fields[11], fields[12]].iter().map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
     }
 
     fn status(&self, field: &str) -> u64 {

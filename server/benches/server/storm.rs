@@ -45,11 +45,12 @@ impl Storm {
     }
 
     /// Ends, and says how many handshakes were made.
-    pub(crate) fn end(self) {
+    pub(crate) fn end(self) -> f64 {
         self.ends.store(true, Ordering::Relaxed);
         self.thread.join().unwrap();
         let rate = self.made.load(Ordering::Relaxed) as f64 / self.begun.elapsed().as_secs_f64();
         say(&format!("the storm: {rate:.0} full handshakes a second, of {OFFERED} offered"));
+        rate
     }
 }
 

@@ -42,6 +42,7 @@ pub(super) fn backup(arguments: &BackupArguments, output: &mut dyn Write) -> Res
 pub(super) fn restore(arguments: &RestoreArguments, output: &mut dyn Write) -> Result<(), Error> {
     arguments.data.require_embedded()?;
     let dir = arguments.data.dir();
+    dir.require_private()?;
     backup::restore(&arguments.file, &dir, SystemClock.unix_seconds())?;
     writeln!(
         output,

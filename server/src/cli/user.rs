@@ -46,6 +46,16 @@ pub(super) enum User {
         #[command(flatten)]
         data: DataOption,
     },
+    /// Give a user another role, also in the sessions that the user has now
+    Role {
+        /// The name of the user
+        name: String,
+        /// The new role of the user
+        #[arg(value_enum)]
+        role: Role,
+        #[command(flatten)]
+        data: DataOption,
+    },
     /// Remove a user, and end the user's sessions
     Remove {
         /// The name of the user
@@ -78,6 +88,9 @@ pub(super) fn run(command: &User, output: &mut dyn Write) -> Result<(), Error> {
             let password = password.read()?;
             operator.wait(operator.licensing.set_password(name.clone(), password, &actor()))?;
             done(output)
+        }
+        User::Role { name, role, data } => {
+            carry_out(data, Change::SetRole { name: name.clone(), role: *role }, output)
         }
         User::Remove { name, data } => {
             carry_out(data, Change::RemoveUser { name: name.clone() }, output)

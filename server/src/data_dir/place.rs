@@ -44,6 +44,14 @@ impl DataDir {
         Ok(is_open.then(|| of.mode() & 0o7777))
     }
 
+    /// Return the number of the file system of the directory, or of the place where it would be
+    /// made; `None` if that is not known.
+    fn file_system(&self) -> Option<i64> {
+        let path = std::path::absolute(&self.path).ok()?;
+        let existing = path.ancestors().find(|place| place.exists())?;
+        Some(nix::sys::statfs::statfs(existing).ok()?.filesystem_type().0)
+    }
+
     fn metadata(&self) -> Result<Option<Metadata>, Error> {
         match std::fs::metadata(&self.path) {
             Ok(of) => Ok(Some(of)),
@@ -58,13 +66,13 @@ impl DataDir {
     /// Fails when it cannot be looked at.
     pub fn place_fault(&self) -> Result<Option<String>, Error> {
         let shown = self.path.display();
-        let Some(of) = self.metadata()? else { return Ok(None) };
-        let kind = nix::sys::statfs::statfs(&self.path).map(|about| about.filesystem_type().0);
-        if let Some(why) = kind.ok().and_then(|kind| file_system::refusal(kind as u32)) {
+        let kind = self.file_system();
+        if let Some(why) = kind.and_then(|kind| file_system::refusal(kind as u32)) {
             return Ok(Some(format!(
                 "{shown} is on {why}. Use a data directory on a local disk, with --data DIR."
             )));
         }
+        let Some(of) = self.metadata()? else { return Ok(None) };
         Ok(match of.mode() & 0o1002 {
             0o1002 => Some(format!(
                 "{shown} is a directory in which everybody may write. Use one of its own, such as \

@@ -13,6 +13,10 @@
 //!
 //! Thus four thousand clients that send slowly take no more memory than the budget, and keep nobody
 //! out who sends what he has. A body that has arrived completely is never given up.
+//!
+//! Over HTTP/2, a client may send [`HTTP2_WINDOW_BYTES`] before anybody reads them. Each such
+//! connection takes them from the shared half as long as it lives, until that has been halved.
+//! Further clients get HTTP/1.1.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +34,10 @@ pub const BUDGET_BYTES: usize = 64 << 20;
 
 /// The smallest budget: it holds the longest body.
 pub const BUDGET_BYTES_MIN: usize = BODY_BYTES_MAX;
+
+/// The bytes that a client may send over an HTTP/2 connection before the server reads them. The
+/// protocol allows no less.
+pub(super) const HTTP2_WINDOW_BYTES: u32 = 64 << 10;
 
 /// The time for which a body that arrives keeps its room though others need it. A device sends a
 /// small body at once, and the longest one within a second on most networks.
@@ -53,8 +61,14 @@ pub struct BodyBudget {
     owners: Arc<Semaphore>,
     /// The rest, in units.
     shared: Arc<Semaphore>,
+    /// The permits for HTTP/2 connections. Together they leave room for the longest body.
+    http2: Arc<Semaphore>,
     arriving: Mutex<Arriving>,
 }
+
+/// The room of an HTTP/2 connection, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Http2Room(#[expect(dead_code, reason = "it is held")] [OwnedSemaphorePermit; 2]);
 
 /// The bodies that have a share and are not complete, in the order in which they began.
 #[derive(Debug, Default)]
@@ -77,11 +91,14 @@ impl BodyBudget {
         let bytes = bytes.max(BUDGET_BYTES_MIN);
         let connections = connections.max(1);
         let own = (bytes / 2).min(bytes - BODY_BYTES_MAX) / connections;
-        let shared = (bytes - own * connections) / UNIT;
+        let shared = bytes - own * connections;
+        let http2 = (shared - BODY_BYTES_MAX) / 2 / HTTP2_WINDOW_BYTES as usize;
+        let shared = shared / UNIT;
         Arc::new(Self {
             own,
             owners: Arc::new(Semaphore::new(connections)),
             shared: Arc::new(Semaphore::new(shared.min(Semaphore::MAX_PERMITS))),
+            http2: Arc::new(Semaphore::new(http2.min(Semaphore::MAX_PERMITS))),
             arriving: Mutex::default(),
         })
     }
@@ -97,6 +114,14 @@ impl BodyBudget {
             place: None,
             is_wanted: Arc::new(Notify::new()),
         }
+    }
+
+    /// Return the room of a new HTTP/2 connection; `None` when there is none.
+    pub(super) fn http2(&self) -> Option<Http2Room> {
+        let connection = self.http2.clone().try_acquire_owned().ok()?;
+        let units = HTTP2_WINDOW_BYTES / UNIT as u32;
+        let window = self.shared.clone().try_acquire_many_owned(units).ok()?;
+        Some(Http2Room([connection, window]))
     }
 
     /// Let the oldest bodies make room that have been arriving for long enough, until this number
@@ -285,7 +310,10 @@ mod tests {
             let shared = budget.shared.available_permits() * UNIT;
             let owned = budget.own * budget.owners.available_permits();
             assert!(shared + owned <= bytes.max(BUDGET_BYTES_MIN), "{bytes} {connections}");
-            assert!(shared >= BODY_BYTES_MAX, "{bytes} {connections}: the longest body fits");
+            let rooms: Vec<_> = std::iter::from_fn(|| budget.http2()).collect();
+            let left = budget.shared.available_permits() * UNIT;
+            assert_eq!(left + rooms.len() * HTTP2_WINDOW_BYTES as usize, shared);
+            assert!(left >= BODY_BYTES_MAX, "{bytes} {connections}: the longest body fits");
         }
     }
 }

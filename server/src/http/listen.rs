@@ -10,6 +10,7 @@
 //! accept → a slot → PROXY protocol, if a trusted proxy connects
 //!                 → TLS handshake, if the listener has a certificate → HTTP/1.1
 //!                                                          └ or HTTP/2, if the client offers it
+//!                                                            and the budget has room for it
 //! ```
 
 use std::io::ErrorKind;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use super::budget::{BodyBudget, HTTP2_WINDOW_BYTES};
 use super::connection_slots::{Exchange, Place, Places, WatchedBody};
 use super::proxy::TrustedProxies;
 use super::proxy_protocol::{self, Told};
@@ -55,10 +57,6 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(20);
 
 /// The number of requests that one HTTP/2 connection may have under way. A device has one.
 const STREAMS_MAX: u32 = 64;
-
-/// The bytes that a client may send over HTTP/2 before the server has read them: for one request
-/// and for all requests of a connection.
-const WINDOW_BYTES: u32 = 64 << 10;
 
 /// The size of the buffer of an HTTP/1 connection, and so of the longest head. Whatever arrives
 /// beyond it waits in the network until there is memory for the body.
@@ -99,6 +97,7 @@ pub struct Client {
 struct Shared {
     router: Router,
     limits: ConnectionLimits,
+    bodies: Arc<BodyBudget>,
     /// The proxies that begin each connection with a header of the PROXY protocol, if any do.
     announcing: Option<TrustedProxies>,
     places: Arc<Places>,
@@ -114,12 +113,13 @@ pub async fn serve(
     listeners: Vec<Listener>,
     router: Router,
     limits: ConnectionLimits,
+    bodies: Arc<BodyBudget>,
     announcing: Option<TrustedProxies>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let places = Places::new(limits.count_max);
     let stopping = watch::Sender::new(false);
-    let shared = Arc::new(Shared { router, limits, announcing, places, stopping });
+    let shared = Arc::new(Shared { router, limits, bodies, announcing, places, stopping });
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(listener, shared.clone()));
@@ -201,8 +201,10 @@ async fn converse(
         drop(stopping);
         return serve_http(stream, client, false, place, shared).await;
     };
-    let stream = tokio::select! {
-        stream = tls.accept(stream, address, shared.limits.head_time_max) => stream?,
+    let handshake = tls.accept(stream, address, &shared.bodies, shared.limits.head_time_max);
+    // The room is held as long as the connection lives.
+    let (stream, _http2) = tokio::select! {
+        accepted = handshake => accepted?,
         // A client that has not finished its handshake has no request that is under way.
         _ = stopping.wait_for(|stops| *stops) => return Ok(()),
     };
@@ -297,8 +299,8 @@ fn builder(is_http2: bool, head_time_max: Option<Duration>) -> Builder<TokioExec
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES);
+        .initial_stream_window_size(HTTP2_WINDOW_BYTES)
+        .initial_connection_window_size(HTTP2_WINDOW_BYTES);
     builder.http1().max_buf_size(BUFFER_BYTES);
     match head_time_max {
         Some(time) => builder.http1().timer(TokioTimer::new()).header_read_timeout(time),

@@ -197,8 +197,9 @@ pub async fn serve_all(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let connections = web.connections;
+    let bodies = web.bodies.clone();
     let announcing = web.proxy_protocol.then(|| web.proxies.clone());
-    listen::serve(listeners, router(web), connections, announcing, stop).await
+    listen::serve(listeners, router(web), connections, bodies, announcing, stop).await
 }
 
 async fn not_found(uri: Uri) -> Response {

@@ -162,6 +162,13 @@ pub enum Change {
         /// The hash of the password.
         password_hash: String,
     },
+    /// Give a user another role. It holds from the next request of the user's sessions.
+    SetRole {
+        /// The name of the user.
+        name: String,
+        /// The new role of the user.
+        role: Role,
+    },
     /// Remove a user, and end the user's sessions.
     RemoveUser {
         /// The name of the user.

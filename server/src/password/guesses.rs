@@ -28,16 +28,10 @@ use ring::hmac;
 use tokio::sync::oneshot;
 
 use crate::error::Error;
+use crate::growing_delay::{GrowingDelays, Growth};
 
-/// The number of wrong passwords of an asker for one code that cost it no wait.
-const FREE: u32 = 4;
-
-/// The first wait, which doubles with each further wrong password, and the longest one.
-const WAIT_SECONDS: u64 = 1;
-const WAIT_SECONDS_MAX: u64 = 60;
-
-/// The time after which wrong passwords are forgotten.
-const FORGET_AFTER: Duration = Duration::from_secs(15 * 60);
+/// How long an asker waits after wrong passwords for one code.
+const WAITS: Growth = Growth { free: 4, delay_max: Duration::from_secs(60) };
 
 /// The greatest number of rows in the table of wrong passwords, which takes some 10 MiB.
 const ROWS_MAX: usize = 100_000;
@@ -65,23 +59,16 @@ pub struct Guesses {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     right: Recent,
     wrong: Recent,
-    failures: HashMap<u64, Failures>,
+    /// The wrong passwords of askers, for one code or for all.
+    failures: GrowingDelays<u64>,
     running: usize,
     lanes: HashMap<u64, Lane>,
     waiting: usize,
     turns: u64,
-}
-
-/// The wrong passwords of an asker, for one code or for all.
-#[derive(Clone, Copy, Debug)]
-struct Failures {
-    count: u32,
-    last: Instant,
-    until: Instant,
 }
 
 /// The requests of one asker that wait.
@@ -118,9 +105,17 @@ impl Recent {
     }
 }
 
-impl Failures {
-    fn is_old(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.last) > FORGET_AFTER
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            right: Recent::default(),
+            wrong: Recent::default(),
+            failures: GrowingDelays::new(ROWS_MAX),
+            running: 0,
+            lanes: HashMap::new(),
+            waiting: 0,
+            turns: 0,
+        }
     }
 }
 
@@ -132,39 +127,13 @@ impl State {
         self.wrong.has(digest).then_some(false)
     }
 
-    /// Return the number of wrong passwords under this key.
-    fn count(&self, key: u64, now: Instant) -> u32 {
-        self.failures.get(&key).filter(|row| !row.is_old(now)).map_or(0, |row| row.count)
-    }
-
     /// Return the number of seconds that this key has to wait.
     fn wait(&self, key: u64, now: Instant) -> Option<u64> {
-        let row = self.failures.get(&key).filter(|row| !row.is_old(now))?;
-        let left = row.until.saturating_duration_since(now);
-        (!left.is_zero()).then(|| left.as_secs_f64().ceil() as u64)
+        self.failures.wait(key, now).map(|wait| wait.as_secs_f64().ceil() as u64)
     }
 
     fn note_wrong(&mut self, key: u64, now: Instant) {
-        if self.failures.len() >= ROWS_MAX && !self.failures.contains_key(&key) {
-            self.failures.retain(|_, row| !row.is_old(now));
-            // The rows with the most wrong passwords are kept longest.
-            if self.failures.len() >= ROWS_MAX {
-                self.failures.retain(|_, row| row.count > FREE);
-            }
-            if self.failures.len() >= ROWS_MAX {
-                self.failures.clear();
-            }
-        }
-        let count = self.count(key, now).saturating_add(1);
-        let seconds = match count.checked_sub(FREE) {
-            None | Some(0) => 0,
-            Some(more) => {
-                let doubled = 1_u64.checked_shl(more - 1).unwrap_or(WAIT_SECONDS_MAX);
-                (WAIT_SECONDS * doubled).min(WAIT_SECONDS_MAX)
-            }
-        };
-        let until = now + Duration::from_secs(seconds);
-        self.failures.insert(key, Failures { count, last: now, until });
+        self.failures.note(key, WAITS, now);
     }
 
     /// Take the request out of the lanes whose turn is next.
@@ -287,7 +256,7 @@ impl Guesses {
         let mut state = self.state.lock();
         if is_right {
             state.right.add(digest);
-            state.failures.remove(&pair_key);
+            state.failures.forget(pair_key);
             return;
         }
         state.wrong.add(digest);
@@ -304,7 +273,7 @@ impl Guesses {
                 state.running += 1;
                 return Ok(Turn(Some(self.clone())));
             }
-            let failures = state.count(asker_key, Instant::now());
+            let failures = state.failures.count(asker_key, Instant::now());
             let in_lane = state.lanes.get(&asker_key).map_or(0, |lane| lane.waiting.len());
             if state.waiting >= self.waiting_max && !state.send_one_away(failures, in_lane) {
                 return Err(Error::Busy);
@@ -455,14 +424,13 @@ mod tests {
         assert_eq!(waits[10..], [Some(60), Some(60)]);
         assert_eq!(state.wait(2, now), None);
         assert_eq!(state.wait(1, now + Duration::from_secs(60)), None);
-        assert_eq!(state.count(1, now + FORGET_AFTER + Duration::from_secs(1)), 0);
 
         let guesses = Guesses::new(1, 10);
         let hash = super::super::hash("right").unwrap();
         let check = async |asker: Asker<'_>, password: &str| {
             guesses.is_right(asker, CODE, password.to_owned(), hash.clone()).await
         };
-        for n in 0..=FREE {
+        for n in 0..=WAITS.free {
             assert_eq!(check(site(1), &format!("wrong {n}")).await, Ok(false));
         }
         let refused = check(site(1), "wrong again").await;
@@ -487,6 +455,6 @@ mod tests {
             recent.add(digest);
         }
         assert!(recent.now.len() + recent.before.len() <= 2 * DIGESTS_MAX);
-        assert!(!std::mem::needs_drop::<Failures>());
+        assert!(ROWS_MAX.next_power_of_two() * GrowingDelays::<u64>::ROW_BYTES <= 10 << 20);
     }
 }

@@ -122,6 +122,13 @@ fn users_are_made_with_a_password_from_a_file_or_standard_input() {
     assert_eq!(with_input(data, &change, "another long password").0, Some(0));
     assert_eq!(log_in(&server, "bob", PASSWORD).status, 401);
     assert_eq!(log_in(&server, "bob", "another long password").status, 200);
+    stdout(data, &["user", "role", "bob", "operator"]);
+    let listed: Vec<Value> = serde_json::from_str(&stdout(data, &["user", "list"])).unwrap();
+    assert_eq!((&listed[1]["name"], &listed[1]["role"]), (&json!("bob"), &json!("operator")));
+    assert_eq!(log_in(&server, "bob", "another long password").status, 200, "the password stays");
+    let nobody = failure(data, &["user", "role", "eve", "admin"]);
+    assert!(nobody.contains("there is no user \"eve\""), "{nobody}");
+    assert!(stdout(data, &["audit", "list"]).contains("set role of user"));
     stdout(data, &["user", "remove", "bob"]);
     assert_eq!(log_in(&server, "bob", "another long password").status, 401);
     for (input, told) in

@@ -122,6 +122,22 @@ fn slow_bodies_make_room_for_one_that_arrives() {
 }
 
 #[test]
+fn the_admin_api_tells_its_limit_in_headers_too() {
+    let per_source = Rate { per_second: 1e-3, burst: 1.0 };
+    let limits = RateLimits::new(per_source, Rate::per_second(RATE_PER_CODE));
+    let server = TestServer::with_web(|web| Web { limits, open_to_loopback: true, ..web });
+    let ask = || Request::new("GET", "/admin/v1/items").send(server.address);
+    let answer = ask();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("ratelimit"), Some("\"source\";r=0;t=1000"));
+    let refused = ask();
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"source\";q=1;w=1000"));
+    assert!(refused.header("ratelimit").unwrap().starts_with("\"source\";r=0;t="));
+    assert!(refused.header("retry-after").is_some());
+}
+
+#[test]
 fn a_limit_is_asked_before_the_body_is_read_and_told_in_headers() {
     let per_source = Rate { per_second: 1e-3, burst: 2.0 };
     let limits = RateLimits::new(per_source, Rate::per_second(RATE_PER_CODE));

@@ -351,3 +351,25 @@ fn thousands_of_wrong_logins_cost_neither_memory_nor_passwords_checked() {
     assert!(server.web.access.logins.remembered() < 200);
     assert_eq!(server.number("SELECT count(*) FROM admin_session"), 0);
 }
+
+#[test]
+fn a_new_role_holds_at_once_also_in_the_sessions_of_its_user() {
+    let server = server();
+    with_user(&server, "ann", Role::Operator);
+    with_user(&server, "root", Role::Admin);
+    let (ann, root) = (Session::begin(&server, "ann"), Session::begin(&server, "root"));
+    let make = |code: &str| {
+        let made = json!({ "handshake_code": code, "organization_id": "acme" }).to_string();
+        ann.change("POST", "/handshake-codes", &made).send(server.address).status
+    };
+    assert_eq!(make("FIRST"), 200);
+    let viewer = r#"{"role":"viewer"}"#;
+    assert_eq!(ann.change("PUT", "/users/ann/role", viewer).send(server.address).status, 403);
+    assert_eq!(root.change("PUT", "/users/ann/role", viewer).send(server.address).status, 200);
+    assert_eq!(make("SECOND"), 403);
+    assert!(ann.is_good(&server), "she may still read");
+    assert_eq!(root.change("PUT", "/users/eve/role", viewer).send(server.address).status, 404);
+    let wrong = root.change("PUT", "/users/ann/role", r#"{"role":"king"}"#).send(server.address);
+    assert_eq!(wrong.problem().kind, "/problems/malformed-body");
+    assert_eq!(lines(&server)[0].action, "set role of user");
+}

@@ -188,6 +188,33 @@ fn on_small_disk(folder: &Path, size: &str, then: &str) -> Option<Command> {
 }
 
 #[test]
+fn a_directory_on_fuse_is_refused_before_anything_is_made_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (real, seen) = (folder.path().join("real"), folder.path().join("seen"));
+    [&real, &seen].iter().for_each(|place| fs::create_dir(place).unwrap());
+    let backup = folder.path().join("backup");
+    let local = folder.path().join("local");
+    stdout(&local, &["init", "--demo"]);
+    stdout(&local, &["backup", backup.to_str().unwrap()]);
+    // The program behind the mount ends with it.
+    let script = "bindfs \"$1\" \"$2\" || exit 77\n\"$3\" init --demo --data \"$2/data\"\n\
+                  \"$3\" serve --listen 127.0.0.1:0 --data \"$2/data\"\n\
+                  \"$3\" restore \"$4\" --data \"$2/data\"\numount \"$2\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
+    command.arg(&real).arg(&seen).arg(env!("CARGO_BIN_EXE_seatmeterd")).arg(&backup);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    if output.status.code() == Some(77) {
+        eprintln!("SKIPPED: bindfs or a mount namespace is not there, so there is no FUSE to try");
+        return;
+    }
+    assert_eq!(errors.matches("is on FUSE").count(), 3, "{errors}");
+    assert!(errors.contains("Use a data directory on a local disk"), "{errors}");
+    assert_eq!(fs::read_dir(&real).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
 fn a_first_start_on_a_full_disk_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let fill = "head -c 4M /dev/zero > \"$1/filled\" 2>&-\nmkdir \"$1/data\"\n\

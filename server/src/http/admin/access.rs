@@ -74,12 +74,20 @@ pub(super) struct CurrentSession {
 pub(super) async fn admit(State(web): Server, request: Request, next: Next) -> Response {
     let deadline = deadline();
     let source = source(&web, &request);
+    let counted = web.admit(source);
+    let left = counted.as_ref().map_or_else(|refused| refused.left, |left| *left);
     let (mut parts, body) = request.into_parts();
-    let asked = tokio::time::timeout_at(deadline, require_access(&web, source, &mut parts)).await;
+    let access = async {
+        counted?;
+        require_access(&web, source, &mut parts).await
+    };
+    let asked = tokio::time::timeout_at(deadline, access).await;
     let admitted = asked.unwrap_or_else(|_| Err(timed_out())).map_err(Unadmitted::AtOnce);
     let request = Request::from_parts(parts, body);
     let (_, response) = bounded(&web, request, next, admitted, deadline).await;
-    as_problem(response)
+    let mut response = as_problem(response);
+    web.limits.describe(left, &mut response);
+    response
 }
 
 /// Refuse a request whose caller may not use its operation. Otherwise, note the caller in it.
@@ -88,7 +96,6 @@ async fn require_access(
     source: Option<proxy::Source>,
     request: &mut Parts,
 ) -> Result<(), Error> {
-    web.admit(source)?;
     request.extensions.insert(Source(source.map(|source| source.address)));
     require_no_token_in_url(request)?;
     let matched = request.extensions.get::<MatchedPath>().map(MatchedPath::as_str);

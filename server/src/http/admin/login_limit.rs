@@ -9,9 +9,9 @@
 //! around the delay. A success takes its own count back. It also frees its name, but not its
 //! source: otherwise, somebody with an account could guess the passwords of others in between.
 //! From a source with a success of this name the name is not slowed, so that a stranger who guesses
-//! cannot keep its owner out. What nobody has tried for 15 minutes is forgotten.
+//! cannot keep its owner out. [`GrowingDelays`] forgets what nobody has tried for 15 minutes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -19,18 +19,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::error::Error;
+use crate::growing_delay::{GrowingDelays, Growth};
 use crate::http::proxy::site;
 
-/// The numbers of wrong logins in a row without a delay.
-const FREE_OF_NAME: u32 = 5;
-const FREE_OF_SOURCE: u32 = 20;
-
-/// The longest delays.
-const DELAY_OF_NAME_MAX: Duration = Duration::from_secs(60);
-const DELAY_OF_SOURCE_MAX: Duration = Duration::from_secs(300);
-
-/// The time after which wrong logins are forgotten.
-const FORGET_AFTER: Duration = Duration::from_secs(900);
+const OF_NAME: Growth = Growth { free: 5, delay_max: Duration::from_secs(60) };
+const OF_SOURCE: Growth = Growth { free: 20, delay_max: Duration::from_secs(300) };
 
 /// The greatest number of names and sources that are remembered, which take some 2 MiB.
 const ENTRIES_MAX: usize = 20_000;
@@ -44,11 +37,17 @@ pub struct LoginLimit {
     chance: RandomState,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    wrong: HashMap<Key, Wrong>,
+    wrong: GrowingDelays<Key>,
     /// The names that have logged in from a source.
     known: HashSet<(u64, u64)>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { wrong: GrowingDelays::new(ENTRIES_MAX), known: HashSet::new() }
+    }
 }
 
 /// The hash of a name or a source.
@@ -58,27 +57,11 @@ enum Key {
     Source(u64),
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Wrong {
-    count: u32,
-    last_at: Instant,
-    next_at: Instant,
-}
-
 impl Key {
-    fn bounds(self) -> (u32, Duration) {
+    fn growth(self) -> Growth {
         match self {
-            Self::Name(_) => (FREE_OF_NAME, DELAY_OF_NAME_MAX),
-            Self::Source(_) => (FREE_OF_SOURCE, DELAY_OF_SOURCE_MAX),
-        }
-    }
-
-    /// Return the delay after this number of wrong logins.
-    fn delay(self, count: u32) -> Duration {
-        let (free, delay_max) = self.bounds();
-        match count.checked_sub(free) {
-            None | Some(0) => Duration::ZERO,
-            Some(above) => Duration::from_secs(1 << (above - 1).min(16)).min(delay_max),
+            Self::Name(_) => OF_NAME,
+            Self::Source(_) => OF_SOURCE,
         }
     }
 }
@@ -110,13 +93,13 @@ impl LoginLimit {
         if !state.known.contains(&(attempt.name, attempt.source)) {
             keys.push(Key::Name(attempt.name));
         }
-        let wait = keys.iter().filter_map(|key| state.wait(*key, now)).max();
+        let wait = keys.iter().filter_map(|key| state.wrong.wait(*key, now)).max();
         if let Some(wait) = wait {
             let retry_after_seconds = wait.as_secs_f64().ceil() as u64;
             return Err(Error::LoginSlowed { retry_after_seconds });
         }
         for key in [Key::Source(attempt.source), Key::Name(attempt.name)] {
-            state.count(key, now);
+            state.wrong.note(key, key.growth(), now);
         }
         Ok(attempt)
     }
@@ -125,7 +108,7 @@ impl LoginLimit {
     pub fn succeeded(&self, attempt: &Attempt) {
         let mut state = self.state.lock();
         state.take_back(Key::Source(attempt.source));
-        state.wrong.remove(&Key::Name(attempt.name));
+        state.wrong.forget(Key::Name(attempt.name));
         if state.known.len() >= ENTRIES_MAX {
             state.known.clear();
         }
@@ -148,41 +131,8 @@ impl LoginLimit {
 }
 
 impl State {
-    fn wait(&self, key: Key, now: Instant) -> Option<Duration> {
-        let wrong = self.wrong.get(&key)?;
-        Some(wrong.next_at.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
-    }
-
-    fn count(&mut self, key: Key, now: Instant) {
-        if self.wrong.len() >= ENTRIES_MAX && !self.wrong.contains_key(&key) {
-            self.make_room(now);
-        }
-        let fresh = Wrong { count: 0, last_at: now, next_at: now };
-        let wrong = self.wrong.entry(key).or_insert(fresh);
-        if now.saturating_duration_since(wrong.last_at) > FORGET_AFTER {
-            *wrong = fresh;
-        }
-        wrong.count = wrong.count.saturating_add(1);
-        wrong.last_at = now;
-        wrong.next_at = now + key.delay(wrong.count);
-    }
-
     fn take_back(&mut self, key: Key) {
-        if let Some(wrong) = self.wrong.get_mut(&key) {
-            wrong.count = wrong.count.saturating_sub(1);
-            wrong.next_at = wrong.last_at + key.delay(wrong.count);
-        }
-    }
-
-    /// Forget what is old, then what is not slowed. If that is not enough, forget everything.
-    fn make_room(&mut self, now: Instant) {
-        self.wrong.retain(|_, wrong| now.saturating_duration_since(wrong.last_at) <= FORGET_AFTER);
-        if self.wrong.len() >= ENTRIES_MAX {
-            self.wrong.retain(|_, wrong| wrong.next_at > now);
-        }
-        if self.wrong.len() >= ENTRIES_MAX {
-            self.wrong.clear();
-        }
+        self.wrong.take_back(key, key.growth());
     }
 }
 
@@ -191,6 +141,7 @@ mod tests {
     use std::net::Ipv6Addr;
 
     use super::*;
+    use crate::growing_delay::FORGET_AFTER;
 
     fn address(n: u32) -> Option<IpAddr> {
         Some(IpAddr::V4(n.into()))
@@ -207,7 +158,7 @@ mod tests {
                 other => panic!("{other}"),
             })
         };
-        for n in 0..=FREE_OF_NAME {
+        for n in 0..=OF_NAME.free {
             assert_eq!(ask(n, 0), Ok(()));
         }
         assert_eq!(ask(100, 0), Err(1));
@@ -217,7 +168,7 @@ mod tests {
         let mut now = 3;
         for n in 0..20 {
             let wait = ask(200 + n, now).unwrap_err();
-            assert!(wait <= DELAY_OF_NAME_MAX.as_secs());
+            assert!(wait <= OF_NAME.delay_max.as_secs());
             now += wait;
             assert_eq!(ask(300 + n, now), Ok(()));
         }
@@ -229,7 +180,7 @@ mod tests {
     fn a_source_is_slowed_whatever_names_it_tries_and_a_success_of_its_own_does_not_free_it() {
         let limit = LoginLimit::default();
         let now = Instant::now();
-        for n in 0..FREE_OF_SOURCE {
+        for n in 0..OF_SOURCE.free {
             limit.begin(&format!("user {n}"), address(1), now).unwrap();
             let own = limit.begin("mallory", address(1), now).unwrap();
             limit.succeeded(&own);
@@ -239,7 +190,7 @@ mod tests {
         assert!(limit.begin("mallory", address(1), now).is_err());
         assert!(limit.begin("ann", address(2), now).is_ok());
         let site = |last: u16| Some(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last)));
-        for n in 0..=FREE_OF_SOURCE as u16 {
+        for n in 0..=OF_SOURCE.free as u16 {
             limit.begin(&format!("six {n}"), site(n), now).unwrap();
         }
         assert!(limit.begin("seven", site(9_999), now).is_err(), "a site of IPv6 is one source");
@@ -272,7 +223,7 @@ mod tests {
             limit.begin(&format!("user {n}"), address(n), now).unwrap();
             assert!(limit.remembered() <= 2 * ENTRIES_MAX);
         }
-        let entry = size_of::<(Key, Wrong)>() + size_of::<(u64, u64)>();
+        let entry = GrowingDelays::<Key>::ROW_BYTES + size_of::<(u64, u64)>();
         let bytes = ENTRIES_MAX.next_power_of_two() * 2 * entry;
         assert!(bytes <= 8 << 20, "{bytes}");
     }

@@ -140,6 +140,7 @@ fn routes() -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(users::users, users::make_user))
         .routes(routes!(users::remove_user))
         .routes(routes!(users::set_password))
+        .routes(routes!(users::set_role))
         .routes(routes!(session::log_in, session::who_am_i, session::log_out));
     OpenApiRouter::with_openapi(Document::openapi()).nest(ADMIN_PATH, api)
 }

@@ -89,6 +89,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/users", Admin, "user create"),
     route("DELETE", "/users/{name}", Admin, "user remove"),
     route("PUT", "/users/{name}/password", Admin, "user password"),
+    route("PUT", "/users/{name}/role", Admin, "user role"),
     Route { method: "POST", path: "/session", role: None, command: "" },
     route("GET", "/session", Viewer, ""),
     route("DELETE", "/session", Viewer, ""),

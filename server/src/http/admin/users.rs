@@ -33,6 +33,14 @@ pub(super) struct NewPassword {
     password: Secret,
 }
 
+/// A role to set.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewRole {
+    /// The new role of the user.
+    role: Role,
+}
+
 /// List users
 #[utoipa::path(get, path = "/users", responses((status = 200, body = Vec<UserRow>)))]
 pub(super) async fn users(State(web): Server, Extension(by): By) -> Response {
@@ -59,6 +67,18 @@ pub(super) async fn remove_user(
     Path(name): Path<String>,
 ) -> Response {
     done(web.licensing.change(Change::RemoveUser { name }, &by).await)
+}
+
+/// Set the role of a user, also for the user's sessions
+#[utoipa::path(put, path = "/users/{name}/role", params(("name" = String, Path)),
+    request_body = NewRole, responses((status = 200, body = Done)))]
+pub(super) async fn set_role(
+    State(web): Server,
+    Extension(by): By,
+    Path(name): Path<String>,
+    Asked(NewRole { role }): Asked<NewRole>,
+) -> Response {
+    done(web.licensing.change(Change::SetRole { name, role }, &by).await)
 }
 
 /// Set the password of a user, and end the user's sessions

@@ -64,6 +64,8 @@ impl Contents {
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
+    /// The same for a client that gets no HTTP/2.
+    pub(super) http1: Arc<ServerConfig>,
     /// The host names and addresses for which it is valid.
     pub(super) names: Vec<String>,
     starts_at: u64,
@@ -172,8 +174,11 @@ impl Loaded {
         let validity = tbs.map(|tbs| &tbs.validity);
         let is_ca = tbs.and_then(|tbs| tbs.get::<BasicConstraints>().ok().flatten());
         let names = tbs.and_then(|tbs| tbs.get::<SubjectAltName>().ok().flatten());
+        let mut http1 = config.clone();
+        http1.alpn_protocols = vec![HTTP1.to_vec()];
         Self {
             config: Arc::new(config),
+            http1: Arc::new(http1),
             names: names
                 .map_or_else(Vec::new, |(_, names)| names.0.iter().filter_map(name_of).collect()),
             // A certificate that cannot be read here may still be good: clients decide.

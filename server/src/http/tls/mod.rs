@@ -32,6 +32,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Web;
+use super::budget::{BodyBudget, Http2Room};
 use super::listen::Client;
 use crate::error::Error;
 use crate::log_lines::Pace;
@@ -80,14 +81,16 @@ impl Tls {
         Ok(Arc::new(Self { files, in_use: RwLock::new(loaded), seen, turns }))
     }
 
-    /// Make the handshake with a client, within this time.
+    /// Make the handshake with a client, within this time. If it gets HTTP/2, return its room in
+    /// the budget, too.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,
         address: SocketAddr,
+        bodies: &BodyBudget,
         time_max: Option<Duration>,
-    ) -> IoResult<TlsStream<TcpStream>> {
-        let handshake = self.handshake(stream, address);
+    ) -> IoResult<(TlsStream<TcpStream>, Option<Http2Room>)> {
+        let handshake = self.handshake(stream, address, bodies);
         match time_max {
             Some(time) => tokio::time::timeout(time, handshake)
                 .await
@@ -100,7 +103,8 @@ impl Tls {
         &self,
         mut stream: TcpStream,
         address: SocketAddr,
-    ) -> IoResult<TlsStream<TcpStream>> {
+        bodies: &BodyBudget,
+    ) -> IoResult<(TlsStream<TcpStream>, Option<Http2Room>)> {
         // The tickets for the next handshake and the first answer are written one after the other.
         // The second must not wait until the client has confirmed the first.
         stream.set_nodelay(true)?;
@@ -111,13 +115,20 @@ impl Tls {
             return Err(IoError::new(ErrorKind::InvalidData, "the client does not speak TLS"));
         }
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        let config = self.in_use.read().config.clone();
+        let offers_http2 =
+            hello.client_hello().alpn().is_some_and(|mut offered| offered.any(|p| p == HTTP2));
+        let room = if offers_http2 { bodies.http2() } else { None };
+        let config = {
+            let in_use = self.in_use.read();
+            if room.is_some() { in_use.config.clone() } else { in_use.http1.clone() }
+        };
         let answered = {
             // The semaphore is never closed.
             let _turn = self.turns.acquire().await;
             hello.into_stream(config)
         };
-        answered.await.inspect_err(|error| tell_of_distrust(error, address))
+        let stream = answered.await.inspect_err(|error| tell_of_distrust(error, address))?;
+        Ok((stream, room))
     }
 }
 

@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 use super::Address;
 use super::connection::PgConnection;
 use crate::error::Error;
+use crate::log_lines::Pace;
 use crate::store::group::{Concerned, Engine};
 use crate::store::sql::Sql;
 
 /// The time between two attempts to connect. Requests that come meanwhile are refused at once.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The pace of the line about connections that are lost: an outage breaks each new one, too.
+static LOST: Pace = Pace::per_second();
 
 /// The state of a connection that writes.
 pub(super) struct PgEngine {
@@ -88,10 +92,14 @@ impl Engine for PgEngine {
 
     fn roll_back(&self) {
         if self.connection.is_lost() {
-            tracing::warn!("the connection to PostgreSQL is lost");
+            if let Some(before) = LOST.due() {
+                tracing::warn!(before, "the connection to PostgreSQL is lost");
+            }
             self.connection.replace(None);
         } else if let Err(error) = self.connection.batch("ROLLBACK") {
-            tracing::warn!(%error, "the connection to PostgreSQL is given up");
+            if let Some(before) = LOST.due() {
+                tracing::warn!(before, %error, "the connection to PostgreSQL is given up");
+            }
             self.connection.replace(None);
         }
     }

@@ -224,6 +224,11 @@ pub(super) fn set_password(
     end_sessions_of(sql, name)
 }
 
+pub(super) fn set_role(sql: &dyn Sql, name: &str, role: Role) -> Result<(), Error> {
+    let set = "UPDATE admin_user SET role = ?2 WHERE name = ?1";
+    require_done(sql.execute(set, values![name, role.name()])?, "user", name)
+}
+
 pub(super) fn remove_user(sql: &dyn Sql, name: &str) -> Result<(), Error> {
     let removed = sql.execute("DELETE FROM admin_user WHERE name = ?1", values![name])?;
     require_done(removed, "user", name)?;

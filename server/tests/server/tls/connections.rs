@@ -116,6 +116,32 @@ fn an_idle_connection_of_http_2_ends_and_one_that_asks_does_not() {
     ended.unwrap().unwrap();
 }
 
+/// Open a connection that offers both versions, and return whether it speaks HTTP/2.
+fn open_any(address: SocketAddr, place: &Place) -> (Kept, bool) {
+    let mut client = place.client();
+    client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let kept = Kept::open(address, &Arc::new(client)).unwrap();
+    let is_http2 = kept.0.conn.alpn_protocol() == Some(b"h2");
+    (kept, is_http2)
+}
+
+/// Its client may send 64 KiB before anybody reads them, which count in the budget of all bodies.
+#[test]
+fn an_http_2_connection_without_room_in_the_budget_speaks_http_1() {
+    let place = Place::new();
+    let server = place.serve(&["--body-budget", "4MiB"]);
+    let mut held: Vec<_> = (0..20).map(|_| open_any(server.address, &place)).collect();
+    let http2 = held.iter().filter(|(_, is_http2)| *is_http2).count();
+    assert_eq!(http2, 8, "half of what 2 MiB have beyond the longest body");
+    let (kept, _) = held.iter_mut().find(|(_, is_http2)| !is_http2).unwrap();
+    assert_eq!(kept.get("/healthz").unwrap().0, 200);
+    drop(held);
+    let begun = std::time::Instant::now();
+    while !open_any(server.address, &place).1 {
+        assert!(begun.elapsed() < PATIENCE, "the room does not come back");
+    }
+}
+
 /// The first bytes of a handshake, as a client sends them.
 fn hello(client: ClientConfig) -> Vec<u8> {
     let name = ServerName::try_from("localhost").unwrap();

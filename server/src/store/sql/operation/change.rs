@@ -135,6 +135,10 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
             access::set_password(sql, name, password_hash, now)?;
             line("set password of user", name, String::new())
         }
+        Change::SetRole { name, role } => {
+            access::set_role(sql, name, *role)?;
+            line("set role of user", name, format!("role {role}"))
+        }
         Change::RemoveUser { name } => {
             access::remove_user(sql, name)?;
             line("remove user", name, String::new())

@@ -36,6 +36,7 @@ pub(super) fn of(sql: &dyn Sql, change: &Change) -> Result<Option<String>, Error
         | Change::NoteBackup { .. }
         | Change::MakeUser { .. }
         | Change::SetPassword { .. }
+        | Change::SetRole { .. }
         | Change::RemoveUser { .. }
         | Change::Within { .. } => None,
     })
