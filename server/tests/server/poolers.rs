@@ -72,6 +72,17 @@ fn two_servers_behind_a_pooler_in_session_mode_record_what_each_is_told() {
 }
 
 #[test]
+fn tests_of_a_store_pass_behind_a_pooler_where_no_statement_has_a_name() {
+    let (_cluster, pooler) = or_skip!(pooled("transaction"));
+    let mut tests = std::process::Command::new(std::env::current_exe().unwrap());
+    tests.args(["access::", "authorizations::", "correction::", "edited::", "usage::"]);
+    tests.args(["--skip", "correction::commands"]);
+    let output = tests.env(POSTGRES, pooler.url("DB")).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_pooler_in_statement_mode_is_refused_with_the_setting_to_change() {
     let (cluster, pooler) = or_skip!(pooled("statement"));
     let url = pooler.url(&cluster.new_database());
