@@ -12,13 +12,15 @@ const TABLES: &str = include_str!("../../migrations/postgres/0001_tables.sql");
 
 /// Statements that do not name the item, by a part of their text, and why. A sharded engine asks
 /// all shards for them.
-const EXCEPTIONS: [(&str, &str); 7] = [
+const EXCEPTIONS: [(&str, &str); 9] = [
     ("local_license WHERE license_id", "a report names licenses, and need not show them"),
     ("found.license_id = wanted.license_id", "the same"),
     ("segment WHERE segment_id", "a segment that moves to another item is noticed"),
     ("found.segment_id = wanted.segment_id", "the same"),
     ("local_license WHERE device_uuid", "a device shows no license, and may have one of any item"),
     ("found.device_uuid = wanted.device_uuid", "the same"),
+    ("FROM refusal WHERE device_", "an operator asks why a device was refused, under any item"),
+    ("SELECT item_id, device_uuid, from_slot, seats FROM device_seats", "an export reads all"),
     ("FROM device WHERE device_uuid", "an operator names a device of whichever items"),
 ];
 
