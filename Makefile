@@ -97,10 +97,16 @@ soak-server: tools ## Load, kills, full disk, clock jumps, renewed certificates 
 		cargo test --quiet --workspace --test usage -- --nocapture a_server_in_every_trouble
 
 .PHONY: failover
-failover: tools ## Kill the primary of PostgreSQL under load, time after time (FAILOVERS=50), and compare what was performed and billed
+failover: tools ## Kill, freeze and cut off the primary of PostgreSQL under load, each fault time after time (FAILOVERS=50), and compare what was performed and billed
 	@scripts/tools.sh initdb=postgresql
-	@SEATMETER_FAILOVERS=$(or $(FAILOVERS),50) timeout 3600 \
-		cargo test --quiet --workspace --test server -- --nocapture no_acknowledged_work_is_lost
+	@SEATMETER_FAILOVERS=$(or $(FAILOVERS),50) timeout 7200 \
+		cargo test --quiet --workspace --test server -- --nocapture --test-threads 1 failover::
+
+.PHONY: test-patroni
+test-patroni: tools ## Run servers on PostgreSQL under Patroni, etcd and HAProxy, and kill, freeze and switch over its primary (FAILOVERS=1); takes minutes
+	@scripts/tools.sh initdb=postgresql patroni=patroni etcd=etcd-server haproxy=haproxy || echo "skipped: Patroni cannot be had here" >&2
+	@SEATMETER_PATRONI=1 SEATMETER_FAILOVERS=$(or $(FAILOVERS),1) timeout 7200 \
+		cargo test --quiet --workspace --test server -- --nocapture --test-threads 1 patroni::
 
 .PHONY: bench-server
 bench-server: tools ## Reports and authorizations a second over HTTP, on SQLite and PostgreSQL, beside Redis and etcd (BENCH_SECONDS=4, CLIENTS=64)

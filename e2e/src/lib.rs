@@ -7,8 +7,11 @@
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment where things are")]
 
 pub mod dialogue;
+pub mod patroni;
+pub mod pooler;
 pub mod postgres;
 pub mod program;
+pub mod relay;
 pub mod server;
 
 use std::path::{Path, PathBuf};

@@ -54,6 +54,11 @@ impl Cluster {
         Self::make(&[if durable { "fsync=on" } else { "fsync=off" }], |_| ())
     }
 
+    /// Start a primary with these settings, too.
+    pub fn start_with(settings: &[&str]) -> Option<Self> {
+        Self::make(&[&["fsync=off"], settings].concat(), |_| ())
+    }
+
     /// Start a primary that offers TLS with this certificate and its key.
     pub fn start_with_tls(certificate: &Path, key: &Path) -> Option<Self> {
         Self::make(&["fsync=off", "ssl=on"], |data| {
@@ -146,6 +151,12 @@ impl Cluster {
         format!("postgres://{USER}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
+    /// Return the port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Return the URL of a database on whichever of the two can be written.
     pub fn url_of_pair(&self, other: &Self, database: &str) -> String {
         let (one, two) = (self.port, other.port);
@@ -174,17 +185,38 @@ impl Cluster {
         String::from_utf8(output.stdout).expect("psql writes UTF-8")
     }
 
+    /// Copy a database into an empty one of another cluster, by the means of PostgreSQL itself.
+    pub fn dump_into(&self, database: &str, other: &Self, into: &str) {
+        let file = self.folder.path().join(format!("{database}.sql"));
+        let at = |program: &str, port: u16| {
+            let mut command = command(&self.programs, program);
+            let port = port.to_string();
+            command.args(["--host", "127.0.0.1", "--port", &port, "--username", USER]);
+            command
+        };
+        succeed(at("pg_dump", self.port).arg("--file").arg(&file).arg(database));
+        succeed(at("psql", other.port).args(["--quiet", "--file"]).arg(&file).arg(into));
+    }
+
     /// Kill all its processes at once, as when its machine dies.
     pub fn kill(&mut self) {
-        let children = children_of(self.process.id());
-        for pid in std::iter::once(self.process.id()).chain(children) {
-            let kill = Command::new("kill")
-                .args(["-KILL", &pid.to_string()])
-                .stderr(Stdio::null())
-                .status();
-            kill.expect("kill is there");
-        }
+        self.signal("-KILL");
         self.process.wait().expect("it is our child");
+    }
+
+    /// Stop all its processes, as when its machine hangs: the kernel still accepts connections.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Let all its processes run again.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let children = children_of(self.process.id());
+        std::iter::once(self.process.id()).chain(children).for_each(|pid| signal(pid, name));
     }
 
     /// Make a primary of a standby.
@@ -205,6 +237,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        // A frozen process would not end.
+        self.resume();
         let mut stop = command(&self.programs, "pg_ctl");
         stop.arg("stop").arg("-D").arg(&self.data).args(["-m", "immediate", "-s"]);
         let _ = stop.stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -218,7 +252,7 @@ fn is_root() -> bool {
 }
 
 /// A folder that is the user's under whom PostgreSQL runs.
-fn own_folder() -> tempfile::TempDir {
+pub(crate) fn own_folder() -> tempfile::TempDir {
     let folder =
         tempfile::Builder::new().prefix("seatmeter-pg-").tempdir().expect("a folder can be made");
     give_away(folder.path());
@@ -226,14 +260,19 @@ fn own_folder() -> tempfile::TempDir {
 }
 
 /// What root has made is to be that user's.
-fn give_away(path: &Path) {
+pub(crate) fn give_away(path: &Path) {
     if is_root() {
         std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("root may do that");
     }
 }
 
 fn command(programs: &Path, name: &str) -> Command {
-    let mut command = Command::new(programs.join(name));
+    as_nobody(&programs.join(name))
+}
+
+/// A program as a user without rights, if this user is root.
+pub(crate) fn as_nobody(program: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir("/").stdin(Stdio::null()).env("LC_ALL", "C");
     if is_root() {
         command.uid(NOBODY).gid(NOBODY);
@@ -254,7 +293,14 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("it is bound").port()
 }
 
-fn children_of(parent: u32) -> Vec<u32> {
+/// Send a signal, such as `-KILL`, to a process that may have ended.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let mut kill = Command::new("kill");
+    let sent = kill.args([name, &pid.to_string()]).stderr(Stdio::null()).status();
+    sent.expect("kill is there");
+}
+
+pub(crate) fn children_of(parent: u32) -> Vec<u32> {
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| {

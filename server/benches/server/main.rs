@@ -24,6 +24,9 @@
 //! half a head and wait do to the others. Before that, what an authorization costs when the item
 //! has a thousand, forty thousand and a million licenses. `… authorizations` measures these alone.
 //!
+//! With the further word `far` it measures PostgreSQL at the other end of a network with round
+//! trips of 0, 1.3, 2.4 and 10 ms, and once more by way of PgBouncer.
+//!
 //! With the further word `admin` it measures requests of the admin API with a token, with `open`
 //! what a server in the open meets ([`open`]), and with `restored` ten thousand devices that come
 //! back to a database of yesterday ([`restored`]).
@@ -32,6 +35,7 @@
 #![allow(clippy::disallowed_methods, reason = "it measures with the system's clock")]
 
 mod admin;
+mod far;
 mod load;
 mod open;
 mod ours;
@@ -67,6 +71,7 @@ fn main() {
     ));
     match arguments.next().as_deref() {
         Some("authorizations") => return bench.authorizations(seatmeterd),
+        Some("far") => return bench.far(seatmeterd),
         Some("admin") => {
             bench.admin(seatmeterd, "SQLite", None);
             if let Some(cluster) = cluster::Cluster::start(true) {

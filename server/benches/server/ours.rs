@@ -56,6 +56,37 @@ impl Bench {
         (reports, authorizations)
     }
 
+    /// What the server does on a database that is far away: reports and authorizations alone.
+    pub(crate) fn over_network(&self, name: &str, seatmeterd: &Path, database: &str) -> Rates {
+        let server = Server::start(seatmeterd, Some(database));
+        let connections = self.connections(server.address);
+        // One after another, they would take as many round trips as there are devices.
+        let made = (0..self.clients).map(|client| {
+            let connections = connections.clone();
+            let count = (client..DEVICES).step_by(self.clients).count();
+            async move {
+                let mut connection = connections[client].lock().await;
+                let mut devices = Vec::new();
+                for _ in 0..count {
+                    devices.push(Device::authorized(&mut connection).await);
+                }
+                devices
+            }
+        });
+        let devices = self.runtime.block_on(futures_util::future::join_all(made));
+        let devices = Arc::new(devices.into_iter().flatten().collect());
+        let turn = Arc::new(AtomicU64::new(0));
+        let reports = self.reports(&format!("reports, {name}"), &connections, &devices, &turn);
+        let authorizations = self.measure(&format!("authorizations, {name}"), move |client| {
+            let connections = connections.clone();
+            async move {
+                let mut connection = connections[client].lock().await;
+                authorize(&mut connection, &random_id().unwrap()).await;
+            }
+        });
+        (reports, authorizations)
+    }
+
     /// What devices report over these connections, in turn.
     fn reports(
         &self,

@@ -331,3 +331,30 @@ CREATE TABLE server_key (
     only_row BIGINT NOT NULL PRIMARY KEY,
     key_id   TEXT NOT NULL
 );
+
+-- The cluster that the data was in when a server last connected; see src/store/postgres/cluster.rs.
+CREATE TABLE database_cluster (
+    only_row          BIGINT NOT NULL PRIMARY KEY,
+    system_identifier TEXT NOT NULL,
+    timeline          BIGINT NOT NULL
+);
+
+-- Rows that are written again and again leave room on their page for their next version, so that no
+-- index has to be written (99 % of the updates instead of 73 %). A table of which little is live is
+-- vacuumed early: otherwise, a row that every transaction writes has thousands of dead versions.
+ALTER TABLE item_used SET (fillfactor = 75, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
+ALTER TABLE item_held SET (fillfactor = 75, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
+ALTER TABLE item_allowed SET (fillfactor = 75, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
+ALTER TABLE year_excess SET (fillfactor = 75, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
+ALTER TABLE commit_sequence SET (fillfactor = 75, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
+ALTER TABLE server_time SET (fillfactor = 75, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
+ALTER TABLE audit_head SET (fillfactor = 75, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
+ALTER TABLE compacted SET (fillfactor = 75, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
+ALTER TABLE slot_sum SET (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.02);
+ALTER TABLE usage_day SET (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+ALTER TABLE active_day SET (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+ALTER TABLE local_license SET (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.02);
+ALTER TABLE seat_holder SET (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.02);
+ALTER TABLE allowance SET (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.02);
+ALTER TABLE device_identity SET (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.02);
+ALTER TABLE device SET (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02);

@@ -115,10 +115,13 @@ fn make(data: &DataOption) -> Result<Made, Error> {
     // The embedded database is created last: a key without a database is an unfinished start, but a
     // database without a key is a loss.
     if matches!(location, Location::Url(_)) && !has_key {
-        let named = location.open()?.keys.of_files;
+        let keys = location.open()?.keys;
+        let named: std::collections::BTreeSet<String> =
+            keys.of_files.into_iter().chain(keys.in_use).collect();
         if !named.is_empty() {
+            let named: Vec<String> = named.into_iter().collect();
             return Err(Error::Setup(format!(
-                "the database has license files for a server with key {}. Copy the key files of a \
+                "the database belongs to servers with key {}. Copy the key files of a \
                  server that uses \
                  this database to {}.",
                 named.join(", "),

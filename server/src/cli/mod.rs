@@ -162,6 +162,10 @@ struct DataOption {
     /// and PGPASSWORD and PostgreSQL's own password file are used
     #[arg(long, value_name = "FILE", env = "SEATMETERD_DATABASE_PASSWORD_FILE")]
     database_password_file: Option<PathBuf>,
+
+    /// Acknowledge nothing while PostgreSQL has no synchronous standby
+    #[arg(long, env = "SEATMETERD_REQUIRE_SYNCHRONOUS", requires = "database")]
+    require_synchronous: bool,
 }
 
 /// The data of a server, open to be used.
@@ -178,10 +182,17 @@ impl DataOption {
 
     /// Return the location of the database.
     fn location(&self) -> Location {
-        match (&self.database, &self.database_password_file) {
-            (None, _) => Location::File(self.dir().database_path()),
-            (Some(url), None) => url.clone(),
-            (Some(url), Some(file)) => url.clone().with_password_file(file),
+        let Some(url) = &self.database else {
+            return Location::File(self.dir().database_path());
+        };
+        let url = match self.require_synchronous {
+            true => url.clone().with_required_standby(),
+            false => url.clone(),
+        };
+        // The name of the file comes last in the URL.
+        match &self.database_password_file {
+            Some(file) => url.with_password_file(file),
+            None => url,
         }
     }
 
@@ -228,8 +239,29 @@ impl DataOption {
                 dir.path().display()
             )));
         }
+        self.require_same_key(&keys, opened.keys.in_use)?;
         let clock = ServerClock::new(Arc::new(SystemClock), opened.time);
         Ok(OpenData { store: opened.store, keys, clock: Arc::new(clock) })
+    }
+}
+
+impl DataOption {
+    /// Refuse a database that servers with another key use. The first server puts its key's id
+    /// there.
+    fn require_same_key(&self, keys: &Keyring, in_use: Option<String>) -> Result<(), Error> {
+        let of_database = match (self.location(), in_use) {
+            (Location::File(_), _) => return Ok(()),
+            (Location::Url(_), Some(id)) => id,
+            (location, None) => location.claim_key(&keys.current().public().id())?,
+        };
+        if keys.with_id(&of_database).is_some() {
+            return Ok(());
+        }
+        Err(Error::Setup(format!(
+            "the database is used by servers with key {of_database}, which is not in {}. Copy the \
+             key files of a server that uses this database there.",
+            self.dir().path().display()
+        )))
     }
 }
 

@@ -94,6 +94,8 @@ struct Found {
     rollbacks: usize,
     /// What they mean.
     warning: Option<&'static str>,
+    /// Whether a synchronous standby has what is answered.
+    has_standby: Option<bool>,
 }
 
 /// Let the store write, and compare the server's time with it: an operator who has accepted the
@@ -117,7 +119,8 @@ async fn check(store: &dyn Store, web: &Web) -> Outcome {
         return Err(Error::Internal("a list was answered otherwise".to_owned()));
     };
     let (rollbacks, warning) = EpochRow::rollbacks(&rows, now);
-    Ok(Found { files_not_ready, rollbacks, warning })
+    let has_standby = store.has_standby().await?;
+    Ok(Found { files_not_ready, rollbacks, warning, has_standby })
 }
 
 /// Require every key that license files name: in the running server, and in its directory for the
@@ -152,6 +155,9 @@ struct Health {
     rollbacks_noticed: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<&'static str>,
+    /// Whether PostgreSQL has a synchronous standby, which has everything that was acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    synchronous_standby: Option<bool>,
     /// A sentence for each license file that cannot be trusted. The server serves everything else,
     /// and another server of the same database would not do better.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -190,6 +196,7 @@ async fn readyz(State(web): State<Arc<Web>>) -> Response {
             status: "ready",
             rollbacks_noticed: Some(found.rollbacks),
             warning: found.warning,
+            synchronous_standby: found.has_standby,
             license_files_not_ready: found.files_not_ready,
         })
     });

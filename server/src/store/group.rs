@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 
 use super::queue::{NoPlace, Queue};
 use super::reading::Readers;
-use super::sql::{self, Answer, Request, Sequence, Sql};
+use super::sql::{self, Acknowledged, Answer, Request, Sequence, Sql};
 use super::{
     Authorization, Decision, NewSession, Organization, ReadWork, Reply, Report, Shown, Store,
 };
@@ -54,6 +54,10 @@ const GATHER_TIME_MAX: Duration = Duration::from_millis(2);
 /// next transaction.
 const WORK_TIME_MAX: Duration = Duration::from_millis(100);
 
+/// The time after which a request that waits for its transaction is refused instead. A client waits
+/// for ten seconds in all, and the transaction takes its time, too.
+const WAIT_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// The number of attempts to run a group that conflicts with other transactions.
 const ATTEMPTS: u32 = 4;
 
@@ -76,6 +80,11 @@ pub(super) trait Engine {
 
     /// Undo the transaction, if there is one. An engine that has lost its connection opens another.
     fn roll_back(&self);
+
+    /// Return whether the connection is another one since the last call, perhaps to other data.
+    fn has_reconnected(&self) -> bool {
+        false
+    }
 
     /// Return whether the transaction failed because of a concurrent transaction, and would not
     /// fail again.
@@ -119,8 +128,11 @@ where
 {
     fn run(&mut self, sql: &dyn Sql) -> bool {
         // The connection is intact after a panic: the savepoint is rolled back as after an error.
-        self.outcome =
-            catch_unwind(AssertUnwindSafe(|| (self.work)(sql))).unwrap_or_else(|_| Err(panicked()));
+        let work = || {
+            let done = (self.work)(sql)?;
+            sql.settle().map(|()| done)
+        };
+        self.outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(panicked()));
         self.outcome.is_ok()
     }
 
@@ -132,6 +144,8 @@ where
 
 /// A request that runs in a batch.
 struct Member {
+    /// The instant from which the request waits.
+    since: Instant,
     request: Request,
     outcome: Result<Answer, Error>,
     reply: oneshot::Sender<Result<Answer, Error>>,
@@ -143,6 +157,15 @@ enum Job {
 }
 
 impl Job {
+    /// Return why a request does not run any more, if it does not. Its client has gone or will have
+    /// gone before it is answered, and sends it again. Work that nobody waits for would keep those
+    /// who do wait until they are gone, too.
+    fn outdated(&self) -> Option<Error> {
+        let Self::Member(member) = self else { return None };
+        let is_outdated = member.reply.is_closed() || member.since.elapsed() > WAIT_TIME_MAX;
+        is_outdated.then_some(Error::Busy)
+    }
+
     fn answer(self, transaction: Result<(), Error>) {
         match self {
             Self::Member(member) => {
@@ -166,11 +189,13 @@ impl Writers {
         group_max: usize,
     ) -> Result<Self, Error> {
         let mut writers = Self { queue: Arc::new(Queue::new(QUEUE_MAX)), threads: Vec::new() };
-        for engine in engines {
+        let acknowledged = Acknowledged::default();
+        for (place, engine) in engines.into_iter().enumerate() {
             let queue = writers.queue.clone();
+            let sequence = Sequence::of_writer(place, acknowledged.clone());
             let thread = std::thread::Builder::new()
                 .name("store-writer".to_owned())
-                .spawn(move || write_groups(&engine, &queue, group_max))
+                .spawn(move || write_groups(&engine, &queue, group_max, sequence))
                 .map_err(|e| {
                     Error::Setup(format!("the system gives no thread for the database: {e}"))
                 })?;
@@ -204,7 +229,7 @@ impl Writers {
     fn batch(&self, request: Request) -> Reply<Answer> {
         let (reply, answer) = oneshot::channel();
         let lane = lane_of(&request);
-        let member = Member { request, outcome: Err(unanswered()), reply };
+        let member = Member { since: Instant::now(), request, outcome: Err(unanswered()), reply };
         self.push(&lane, Job::Member(Box::new(member)));
         wait_for(answer)
     }
@@ -242,6 +267,21 @@ pub(super) trait GroupStore: Send + Sync + 'static {
 
     /// Return the connections that answer questions.
     fn readers(&self) -> &Arc<Readers>;
+
+    /// Return who answers what operators list, beside those who write.
+    fn listers(&self) -> &Writers {
+        self.writers()
+    }
+
+    /// Return who answers whether the server is ready, also when the others are busy.
+    fn probers(&self) -> &Writers {
+        self.writers()
+    }
+
+    /// Return whether a synchronous standby has what is answered; see [`Store::has_standby`].
+    fn has_standby(&self) -> Reply<Option<bool>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// Begin to look for damage; see [`Store::look_for_damage`].
     fn look_for_damage(&self) -> Result<(), Error> {
@@ -283,13 +323,14 @@ impl<S: GroupStore> Store for S {
     }
 
     fn look(&self, view: View, _: u64) -> Reply<Listing> {
-        self.writers().submit(move |sql| sql::look(sql, &view))
+        let by = if matches!(view, View::Epochs) { self.probers() } else { self.listers() };
+        by.submit(move |sql| sql::look(sql, &view))
     }
 
     fn caller(&self, shown: Shown, now: u64) -> Reply<Option<Known>> {
         // A flood of wrong tokens must not hold up what is in the lane of other requests, such as
         // the check whether the server is ready.
-        self.writers().submit_to("callers", move |sql| sql::access::caller(sql, &shown, now))
+        self.listers().submit_to("callers", move |sql| sql::access::caller(sql, &shown, now))
     }
 
     fn note_use(&self, shown: Shown, now: u64) -> Reply<()> {
@@ -297,7 +338,7 @@ impl<S: GroupStore> Store for S {
     }
 
     fn password_hash(&self, user: String) -> Reply<Option<String>> {
-        self.writers().submit(move |sql| sql::access::password_hash(sql, &user))
+        self.listers().submit(move |sql| sql::access::password_hash(sql, &user))
     }
 
     fn begin_session(&self, session: NewSession, now: u64) -> Reply<bool> {
@@ -309,7 +350,7 @@ impl<S: GroupStore> Store for S {
     }
 
     fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
-        self.writers().submit(move |sql| sql::organization(sql, &organization_id))
+        self.listers().submit(move |sql| sql::organization(sql, &organization_id))
     }
 
     fn serving(&self, now: u64) -> Reply<()> {
@@ -321,7 +362,7 @@ impl<S: GroupStore> Store for S {
     }
 
     fn note_time(&self, time: RecordedTime) -> Reply<RecordedTime> {
-        self.writers().submit(move |sql| sql::time::note(sql, time))
+        self.probers().submit(move |sql| sql::time::note(sql, time))
     }
 
     fn look_for_damage(&self) -> Result<(), Error> {
@@ -332,12 +373,16 @@ impl<S: GroupStore> Store for S {
         GroupStore::probe(self)
     }
 
+    fn has_standby(&self) -> Reply<Option<bool>> {
+        GroupStore::has_standby(self)
+    }
+
     fn keys_named(&self) -> Reply<Vec<String>> {
-        self.writers().submit(|sql| Ok(sql::keys(sql)?.of_files))
+        self.probers().submit(|sql| Ok(sql::keys(sql)?.of_files))
     }
 
     fn ready(&self) -> Reply<Vec<String>> {
-        self.writers().submit(sql::ready)
+        self.probers().submit(sql::ready)
     }
 }
 
@@ -385,6 +430,14 @@ struct Group {
 }
 
 impl Group {
+    /// Take a request, unless it is outdated.
+    fn add(&mut self, job: Job) {
+        match job.outdated() {
+            None => self.jobs.push(job),
+            Some(error) => job.answer(Err(error)),
+        }
+    }
+
     fn concerned(&self) -> Concerned<'_> {
         let mut concerned = Concerned::default();
         for job in &self.jobs {
@@ -434,17 +487,24 @@ fn named(text: &str) -> Option<&str> {
 /// is one.
 static NOT_RECORDED: Pace = Pace::per_second();
 
-fn write_groups(engine: &impl Engine, queue: &Queue<Job>, group_max: usize) {
+fn write_groups(
+    engine: &impl Engine,
+    queue: &Queue<Job>,
+    group_max: usize,
+    mut sequence: Sequence,
+) {
     let mut group = Group::default();
     let mut last = LastGroup::default();
-    let mut sequence = Sequence::default();
     loop {
         // Requests that did not fit into the last transaction begin the next one.
         if group.jobs.is_empty() {
             let Some(first) = queue.pop() else { return };
-            group.jobs.push(first);
+            group.add(first);
         }
         gather(queue, &mut group, group_max, &last);
+        if group.jobs.is_empty() {
+            continue;
+        }
         kill_point("group: gathered");
         let begun = Instant::now();
         let outcome = run_group(engine, &mut group, &mut sequence);
@@ -476,7 +536,7 @@ fn gather(queue: &Queue<Job>, group: &mut Group, group_max: usize, last: &LastGr
     while group.jobs.len() < group_max {
         let until = if group.jobs.len() < last.requests { deadline } else { begun };
         let Some(job) = queue.pop_until(until) else { break };
-        group.jobs.push(job);
+        group.add(job);
     }
 }
 
@@ -511,6 +571,9 @@ fn commit_group(
 ) -> Result<(), Error> {
     let begun = Instant::now();
     engine.begin(|| group.concerned())?;
+    if engine.has_reconnected() {
+        sequence.suspect();
+    }
     kill_point("group: begun");
     group.done = 0;
     while group.done < group.jobs.len() && (group.done == 0 || begun.elapsed() <= WORK_TIME_MAX) {
@@ -523,7 +586,9 @@ fn commit_group(
         };
     }
     kill_point("commit: before");
-    engine.commit()
+    engine.commit()?;
+    sequence.acknowledge();
+    Ok(())
 }
 
 fn run_other(engine: &impl Engine, other: &mut dyn Other) -> Result<(), Error> {
@@ -594,4 +659,54 @@ fn run_batch(
 /// Stop when the transaction has met another, because nothing more in it can succeed.
 fn give_up_if_met(engine: &impl Engine) -> Result<(), Error> {
     if engine.met_another() { Err(Error::Busy) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use seatmeter_protocol::request_auth::RequestFacts;
+    use seatmeter_protocol::signature::SigningKey;
+
+    use super::*;
+    use crate::keyring::Keyring;
+    use crate::store::ReportProof;
+
+    type Asking = oneshot::Receiver<Result<Answer, Error>>;
+
+    /// A report that waits since this instant, and its client.
+    fn waiting(since: Instant) -> (Job, Asking) {
+        let (reply, asking) = oneshot::channel();
+        let device = r#"{"uuid":"d","friendly_name":"","library_version":""}"#;
+        let report = format!(r#"{{"protocol":1,"device":{device},"segments":[]}}"#);
+        let facts = RequestFacts::new("/", "", b"");
+        let request = Request::Report(Report {
+            report: serde_json::from_str(&report).unwrap(),
+            proof: ReportProof { facts, proof: None, signed_by: None },
+            newest: None,
+            shown: Vec::new(),
+            receipt: None,
+            keys: Keyring::new(SigningKey::from_seed(&"01".repeat(32)).unwrap(), vec![]),
+            now: 0,
+        });
+        (
+            Job::Member(Box::new(Member { since, request, outcome: Err(unanswered()), reply })),
+            asking,
+        )
+    }
+
+    #[test]
+    fn a_request_whose_client_has_gone_or_will_have_gone_is_not_run() {
+        let now = Instant::now();
+        let mut group = Group::default();
+        let (job, mut asks) = waiting(now);
+        group.add(job);
+        assert_eq!(group.jobs.len(), 1);
+        assert!(asks.try_recv().is_err(), "it is answered when it has run");
+        let (job, gone) = waiting(now);
+        drop(gone);
+        group.add(job);
+        let (job, mut late) = waiting(now.checked_sub(2 * WAIT_TIME_MAX).unwrap());
+        group.add(job);
+        assert_eq!(group.jobs.len(), 1);
+        assert!(matches!(late.try_recv(), Ok(Err(Error::Busy))));
+    }
 }

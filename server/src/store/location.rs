@@ -60,6 +60,18 @@ impl Location {
         }
     }
 
+    /// Take this server key for the store, if several servers may share it and it has none yet.
+    /// Return the id of the key that it has.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be reached or written.
+    pub fn claim_key(&self, key_id: &str) -> Result<String, Error> {
+        match self {
+            Self::File(_) => Ok(key_id.to_owned()),
+            Self::Url(url) => postgres::claim_key(url, key_id),
+        }
+    }
+
     /// Begin another life of the data.
     ///
     /// # Errors
@@ -79,6 +91,16 @@ impl Location {
         match self {
             Self::File(_) => self,
             Self::Url(url) => Self::Url(postgres::password::with_file(&url, file)),
+        }
+    }
+
+    /// Return the location with the word that only what a synchronous standby has counts as
+    /// recorded. An embedded database has no standby.
+    #[must_use]
+    pub fn with_required_standby(self) -> Self {
+        match self {
+            Self::File(_) => self,
+            Self::Url(url) => Self::Url(postgres::url::with_required_standby(&url)),
         }
     }
 

@@ -145,6 +145,11 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Return whether a commit waits for a synchronous standby; `None` for a store that has none.
+    fn has_standby(&self) -> Reply<Option<bool>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Return the ids of the server keys that license files name.
     fn keys_named(&self) -> Reply<Vec<String>> {
         Box::pin(std::future::ready(Ok(Vec::new())))

@@ -11,8 +11,6 @@ use crate::error::Error;
 /// A connection that only reads.
 pub struct UsageReader {
     sql: Box<dyn Sql + Send>,
-    /// The statement that begins a transaction which sees the data of one instant.
-    begin: &'static str,
 }
 
 impl UsageReader {
@@ -33,11 +31,11 @@ impl UsageReader {
     }
 
     fn embedded(connection: rusqlite::Connection) -> Self {
-        Self { sql: Box::new(connection), begin: "BEGIN" }
+        Self { sql: Box::new(connection) }
     }
 
     pub(super) fn shared(sql: Box<dyn Sql + Send>) -> Self {
-        Self { sql, begin: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" }
+        Self { sql }
     }
 
     /// Return the connection.
@@ -47,12 +45,12 @@ impl UsageReader {
 
     /// Begin a transaction that sees the data of one instant.
     pub(super) fn begin(&self) -> Result<(), Error> {
-        self.sql.execute(self.begin, &[]).map(|_| ())
+        self.sql.begin_reading()
     }
 
     /// End the transaction.
     pub(super) fn end(&self) -> Result<(), Error> {
-        self.sql.execute("COMMIT", &[]).map(|_| ())
+        self.sql.end_reading()
     }
 
     /// Answer a question from one snapshot of the data. `now` is the time of this machine; a

@@ -1,14 +1,10 @@
-//! The store on PostgreSQL: every test of a store once more there, several servers on one database,
-//! and the death of the primary. Where PostgreSQL is not installed they say so and pass.
+//! The store on PostgreSQL: every test of a store once more there, and several servers on one
+//! database. Where PostgreSQL is not installed they say so and pass.
 
-use std::collections::BTreeMap;
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use seatmeter_protocol::charge_way::ChargeWay;
-use seatmeter_protocol::license::{LicenseItem, LocalLicense};
+use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::*;
 use seatmeter_server::http::Web;
 use seatmeter_server::keyring::Keyring;
@@ -17,9 +13,6 @@ use seatmeter_server::store::{AuditReader, Location, UsageFilter};
 use crate::cli::{Served, authorize_demo, failure, seatmeterd, stdout};
 use crate::support::*;
 use seatmeter_e2e::postgres::Cluster;
-
-/// How often the primary dies; a longer run sets it.
-const FAILOVERS: &str = "SEATMETER_FAILOVERS";
 
 /// What the tests of a store are called, and those that are about SQLite.
 const TESTS: [&str; 14] = [
@@ -62,6 +55,7 @@ macro_rules! or_skip {
         }
     };
 }
+pub(crate) use or_skip;
 
 #[test]
 fn every_test_of_a_store_passes_on_postgresql() {
@@ -171,7 +165,7 @@ fn who_asks_for_tls_gets_it_with_a_certificate_that_is_vouched_for_or_nothing() 
 }
 
 /// A server on this database.
-fn server_on(url: &str) -> TestServer {
+pub(crate) fn server_on(url: &str) -> TestServer {
     let location = Location::Url(url.to_owned());
     let store = location.open().unwrap().store;
     TestServer::start(
@@ -183,7 +177,7 @@ fn server_on(url: &str) -> TestServer {
     )
 }
 
-fn devices_item(quota: u64) -> LicenseItem {
+pub(crate) fn devices_item(quota: u64) -> LicenseItem {
     LicenseItem::new("devices", ChargeWay::ClientDevice, quota, START, EXPIRY)
 }
 
@@ -323,205 +317,4 @@ fn lines_that_several_servers_add_to_the_audit_log_at_once_are_one_chain() {
     });
     let head = AuditReader::open(&servers[0].location).unwrap().verify(None).unwrap();
     assert_eq!(head.audit_id, 1 + 3 * 4 * 10);
-}
-
-/// What the devices of the failover test know by themselves.
-#[derive(Default)]
-struct Witness {
-    /// By device: performed, and acknowledged by a server.
-    scans: BTreeMap<String, (u64, u64)>,
-    /// Devices that were granted a seat.
-    granted: Vec<String>,
-}
-
-impl Witness {
-    /// Return how many scans of all devices a server has acknowledged.
-    fn acknowledged(&self) -> u64 {
-        self.scans.values().map(|(_, acknowledged)| acknowledged).sum()
-    }
-}
-
-const REPORTERS: usize = 8;
-
-#[allow(clippy::disallowed_methods, reason = "a longer run is told by its environment how long")]
-#[test]
-fn no_acknowledged_work_is_lost_when_the_primary_dies() {
-    let rounds = std::env::var(FAILOVERS).map_or(1, |text| text.parse().unwrap());
-    for round in 1..=rounds {
-        fail_over(or_skip!(Cluster::start_pair()));
-        if rounds > 1 {
-            use std::io::Write;
-            writeln!(
-                std::io::stderr(),
-                "failover {round} of {rounds}: nothing lost, nothing doubled"
-            )
-            .unwrap();
-        }
-    }
-}
-
-fn fail_over((mut primary, standby): (Cluster, Cluster)) {
-    let database = primary.new_database();
-    let url = primary.url_of_pair(&standby, &database);
-    let servers = [server_on(&url), server_on(&url)];
-    let items = vec![devices_item(20), LicenseItem { products: 2, ..item("instances", 100) }];
-    servers[0].import(&license_file("acme", items), Some(CODE)).unwrap();
-    let (stop, witness) = (AtomicBool::new(false), Mutex::new(Witness::default()));
-    std::thread::scope(|scope| {
-        for n in 0..REPORTERS {
-            let (servers, stop, witness) = (&servers, &stop, &witness);
-            let license = authorized(&servers[n % 2]);
-            scope.spawn(move || report_until(stop, servers, &license, witness));
-        }
-        for server in &servers {
-            let (stop, witness) = (&stop, &witness);
-            scope.spawn(move || {
-                while !stop.load(Ordering::SeqCst) {
-                    let device = id();
-                    let mut asked = request(&device, 1);
-                    asked.charge_way = Some(ChargeWay::ClientDevice);
-                    asked.products = 1;
-                    match server.authorize(&asked) {
-                        Ok(_) => witness.lock().unwrap().granted.push(device),
-                        Err(_) => std::thread::sleep(Duration::from_millis(20)),
-                    }
-                }
-            });
-        }
-        std::thread::sleep(Duration::from_millis(400));
-        let before = witness.lock().unwrap().acknowledged();
-        primary.kill();
-        standby.promote();
-        let begun = Instant::now();
-        loop {
-            let now = witness.lock().unwrap().acknowledged();
-            if now > before + 200 {
-                break;
-            }
-            assert!(
-                begun.elapsed() < Duration::from_secs(30),
-                "the servers do not come back: {before}, {now}"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        stop.store(true, Ordering::SeqCst);
-    });
-    judge(&Location::Url(standby.url(&database)), &witness.into_inner().unwrap());
-}
-
-/// A device that may work under the item with instances.
-fn authorized(server: &TestServer) -> LocalLicense {
-    let asked = AuthorizationRequest {
-        charge_way: Some(ChargeWay::ConcurrentInstance),
-        products: 2,
-        ..request(&id(), 1)
-    };
-    server.authorize(&asked).unwrap()
-}
-
-/// One device: performs a scan, tells a server, goes on whether it is answered or not; at the end
-/// until it is.
-fn report_until(
-    stop: &AtomicBool,
-    servers: &[TestServer; 2],
-    license: &LocalLicense,
-    witness: &Mutex<Witness>,
-) {
-    let (device, segment_id) = (license.device_uuid.clone(), id());
-    let mut performed = 0;
-    for turn in 0.. {
-        performed += 1;
-        witness.lock().unwrap().scans.entry(device.clone()).or_default().0 = performed;
-        let is_last = stop.load(Ordering::SeqCst);
-        let sent = segment(&segment_id, &license.license_id, vec![scans(10_000_000, 2, performed)]);
-        let answer = servers[turn % 2].try_report(&report(&device, vec![sent]));
-        let is_recorded = answer.is_ok_and(|answer| answer.recorded.len() == 1);
-        if is_recorded {
-            witness.lock().unwrap().scans.entry(device.clone()).or_default().1 = performed;
-        } else {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        if is_last && is_recorded {
-            return;
-        }
-    }
-}
-
-/// Compares the database with what the devices know.
-fn judge(location: &Location, witness: &Witness) {
-    let mut billed: BTreeMap<String, u128> = BTreeMap::new();
-    let add = |row: seatmeter_server::store::UsageRow| {
-        *billed.entry(row.device_uuid).or_default() += row.total;
-        Ok(())
-    };
-    location.read_usage().unwrap().for_each(UsageFilter::ALL, add).unwrap();
-    assert_eq!(witness.scans.len(), REPORTERS);
-    for (device, (performed, acknowledged)) in &witness.scans {
-        assert_eq!(performed, acknowledged, "the last report of each was acknowledged");
-        assert_eq!(
-            billed.get(device),
-            Some(&u128::from(*performed)),
-            "billed is what was performed"
-        );
-    }
-    let all: u64 = witness.scans.values().map(|(performed, _)| performed).sum();
-    assert_eq!(number(location, "SELECT used FROM item_used WHERE item_id = 'instances'"), all);
-    assert_eq!(
-        number(location, "SELECT active FROM slot_sum WHERE item_id = 'instances'"),
-        REPORTERS as u64
-    );
-    let held = number(location, "SELECT seats FROM item_held WHERE item_id = 'devices'");
-    assert_eq!(
-        held,
-        number(location, "SELECT count(*) FROM seat_holder WHERE item_id = 'devices'")
-    );
-    assert!(held <= 22, "twenty and their grace of two");
-    assert!(u64::try_from(witness.granted.len()).unwrap() <= held, "who was granted a seat has it");
-    for device in &witness.granted {
-        let known = format!("SELECT count(*) FROM seat_holder WHERE holder = '{device}'");
-        assert_eq!(number(location, &known), 1);
-    }
-}
-
-/// Under load, an outage would be thousands of lines otherwise.
-#[test]
-fn while_the_database_is_down_the_log_has_a_line_a_second_with_a_number() {
-    const REQUESTS: usize = 2_000;
-    let mut cluster = or_skip!(Cluster::start(false));
-    let url = cluster.url(&cluster.new_database());
-    let folder = tempfile::tempdir().unwrap();
-    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
-    stdout(&data, &["init", "--demo", "--database", &url]);
-    let listen = ["serve", "--listen", "127.0.0.1:0", "--log-format", "json"];
-    let mut command = seatmeterd(&data, &listen);
-    command.args(["--database", &url]).stderr(std::fs::File::create(&log).unwrap());
-    let server = Served::run(command);
-    authorize_demo(server.address, &id());
-    cluster.kill();
-    let begun = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                for _ in 0..REQUESTS / 8 {
-                    let demo = "DEMO-4-SEATS".into();
-                    let asked = AuthorizationRequest { handshake_code: demo, ..request(&id(), 4) };
-                    let body = serde_json::to_vec(&asked).unwrap();
-                    let asked = Request::post(AUTHORIZATIONS_PATH, &body);
-                    let answer = asked.header(NONCE_HEADER, &id()).send(server.address);
-                    assert_eq!(answer.status, 503, "{}", String::from_utf8_lossy(&answer.body));
-                }
-            });
-        }
-    });
-    server.signal("-TERM");
-    let seconds = begun.elapsed().as_secs() as usize + 2;
-    let log = std::fs::read_to_string(log).unwrap();
-    let lines: Vec<serde_json::Value> =
-        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let refused = lines.iter().filter(|line| line["status"] == 503);
-    let told: u64 = refused.map(|line| line["count"].as_u64().unwrap_or(1)).sum();
-    assert!(told >= REQUESTS as u64, "{told} of {REQUESTS} requests are in the log: {log}");
-    // Of each kind one a second: refusals, their groups in the store, and the connection itself.
-    let bound = 8 * seconds + 20;
-    assert!(lines.len() <= bound, "{} lines in {seconds} s: {log}", lines.len());
 }

@@ -44,12 +44,13 @@ const TESTS: [&str; 17] = [
 const TESTS_ON_POSTGRES: [&str; 4] = ["usage::", "scenarios::every", "store::", "queries::"];
 
 /// Tables that have one row or a few for an item, for a person's decision, or in all.
-const SMALL: [&str; 15] = [
+const SMALL: [&str; 16] = [
     "admin_session",
     "admin_token",
     "admin_user",
     "audit_head",
     "compacted",
+    "database_cluster",
     "epoch",
     "handshake_code",
     "handshake_item",
@@ -220,7 +221,7 @@ fn of_sqlite() -> &'static BTreeSet<String> {
 
 /// Return every statement of PostgreSQL: what it shares with SQLite, word for word, and what is its
 /// own.
-fn of_postgres(cluster: &Cluster) -> BTreeSet<String> {
+pub(crate) fn of_postgres(cluster: &Cluster) -> BTreeSet<String> {
     let mut tests = Command::new(std::env::current_exe().unwrap());
     tests.args(TESTS_ON_POSTGRES).env(POSTGRES, cluster.url("DB"));
     tests.args(["--skip", "what_is_no_database_is_refused", "--skip", "restore::"]);

@@ -21,7 +21,7 @@ use crate::store::sql::table::{
     ACTIVE_DAY, ALLOWANCES, ALLOWED, DEVICE, DEVICE_HOLDERS, DEVICE_LICENSES, DEVICE_SEATS,
     ENDED_HOLDERS, ITEM, ITEM_HELD, SEAT_HOLDER, SLOT_SUM, SLOTS_FROM, USED, YEARS,
 };
-use crate::store::sql::{Row, Sql, Value, files, values};
+use crate::store::sql::{Row, Sql, Value, Wanted as Expected, files, values};
 
 /// The accounts of a batch, by the ids of their items.
 pub(in crate::store) type Accounts = BTreeMap<String, Account>;
@@ -45,9 +45,31 @@ pub(in crate::store) fn accounts<'a>(
         let Some(item) = file.item(&item_id) else { continue };
         accounts.insert(item_id, Account::of(item.clone(), file.clone(), is_revoked));
     }
+    sql.expect(&|| sums_expected(&accounts, times))?;
     look_up_counts(sql, &mut accounts, times)?;
     look_up_seats(sql, &mut accounts, times)?;
     Ok(accounts)
+}
+
+/// Return what the next two functions look up.
+fn sums_expected<'a>(accounts: &'a Accounts, times: &RangeInclusive<u64>) -> Vec<Expected<'a>> {
+    let of = |is_such: fn(&Account) -> bool| -> Vec<&'a String> {
+        accounts.iter().filter(|(_, account)| is_such(account)).map(|(id, _)| id).collect()
+    };
+    let keys = |ids: &[&'a String]| ids.iter().map(|id| Value::from(*id)).collect();
+    let at = |ids: &[&'a String], at: Value<'a>| -> Vec<Value<'a>> {
+        ids.iter().flat_map(|id| [Value::from(*id), at]).collect()
+    };
+    let concurrent = of(|account| account.item.charge_way.is_concurrent());
+    let with_seats = of(Account::has_seats);
+    vec![
+        Expected::Rows(&USED, keys(&of(|_| true))),
+        Expected::Rows(&ALLOWED, keys(&of(|account| account.item.strict))),
+        Expected::Rows(&YEARS, keys(&concurrent)),
+        Expected::Rows(&SLOTS_FROM, at(&concurrent, slot_of(*times.start()).into())),
+        Expected::Rows(&ITEM_HELD, keys(&with_seats)),
+        Expected::Rows(&ENDED_HOLDERS, at(&with_seats, (*times.end()).into())),
+    ]
 }
 
 /// Load what is used, and the slots that run now or are still to come, from devices with a fast
@@ -204,6 +226,25 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// Return what [`devices`] looks up, except for holders of seats whose names are not known yet.
+pub(in crate::store) fn devices_expected<'a>(
+    accounts: &Accounts,
+    wanted: &Wanted<'a>,
+) -> Vec<Expected<'a>> {
+    vec![
+        Expected::Rows(&DEVICE, wanted.devices(accounts, |_| true)),
+        Expected::Rows(&DEVICE_LICENSES, wanted.with_licenses()),
+        Expected::Rows(&DEVICE_SEATS, wanted.devices(accounts, has_instances)),
+        Expected::Rows(&ALLOWANCES, wanted.devices(accounts, |account| account.item.strict)),
+        Expected::Rows(&ACTIVE_DAY, wanted.active_days()),
+        Expected::Rows(&SLOT_SUM, wanted.slots(accounts)),
+    ]
+}
+
+fn has_instances(account: &Account) -> bool {
+    account.item.charge_way == ChargeWay::ConcurrentInstance
+}
+
 /// Load the accounts' data of the devices and slots that are wanted.
 pub(in crate::store) fn devices(
     sql: &dyn Sql,
@@ -212,8 +253,6 @@ pub(in crate::store) fn devices(
 ) -> Result<(), Error> {
     let seen = DEVICE.find(sql, &wanted.devices(accounts, |_| true))?;
     let licenses = DEVICE_LICENSES.find(sql, &wanted.with_licenses())?;
-    let has_instances =
-        |account: &Account| account.item.charge_way == ChargeWay::ConcurrentInstance;
     let seats = DEVICE_SEATS.find(sql, &wanted.devices(accounts, has_instances))?;
     let strict = wanted.devices(accounts, |account| account.item.strict);
     let allowances = ALLOWANCES.find(sql, &strict)?;

@@ -5,6 +5,7 @@
 //! find them migrated.
 
 use super::connection::PgConnection;
+use super::finish;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::random::fresh_id;
@@ -13,12 +14,19 @@ use crate::store::sql::{Sql, values};
 /// All scripts; the number of a script is its place, counted from 1.
 const SCRIPTS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_tables.sql")];
 
+/// The statement that reads the version.
+const VERSION: &str = "SELECT version FROM schema_version WHERE only_row = 1";
+
 /// The number of attempts to create the first table, because two servers that do so at once can
 /// conflict.
 const ATTEMPTS: usize = 5;
 
-/// Run the scripts that have not yet run on this database.
+/// Run the scripts that have not yet run on this database. Where all have run, this only reads, so
+/// that the server's role needs no right to make tables.
 pub(super) fn migrate(connection: &PgConnection) -> Result<(), Error> {
+    if is_current(connection)? {
+        return Ok(());
+    }
     let table =
         "CREATE TABLE IF NOT EXISTS schema_version (only_row BIGINT PRIMARY KEY, version BIGINT \
          NOT NULL);
@@ -33,14 +41,22 @@ pub(super) fn migrate(connection: &PgConnection) -> Result<(), Error> {
     made?;
     connection.batch("BEGIN")?;
     let outcome = run_missing(connection);
-    connection.batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
-    connection.forget();
-    outcome
+    finish(connection, outcome)
+}
+
+/// Return whether all scripts have run.
+fn is_current(connection: &PgConnection) -> Result<bool, Error> {
+    connection.batch("BEGIN READ ONLY")?;
+    let sql: &dyn Sql = connection;
+    let outcome = sql
+        .exists("SELECT 1 WHERE to_regclass('schema_version') IS NOT NULL", &[])
+        .and_then(|is_there| if is_there { version(sql, VERSION) } else { Ok(0) })
+        .map(|version| version == SCRIPTS.len());
+    finish(connection, outcome)
 }
 
 fn run_missing(connection: &PgConnection) -> Result<(), Error> {
-    let version =
-        version(connection, "SELECT version FROM schema_version WHERE only_row = 1 FOR UPDATE")?;
+    let version = version(connection, &format!("{VERSION} FOR UPDATE"))?;
     if version > SCRIPTS.len() {
         return Err(newer(version));
     }
@@ -62,7 +78,7 @@ fn run_missing(connection: &PgConnection) -> Result<(), Error> {
 
 /// Refuse a database with tables of a version other than that of this program.
 pub(super) fn require_current(connection: &PgConnection) -> Result<(), Error> {
-    let version = version(connection, "SELECT version FROM schema_version WHERE only_row = 1")?;
+    let version = version(connection, VERSION)?;
     match version {
         version if version == SCRIPTS.len() => Ok(()),
         version if version > SCRIPTS.len() => Err(newer(version)),

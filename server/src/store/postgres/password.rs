@@ -5,13 +5,14 @@
 //!
 //! 1. the file of `--database-password-file`, which has nothing but the password,
 //! 2. the variable `SEATMETERD_DATABASE_PASSWORD`, then PostgreSQL's own `PGPASSWORD`,
-//! 3. the file that `PGPASSFILE` names, else `~/.pgpass`, in PostgreSQL's format.
+//! 3. the file that the parameter `passfile` of the URL or `PGPASSFILE` names, else `~/.pgpass`, in
+//!    PostgreSQL's format.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use postgres::Config;
-use postgres::config::Host;
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
 
 use crate::error::Error;
 use crate::sharing;
@@ -44,7 +45,11 @@ pub(super) fn split(url: &str) -> (String, Option<PathBuf>) {
 }
 
 /// Give the configuration its password, if it has none.
-pub(super) fn fill(config: &mut Config, file: Option<&Path>) -> Result<(), Error> {
+pub(super) fn fill(
+    config: &mut Config,
+    file: Option<&Path>,
+    pass_file: Option<PathBuf>,
+) -> Result<(), Error> {
     if config.get_password().is_some() {
         return Ok(());
     }
@@ -52,7 +57,7 @@ pub(super) fn fill(config: &mut Config, file: Option<&Path>) -> Result<(), Error
         Some(file) => Some(of_file(file)?),
         None => match VARIABLES.into_iter().find_map(variable) {
             Some(password) => Some(password),
-            None => of_pass_file(config)?,
+            None => of_pass_file(config, pass_file)?,
         },
     };
     if let Some(password) = found {
@@ -97,8 +102,8 @@ fn of_file(path: &Path) -> Result<String, Error> {
 }
 
 /// Return the password from PostgreSQL's own password file, if there is one for this database.
-fn of_pass_file(config: &Config) -> Result<Option<String>, Error> {
-    let named = variable("PGPASSFILE").map(PathBuf::from);
+fn of_pass_file(config: &Config, pass_file: Option<PathBuf>) -> Result<Option<String>, Error> {
+    let named = pass_file.or_else(|| variable("PGPASSFILE").map(PathBuf::from));
     let usual = || variable("HOME").map(|home| PathBuf::from(home).join(".pgpass"));
     let Some(path) = named.clone().or_else(usual) else { return Ok(None) };
     match path.metadata() {
@@ -176,7 +181,8 @@ mod tests {
         let filled = |url: &str| {
             let (url, file) = split(url);
             let mut config: Config = url.parse().unwrap();
-            fill(&mut config, file.as_deref()).map(|()| config.get_password().map(<[u8]>::to_vec))
+            fill(&mut config, file.as_deref(), None)
+                .map(|()| config.get_password().map(<[u8]>::to_vec))
         };
         std::fs::write(&path, "open sesame\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();

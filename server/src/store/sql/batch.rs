@@ -10,20 +10,21 @@ use std::collections::{BTreeSet, HashMap};
 use seatmeter_protocol::message::{DeviceFacts, EndedLicense, UsageAnswer};
 use seatmeter_protocol::signature::PublicKey;
 
+use super::ahead::{Named, texts};
 use super::codes::Codes;
 use super::epoch::{Life, RollbackProof, life};
 use super::identity::Identities;
 use super::refusals::Refusals;
 use super::segments::{Owner, Owners, Segments};
 use super::sequence::{Commits, Sequence};
-use super::table::LICENSE;
-use super::{Sql, Value, authorization, usage};
+use super::table::{IDENTITY, LICENSE};
+use super::{Sql, Value, Wanted, authorization, segments, usage};
 use crate::error::Error;
 use crate::policy::history;
 use crate::policy::select::admission::holder_name;
 use crate::policy::select::item_choice::needs_state;
 use crate::receipt::Receipt;
-use crate::store::account::load::{Accounts, Place, Wanted};
+use crate::store::account::load::{Accounts, Place, Wanted as Concerned};
 use crate::store::account::{License, load, save};
 use crate::store::{Authorization, Decision, Report, ShownLicense};
 
@@ -94,6 +95,7 @@ pub(in crate::store) fn run(
         }
     }
     batch.close(sql, sequence)?;
+    sql.settle()?;
     Ok(outcomes)
 }
 
@@ -134,17 +136,39 @@ impl<'a> Batch<'a> {
         sequence: &mut Sequence,
     ) -> Result<Self, Error> {
         let asked = Asked::of(requests);
-        let life = life(sql)?;
-        let commits = Commits::load(sql, sequence, &asked.receipts())?;
+        let acknowledged = sequence.to_compare();
+        let mut receipts = asked.receipts();
+        receipts.extend(&acknowledged);
+        asked.expect_named(sql, sequence.with(&receipts))?;
+        let mut life = life(sql)?;
+        let commits = Commits::load(sql, sequence, &receipts)?;
+        for own in acknowledged.iter().filter(|own| !commits.knows(own)) {
+            if life.of(sql, &own.epoch)? != history::Life::Earlier {
+                life.end_by(sql, &RollbackProof::by_server(own), *asked.times().end())?;
+            }
+        }
         let mut codes = Codes::load(sql, &asked.authorizations)?;
         let found = licenses(sql, &asked.license_ids())?;
         let items = asked.items(&codes, &found);
         sql.lock_items(&items)?;
+        let (reports, authorizations) = (&asked.reports, &asked.authorizations);
+        let mut identities = Identities::of_reports(sql, reports, authorizations)?;
+        let changing = identities.changing(reports, authorizations);
+        if !changing.is_empty() {
+            sql.lock_devices(&changing.iter().copied().collect::<Vec<_>>())?;
+        }
         let mut accounts = load::accounts(sql, items.iter().copied(), &asked.times())?;
         codes.note_not_ready(sql, &accounts)?;
         let places = asked.places(&codes, &found);
         let wanted = asked.wanted(&codes, &places, &accounts);
+        sql.expect(&|| {
+            let mut all = load::devices_expected(&accounts, &wanted);
+            all.extend(segments::expected(&asked.reports, &places));
+            all.push(Wanted::Rows(&IDENTITY, texts(changing.clone())));
+            all
+        })?;
         load::devices(sql, &mut accounts, &wanted)?;
+        identities.load(sql, &changing, authorizations)?;
         let segments = Segments::load(sql, &asked.reports, &places)?;
         let mut owners = Owners::with_capacity(found.len());
         for Found { license_id, owner, license } in found {
@@ -153,16 +177,8 @@ impl<'a> Batch<'a> {
             }
             owners.insert(license_id, owner);
         }
-        Ok(Self {
-            life,
-            codes,
-            identities: Identities::load(sql, &asked.reports, &asked.authorizations)?,
-            segments,
-            owners,
-            accounts,
-            commits,
-            refusals: Refusals::default(),
-        })
+        let refusals = Refusals::default();
+        Ok(Self { life, codes, identities, segments, owners, accounts, commits, refusals })
     }
 
     /// Begin another life if this receipt is newer than the data.
@@ -251,6 +267,16 @@ impl<'a> Asked<'a> {
         asked
     }
 
+    fn expect_named(&self, sql: &dyn Sql, sequences: BTreeSet<&str>) -> Result<(), Error> {
+        let named = Named {
+            reports: &self.reports,
+            authorizations: &self.authorizations,
+            sequences,
+            licenses: self.license_ids(),
+        };
+        named.expect(sql)
+    }
+
     fn times(&self) -> std::ops::RangeInclusive<u64> {
         let reports = self.reports.iter().map(|report| report.now);
         let times = || reports.clone().chain(self.authorizations.iter().map(|one| one.claim.now));
@@ -312,8 +338,8 @@ impl<'a> Asked<'a> {
         codes: &'b Codes,
         places: &Places<'b>,
         accounts: &Accounts,
-    ) -> Wanted<'b> {
-        let mut wanted = Wanted::default();
+    ) -> Concerned<'b> {
+        let mut wanted = Concerned::default();
         for report in &self.reports {
             want_report(&mut wanted, report, places, accounts);
         }
@@ -335,7 +361,7 @@ impl<'a> Asked<'a> {
 }
 
 fn want_report<'b>(
-    wanted: &mut Wanted<'b>,
+    wanted: &mut Concerned<'b>,
     Report { report, shown, .. }: &'b Report,
     places: &Places<'b>,
     accounts: &Accounts,

@@ -9,7 +9,8 @@
 //! | with the tables | – |
 //! | with the restore of a backup | the operator |
 //! | after PostgreSQL was restored, or a standby was promoted | the operator: `seatmeterd new-epoch` |
-//! | when a device proves that the data was put back to an earlier state | the server itself |
+//! | when a device, or the server's own last answer, proves that the data was put back | the server itself |
+//! | when the database is in another cluster of PostgreSQL than before | the server itself |
 
 use std::collections::HashMap;
 
@@ -86,12 +87,13 @@ pub(super) struct Life {
     others: HashMap<String, history::Life>,
 }
 
+/// The statement that reads the current life.
+pub(super) const LIFE: &str =
+    "SELECT number, epoch, cause, careful_until FROM epoch ORDER BY number DESC LIMIT 1";
+
 /// Read the current life.
 pub(super) fn life(sql: &dyn Sql) -> Result<Life, Error> {
-    let row = sql.row(
-        "SELECT number, epoch, cause, careful_until FROM epoch ORDER BY number DESC LIMIT 1",
-        &[],
-    )?;
+    let row = sql.row(LIFE, &[])?;
     let mut row = row.ok_or_else(|| Error::Store("the epoch has gone".to_owned()))?;
     let (number, epoch) = (row.take(0)?, row.take(1)?);
     let is_rollback = row.take::<String>(2)? == Cause::Rollback.name();
@@ -110,6 +112,19 @@ pub(in crate::store) fn renew(
     let now = now.max(time::recorded(sql)?.newest_at);
     insert(sql, (number, epoch, cause), now, NOT_BEGUN)?;
     note(sql, cause, "command line", epoch, "", now)
+}
+
+/// Begin another life, because the data has come into another cluster of PostgreSQL.
+pub(in crate::store) fn renew_after_move(
+    sql: &dyn Sql,
+    epoch: &str,
+    detail: &str,
+    now: u64,
+) -> Result<(), Error> {
+    let number = life(sql)?.number.saturating_add(1);
+    let now = now.max(time::recorded(sql)?.newest_at);
+    insert(sql, (number, epoch, Cause::Restored), now, NOT_BEGUN)?;
+    note(sql, Cause::Restored, "server", epoch, detail, now)
 }
 
 fn insert(
@@ -175,6 +190,19 @@ impl RollbackProof {
                 utc::text(*issued_at),
                 generation.branch,
                 generation.step
+            ),
+        }
+    }
+
+    /// Describe a commit that this server has acknowledged, and that the data does not have.
+    pub(super) fn by_server(acknowledged: &Receipt) -> Self {
+        Self {
+            epoch: acknowledged.epoch.clone(),
+            facts: acknowledged.to_string(),
+            detail: format!(
+                "this server has acknowledged what the data does not have since the database was \
+                 connected again (commit {} of sequence {})",
+                acknowledged.number, acknowledged.sequence_id
             ),
         }
     }

@@ -106,41 +106,50 @@ pub(super) struct Identities {
 }
 
 impl Identities {
-    /// Load the devices of these requests. Those that will change are locked first, so that no
-    /// other transaction changes them, too.
-    pub(super) fn load(
+    /// Look up the devices of the reports, to see which of them will change.
+    pub(super) fn of_reports(
         sql: &dyn Sql,
         reports: &[&Report],
         authorizations: &[&Authorization],
     ) -> Result<Self, Error> {
         let mut identities = Self::default();
-        let asking: BTreeSet<&str> = authorizations.iter().map(|one| &*one.device.uuid).collect();
-        let reporting = reports.iter().map(|one| &*one.report.device.uuid);
-        identities.find(sql, &reporting.filter(|uuid| !asking.contains(uuid)).collect())?;
-        let changing = reports.iter().filter(|report| identities.is_changed_by(report));
-        let changing = changing.map(|one| &*one.report.device.uuid);
-        // All at once, so that they are locked in one order.
-        identities.lock_and_find(sql, &asking.iter().copied().chain(changing).collect())?;
+        identities.find(sql, &(&reporting(reports) - &asking(authorizations)))?;
+        Ok(identities)
+    }
+
+    /// Return the devices that will change. They are locked together, so that they are locked in
+    /// one order, and before [`Self::load`].
+    pub(super) fn changing<'r>(
+        &self,
+        reports: &[&'r Report],
+        authorizations: &[&'r Authorization],
+    ) -> BTreeSet<&'r str> {
+        let changing = reports.iter().filter(|report| self.is_changed_by(report));
+        let mut all = asking(authorizations);
+        all.extend(changing.map(|one| &*one.report.device.uuid));
+        all
+    }
+
+    /// Load the devices that will change, which are locked now.
+    pub(super) fn load(
+        &mut self,
+        sql: &dyn Sql,
+        changing: &BTreeSet<&str>,
+        authorizations: &[&Authorization],
+    ) -> Result<(), Error> {
+        self.find(sql, changing)?;
         let showing_none = authorizations
             .iter()
             .filter(|request| newest(request).is_none())
             .map(|request| &*request.device.uuid)
-            .filter(|uuid| identities.known.contains_key(*uuid));
+            .filter(|uuid| self.known.contains_key(*uuid));
         let keys: BTreeSet<&str> = showing_none.collect();
         let keys: Vec<Value<'_>> = keys.into_iter().map(Value::Text).collect();
         for mut row in ALL_LICENSES.find(sql, &keys)? {
             let license = (row.take(1)?, row.take(2)?, row.take(3)?);
-            identities.licenses.entry(row.take(0)?).or_default().push(license);
+            self.licenses.entry(row.take(0)?).or_default().push(license);
         }
-        Ok(identities)
-    }
-
-    fn lock_and_find(&mut self, sql: &dyn Sql, uuids: &BTreeSet<&str>) -> Result<(), Error> {
-        if uuids.is_empty() {
-            return Ok(());
-        }
-        sql.lock_devices(&uuids.iter().copied().collect::<Vec<_>>())?;
-        self.find(sql, uuids)
+        Ok(())
     }
 
     fn find(&mut self, sql: &dyn Sql, uuids: &BTreeSet<&str>) -> Result<(), Error> {
@@ -210,6 +219,16 @@ impl Identities {
         }
         IDENTITY.put(sql, &rows)
     }
+}
+
+/// Return the devices of these requests.
+pub(super) fn asking<'r>(requests: &[&'r Authorization]) -> BTreeSet<&'r str> {
+    requests.iter().map(|one| &*one.device.uuid).collect()
+}
+
+/// Return the devices of these reports.
+pub(super) fn reporting<'r>(reports: &[&'r Report]) -> BTreeSet<&'r str> {
+    reports.iter().map(|one| &*one.report.device.uuid).collect()
 }
 
 /// Return the newest license that a device shows with a request for another.

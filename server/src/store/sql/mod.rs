@@ -6,6 +6,7 @@
 //! they run the same code.
 
 pub(super) mod access;
+mod ahead;
 pub(super) mod audit;
 mod authorization;
 mod batch;
@@ -36,14 +37,14 @@ use crate::error::Error;
 pub(super) use batch::{Answer, Request, run};
 pub use bill::BillFrame;
 pub(super) use bill::frame as bill_frame;
-pub(super) use epoch::{Cause, renew as renew_epoch, serving};
+pub(super) use epoch::{Cause, renew as renew_epoch, renew_after_move, serving};
 pub(super) use import::organization;
 pub use operation::Keys;
 pub(super) use operation::{change, keys, look};
 pub(super) use ready::ready;
 pub(super) use recorded::{for_each as for_each_recorded, segment_totals};
 pub(super) use retention::tidy;
-pub(super) use sequence::Sequence;
+pub(super) use sequence::{Acknowledged, Sequence};
 pub(super) use table::{Kind, Table, join};
 
 /// A connection within a transaction.
@@ -61,6 +62,32 @@ pub(super) trait Sql {
         parameters: &[Value<'_>],
         each: &mut dyn FnMut(Row) -> Result<(), Error>,
     ) -> Result<(), Error>;
+
+    /// Say which rows will be looked up next, so that an engine on another machine can send them
+    /// together. A row that was not named is looked up all the same.
+    fn expect<'a>(&self, _: &dyn Fn() -> Vec<Wanted<'a>>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Return the items that are locked, in order. An engine without locks returns none.
+    fn locked_items(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Begin a transaction that sees the data of one instant, and only reads.
+    fn begin_reading(&self) -> Result<(), Error> {
+        self.execute("BEGIN", &[]).map(|_| ())
+    }
+
+    /// End such a transaction.
+    fn end_reading(&self) -> Result<(), Error> {
+        self.execute("COMMIT", &[]).map(|_| ())
+    }
+
+    /// Wait until everything is written, so that a write that fails does so here.
+    fn settle(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Look up rows; see [`Table::find`].
     fn find(&self, table: &Table, keys: &[Value<'_>]) -> Result<Vec<Row>, Error>;
@@ -81,6 +108,14 @@ pub(super) trait Sql {
     /// Keep other transactions from changing who these devices are until this one ends. `uuids`
     /// must be sorted.
     fn lock_devices(&self, uuids: &[&str]) -> Result<(), Error>;
+}
+
+/// What will be looked up; see [`Sql::expect`].
+pub(super) enum Wanted<'a> {
+    /// Rows of a table, by their keys; see [`Table::find`].
+    Rows(&'static Table, Vec<Value<'a>>),
+    /// The rows of a statement.
+    Query(&'static str, Vec<Value<'a>>),
 }
 
 impl dyn Sql + '_ {

@@ -7,7 +7,7 @@ use seatmeter_protocol::message::{SegmentReport, UsageTotal};
 
 use super::batch::Places;
 use super::table::{COMPACTED, SEGMENT, SEGMENT_OWNER, Table, USAGE_DAY, USAGE_OLD};
-use super::{Sql, Value, by_day, values};
+use super::{Sql, Value, Wanted, by_day, values};
 use crate::error::Error;
 use crate::policy::report_bounds::COUNTERS_MAX;
 use crate::store::Report;
@@ -194,6 +194,21 @@ impl<'a> Segments<'a> {
         }
         Ok(())
     }
+}
+
+/// Return what [`Segments::load`] will look up, as far as no item is compacted.
+pub(super) fn expected<'a>(reports: &[&'a Report], places: &'a Places<'_>) -> Vec<Wanted<'a>> {
+    let (mut items, mut days) = (BTreeSet::new(), BTreeSet::new());
+    for segment in reports.iter().flat_map(|report| &report.report.segments) {
+        for place in places.of(&segment.license_id) {
+            items.insert(place.item_id);
+            let of_days = segment.totals.iter().map(|counter| day_of(counter.slot));
+            days.extend(of_days.map(|day| (place.item_id, day, segment.segment_id.as_str())));
+        }
+    }
+    let days = days.into_iter().flat_map(|(item, day, segment)| *values![item, day, segment]);
+    let items = items.into_iter().map(Value::Text);
+    vec![Wanted::Rows(&COMPACTED, items.collect()), Wanted::Rows(&USAGE_DAY, days.collect())]
 }
 
 /// Return the recorded totals of segments, by segment and day; `ids` are the segments.
