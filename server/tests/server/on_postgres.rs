@@ -2,6 +2,7 @@
 //! database. Where PostgreSQL is not installed they say so and pass.
 
 use std::process::Command;
+use std::time::Instant;
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
@@ -317,4 +318,47 @@ fn lines_that_several_servers_add_to_the_audit_log_at_once_are_one_chain() {
     });
     let head = AuditReader::open(&servers[0].location).unwrap().verify(None).unwrap();
     assert_eq!(head.audit_id, 1 + 3 * 4 * 10);
+}
+
+/// Under load, an outage would be thousands of lines otherwise.
+#[test]
+fn while_the_database_is_down_the_log_has_a_line_a_second_with_a_number() {
+    const REQUESTS: usize = 2_000;
+    let mut cluster = or_skip!(Cluster::start(false));
+    let url = cluster.url(&cluster.new_database());
+    let folder = tempfile::tempdir().unwrap();
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    stdout(&data, &["init", "--demo", "--database", &url]);
+    let listen = ["serve", "--listen", "127.0.0.1:0", "--log-format", "json"];
+    let mut command = seatmeterd(&data, &listen);
+    command.args(["--database", &url]).stderr(std::fs::File::create(&log).unwrap());
+    let server = Served::run(command);
+    authorize_demo(server.address, &id());
+    cluster.kill();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..REQUESTS / 8 {
+                    let demo = "DEMO-4-SEATS".into();
+                    let asked = AuthorizationRequest { handshake_code: demo, ..request(&id(), 4) };
+                    let body = serde_json::to_vec(&asked).unwrap();
+                    let asked = Request::post(AUTHORIZATIONS_PATH, &body);
+                    let answer = asked.header(NONCE_HEADER, &id()).send(server.address);
+                    assert_eq!(answer.status, 503, "{}", String::from_utf8_lossy(&answer.body));
+                }
+            });
+        }
+    });
+    server.signal("-TERM");
+    let seconds = begun.elapsed().as_secs() as usize + 2;
+    let log = std::fs::read_to_string(log).unwrap();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let refused = lines.iter().filter(|line| line["status"] == 503);
+    let told: u64 = refused.map(|line| line["count"].as_u64().unwrap_or(1)).sum();
+    assert!(told >= REQUESTS as u64, "{told} of {REQUESTS} requests are in the log: {log}");
+    // Of each kind one a second: refusals, their groups in the store, and the connection itself.
+    let bound = 8 * seconds + 20;
+    assert!(lines.len() <= bound, "{} lines in {seconds} s: {log}", lines.len());
 }
