@@ -99,7 +99,7 @@ impl Address {
             match self.session_at(place) {
                 Ok(session) => {
                     self.first.store(n, Ordering::Relaxed);
-                    return Ok(session);
+                    return Ok(Session { host: n, ..session });
                 }
                 Err(Unreached::Setup(error)) => return Err(error),
                 Err(Unreached::Why(why)) => reasons.push(format!("{place}: {why}")),
@@ -112,10 +112,12 @@ impl Address {
         )))
     }
 
-    /// Begin the next search with another host, because this one does not answer.
-    pub(super) fn leave(&self) {
-        let next = (self.first.load(Ordering::Relaxed) + 1) % self.hosts.len();
-        self.first.store(next, Ordering::Relaxed);
+    /// Begin the next search with another host than this one, which does not answer. If another
+    /// connection has left it already, nothing changes.
+    pub(super) fn leave(&self, host: usize) {
+        let next = (host + 1) % self.hosts.len();
+        // An error means that the search begins with another host already.
+        let _ = self.first.compare_exchange(host, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn session_at(&self, place: &Place) -> Result<Session, Unreached> {
@@ -170,7 +172,8 @@ impl Address {
         let is_socket = matches!(config.get_hosts(), [Host::Unix(_)]);
         let tls = self.tls.clone().filter(|_| !is_socket);
         let (mut secure, mut plain) = (config.clone(), config.clone());
-        (secure.ssl_mode(SslMode::Require), plain.ssl_mode(SslMode::Disable));
+        secure.ssl_mode(SslMode::Require);
+        plain.ssl_mode(SslMode::Disable);
         if let Some(tls) = tls {
             match runtime.block_on(in_time(limit, secure.connect(tls))) {
                 Ok((client, connection)) => return Ok(Link::new(runtime, client, connection)),
@@ -251,15 +254,33 @@ impl Place {
             config.hostaddr(address);
         }
         config.port(self.port);
-        all.get_user().map(|user| config.user(user));
-        all.get_password().map(|password| config.password(password));
-        all.get_dbname().map(|name| config.dbname(name));
-        all.get_options().map(|options| config.options(options));
-        all.get_application_name().map(|name| config.application_name(name));
-        all.get_connect_timeout().map(|limit| config.connect_timeout(*limit));
-        all.get_tcp_user_timeout().map(|limit| config.tcp_user_timeout(*limit));
-        all.get_keepalives_interval().map(|interval| config.keepalives_interval(interval));
-        all.get_keepalives_retries().map(|retries| config.keepalives_retries(retries));
+        if let Some(user) = all.get_user() {
+            config.user(user);
+        }
+        if let Some(password) = all.get_password() {
+            config.password(password);
+        }
+        if let Some(name) = all.get_dbname() {
+            config.dbname(name);
+        }
+        if let Some(options) = all.get_options() {
+            config.options(options);
+        }
+        if let Some(name) = all.get_application_name() {
+            config.application_name(name);
+        }
+        if let Some(limit) = all.get_connect_timeout() {
+            config.connect_timeout(*limit);
+        }
+        if let Some(limit) = all.get_tcp_user_timeout() {
+            config.tcp_user_timeout(*limit);
+        }
+        if let Some(interval) = all.get_keepalives_interval() {
+            config.keepalives_interval(interval);
+        }
+        if let Some(retries) = all.get_keepalives_retries() {
+            config.keepalives_retries(retries);
+        }
         config
             .keepalives(all.get_keepalives())
             .keepalives_idle(all.get_keepalives_idle())

@@ -28,7 +28,7 @@ pub(super) struct PgConnection {
     /// What goes before the next statement.
     queue: RefCell<Vec<Queued>>,
     /// The rows that were asked for before they were wanted, with statement and keys.
-    ahead: RefCell<Vec<(String, Vec<Encoded>, Vec<Row>)>>,
+    ahead: RefCell<Vec<Ahead>>,
     /// The locked items, each with the number of the savepoint after which it was locked.
     locked: RefCell<HashMap<String, u32>>,
     savepoint: Cell<u32>,
@@ -45,6 +45,13 @@ pub(super) struct PgConnection {
 /// The statement that tells which standbys a commit waits for. Whether they are there makes no
 /// difference: a commit waits until they are.
 pub(super) const STANDBY_NAMES: &str = "SHOW synchronous_standby_names";
+
+/// Rows that were asked for before they were wanted.
+struct Ahead {
+    text: String,
+    keys: Vec<Encoded>,
+    rows: Vec<Row>,
+}
 
 /// A message that waits for the next statement.
 enum Queued {
@@ -167,6 +174,11 @@ impl PgConnection {
         self.is_lost.get() || self.session.borrow().as_ref().is_none_or(Session::is_closed)
     }
 
+    /// Return the number of the host that the connection goes to.
+    pub(super) fn host(&self) -> Option<usize> {
+        self.session.borrow().as_ref().map(|session| session.host)
+    }
+
     /// Return the cluster of the session, if it is known.
     pub(super) fn cluster(&self) -> Option<Cluster> {
         self.session.borrow().as_ref().and_then(|session| session.cluster.clone())
@@ -208,8 +220,8 @@ impl PgConnection {
                 UNION ALL SELECT item_id FROM local_license WHERE license_id = ANY(?4::text[])))
              ORDER BY item_id FOR UPDATE";
         let lists = [items, codes, organizations, licenses];
-        let lists: Vec<Vec<&str>> = lists.iter().map(|list| list.to_vec()).collect();
-        let parameters = lists.iter().map(texts).collect();
+        let lists = lists.into_iter().map(Encoded::of_texts).collect::<Result<Vec<_>, _>>()?;
+        let parameters = lists.iter().map(Encoded::parameter).collect();
         let since = self.savepoint.get();
         for mut row in self.run(lock, parameters)?.0 {
             self.locked.borrow_mut().insert(row.take(0)?, since);
@@ -293,8 +305,8 @@ impl PgConnection {
     /// Return the rows for this statement, if they are here already.
     fn taken(&self, text: &str, keys: &[Encoded]) -> Option<Vec<Row>> {
         let mut ahead = self.ahead.borrow_mut();
-        let at = ahead.iter().position(|(known, with, _)| known == text && with == keys)?;
-        Some(ahead.swap_remove(at).2)
+        let at = ahead.iter().position(|known| known.text == text && known.keys == keys)?;
+        Some(ahead.swap_remove(at).rows)
     }
 
     /// Record that no answer came, and say so.
@@ -422,7 +434,8 @@ impl Sql for PgConnection {
         let answers = self.answers(messages.collect())?;
         let mut ahead = self.ahead.borrow_mut();
         for ((_, text, keys), answer) in asked.into_iter().zip(answers) {
-            ahead.push((text, keys, answer.rows.iter().map(row).collect::<Result<_, _>>()?));
+            let rows = answer.rows.iter().map(row).collect::<Result<_, _>>()?;
+            ahead.push(Ahead { text, keys, rows });
         }
         Ok(())
     }
@@ -494,7 +507,7 @@ impl Sql for PgConnection {
         // Items are locked in order, so that two servers never wait for each other.
         let lock =
             "SELECT item_id FROM license_item WHERE item_id = ANY(?1) ORDER BY item_id FOR UPDATE";
-        self.run(lock, vec![texts(&wanted)])?;
+        self.run(lock, vec![Encoded::of_texts(&wanted)?.parameter()])?;
         let since = self.savepoint.get();
         self.locked
             .borrow_mut()
@@ -517,10 +530,6 @@ impl Sql for PgConnection {
         }
         Ok(())
     }
-}
-
-fn texts<'a>(all: &'a Vec<&'a str>) -> Parameter<'a> {
-    (all, tokio_postgres::types::Type::TEXT_ARRAY)
 }
 
 fn encoded(values: &[Value<'_>]) -> Result<Vec<Encoded>, Error> {

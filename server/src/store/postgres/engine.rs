@@ -74,7 +74,9 @@ impl PgEngine {
     /// Give up the connection.
     fn leave(&self) {
         // A host that does not answer may be frozen, and accept connections all the same.
-        self.address.leave();
+        if let Some(host) = self.connection.host() {
+            self.address.leave(host);
+        }
         self.connection.replace(None);
     }
 }

@@ -28,6 +28,8 @@ const SWITCHED_OFF: [&str; 4] = ["jit", "enable_seqscan", "enable_hashjoin", "en
 /// An open session.
 pub(super) struct Session {
     pub(super) link: Link,
+    /// The number of the host in the URL.
+    pub(super) host: usize,
     /// Whether the next transaction may run on another session.
     pub(super) is_pooled: bool,
     /// The statements that begin a short transaction.
@@ -60,7 +62,7 @@ impl Session {
         let known = known.iter().map(|row| text(row, 0)).collect::<Result<Vec<_>, _>>()?;
         let begin = begin(&text(row, 2)?, &known);
         let cluster = Cluster::ask(&link);
-        Ok(Self { link, is_pooled, begin, cluster })
+        Ok(Self { link, host: 0, is_pooled, begin, cluster })
     }
 
     /// Return whether the connection has ended.

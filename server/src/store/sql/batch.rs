@@ -136,7 +136,7 @@ impl<'a> Batch<'a> {
         sequence: &mut Sequence,
     ) -> Result<Self, Error> {
         let asked = Asked::of(requests);
-        let acknowledged = sequence.to_compare();
+        let acknowledged = sequence.begin_comparing();
         let mut receipts = asked.receipts();
         receipts.extend(&acknowledged);
         asked.expect_named(sql, sequence.with(&receipts))?;

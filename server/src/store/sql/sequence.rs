@@ -64,8 +64,8 @@ impl Sequence {
         self.is_suspect = true;
     }
 
-    /// Return the last acknowledged commits, if the data must be compared with them.
-    pub(super) fn to_compare(&mut self) -> Vec<Receipt> {
+    /// Return the last acknowledged commits, if the data must be compared with them now.
+    pub(super) fn begin_comparing(&mut self) -> Vec<Receipt> {
         self.is_compared = true;
         match self.is_suspect {
             true => self.acknowledged.lock().values().cloned().collect(),
