@@ -56,7 +56,7 @@ fn names_no_item(statement: &str, tables: &BTreeSet<&str>) -> bool {
         other => other.find(" WHERE ").or(other.find(" ON ")).map_or("", |at| &other[at..]),
     };
     let column = |word: &&str| word.rsplit('.').next() == Some("item_id");
-    !words(condition).iter().any(|word| column(&word))
+    !words(condition).iter().any(column)
 }
 
 #[test]
