@@ -1,5 +1,5 @@
-//! Counts: kills lose nothing, a full disk loses nothing, trouble of the server loses nothing, and a
-//! segment belongs to its owner as long as that process lives.
+//! Counts: kills lose nothing, a full disk loses nothing, trouble of the server loses nothing, and
+//! a segment belongs to its owner as long as that process lives.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 #[path = "../common/own_process.rs"]

@@ -21,8 +21,9 @@ const DEVICES: usize = 10_000;
 const AT_ONCE_MAX: usize = 1_000;
 
 impl Bench {
-    /// Each device connects, reports, and asks for its license anew, as a program does at its start.
-    /// It signs the report with its own key, because the server has forgotten what they agreed on.
+    /// Each device connects, reports, and asks for its license anew, as a program does at its
+    /// start. It signs the report with its own key, because the server has forgotten what they
+    /// agreed on.
     pub(crate) fn restored(&self, seatmeterd: &Path) {
         let (folder, data) = Server::initialized(seatmeterd, None);
         let server = Server::serve(seatmeterd, None, folder, &[]);
