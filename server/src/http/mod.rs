@@ -8,6 +8,7 @@
 //!                                                                     a role; described
 //!                                                                     by /admin/v1/openapi.json
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
+//! GET  /problems, /problems/NAME                  problems.rs         unsigned: for people
 //! anything else                                                       problem 404 or 405
 //! ```
 //!
@@ -22,6 +23,7 @@ mod connection_slots;
 pub mod health;
 pub mod limit;
 pub mod listen;
+mod problems;
 mod proof;
 pub mod proxy;
 pub mod proxy_protocol;
@@ -151,6 +153,7 @@ pub fn router(web: Arc<Web>) -> Router {
     let admin_api = admin::router(&web).layer(certified);
     client_api
         .merge(health::router())
+        .merge(problems::router())
         .merge(admin_api)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
