@@ -9,6 +9,7 @@
 //!                                                                     by /admin/v1/openapi.json
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
 //! GET  /problems, /problems/NAME                  problems.rs         unsigned: for people
+//! GET  /v1/openapi.json, /v1/schemas/NAME         schemas.rs          unsigned: for programs
 //! anything else                                                       problem 404 or 405
 //! ```
 //!
@@ -27,6 +28,7 @@ mod problems;
 mod proof;
 pub mod proxy;
 pub mod proxy_protocol;
+mod schemas;
 pub mod standby;
 pub mod tls;
 mod usage;
@@ -154,6 +156,7 @@ pub fn router(web: Arc<Web>) -> Router {
     client_api
         .merge(health::router())
         .merge(problems::router())
+        .merge(schemas::router())
         .merge(admin_api)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

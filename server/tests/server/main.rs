@@ -35,3 +35,4 @@ mod tls;
 mod trouble;
 mod trust;
 mod usage;
+mod vectors;
