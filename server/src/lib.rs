@@ -18,6 +18,8 @@ pub mod cli;
 pub mod clock;
 pub mod correction;
 pub mod data_dir;
+#[cfg(test)]
+mod document_schema;
 pub mod error;
 pub mod http;
 pub mod keyring;
