@@ -10,6 +10,8 @@
 //!                                                                     /admin/v1/openapi.json
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
 //! GET  /demo/…                                    demo.rs             with `serve --demo` alone
+//! GET  /problems, /problems/NAME                  problems.rs         unsigned: for people
+//! GET  /v1/openapi.json, /v1/schemas/NAME         schemas.rs          unsigned: for programs
 //! anything else                                                       problem 404 or 405
 //! ```
 //!
@@ -26,9 +28,11 @@ pub mod demo;
 pub mod health;
 pub mod limit;
 pub mod listen;
+mod problems;
 mod proof;
 pub mod proxy;
 pub mod proxy_protocol;
+mod schemas;
 pub mod standby;
 pub mod tls;
 mod usage;
@@ -168,6 +172,8 @@ pub fn router(web: Arc<Web>) -> Router {
         .merge(browser::preflights())
         .merge(pages)
         .merge(health::router())
+        .merge(problems::router())
+        .merge(schemas::router())
         .merge(admin_api)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
