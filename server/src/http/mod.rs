@@ -9,6 +9,7 @@
 //!                                                                     and a role; described by
 //!                                                                     /admin/v1/openapi.json
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
+//! /dashboard                                      dashboard/          pages for people: a session
 //! GET  /demo/…                                    demo.rs             with `serve --demo` alone
 //! anything else                                                       problem 404 or 405
 //! ```
@@ -22,6 +23,7 @@ mod body;
 mod browser;
 pub mod budget;
 mod connection_slots;
+pub mod dashboard;
 pub mod demo;
 pub mod health;
 pub mod limit;
@@ -162,6 +164,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .layer(axum::middleware::from_fn_with_state(web.clone(), browser::cors));
     let certified =
         axum::middleware::from_fn_with_state(web.clone(), tls::require_client_certificate);
+    let dashboard = dashboard::router(&web).layer(certified.clone());
     let admin_api = admin::router(&web).layer(certified);
     let pages = if web.demo.is_some() { demo::router() } else { Router::new() };
     client_api
@@ -169,6 +172,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .merge(pages)
         .merge(health::router())
         .merge(admin_api)
+        .merge(dashboard)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(web.clone(), answer::log))
