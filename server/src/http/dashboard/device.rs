@@ -21,6 +21,7 @@ use crate::operator::queries::explain::{DeviceExplanation, ExplainQuery};
 use crate::operator::queries::sheet::Sheets;
 use crate::operator::queries::usage::UsageQuery;
 use crate::operator::queries::{date, rows};
+use crate::shown::line;
 
 /// The number of devices of a page.
 const ROWS_MAX: u32 = 100;
@@ -109,7 +110,10 @@ struct DevicePart {
     path: String,
     /// The path of the same explanation in the admin API, below `/admin/v1`.
     explanation: String,
+    /// The name as it is, for the form.
     name: String,
+    /// The name as a reader can see it.
+    name_shown: String,
     last_heard: Option<String>,
     first_granted: Option<String>,
     rollbacks: u64,
@@ -154,7 +158,7 @@ pub(super) async fn device(
         devices.push(part(&web, &visitor, one).await?);
     }
     let title = match &*found.devices {
-        [one] if !one.name.is_empty() => one.name.clone(),
+        [one] if !one.name.is_empty() => line(&one.name).into_owned(),
         _ => device,
     };
     page(&DevicePage { frame: Frame::new(&visitor, "/devices", title), devices })
@@ -190,6 +194,7 @@ async fn part(web: &Web, visitor: &Visitor, one: &DeviceExplanation) -> Result<D
         explanation: explained.clone(),
         device_uuid: one.device_uuid.clone(),
         name: one.name.clone(),
+        name_shown: line(&one.name).into_owned(),
         last_heard: one.last_heard_at.map(minute),
         first_granted: one.first_granted_at.map(minute),
         rollbacks: one.rollbacks,

@@ -373,6 +373,7 @@ const COLUMNS: &[Word] = &[
     ("epoch", ["Epoch", "Epoche"]),
     ("server", ["Server", "Server"]),
     ("value", ["Value", "Wert"]),
+    ("unit", ["Of what", "Wovon"]),
     ("first_refused_at", ["First refused", "Zuerst abgelehnt"]),
     ("smallest_quota", ["Smallest N", "Kleinstes N"]),
     ("offline_since", ["Not heard since", "Nicht gehört seit"]),

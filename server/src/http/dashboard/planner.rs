@@ -71,7 +71,11 @@ pub(super) async fn plan(
             };
             let found = web.licensing.ask(asked, visitor.owner()).await;
             let found = found.map_err(crate::operator::queries::asked)?;
-            let sheet = found.sheets().into_iter().next().unwrap_or_default();
+            let mut sheet = found.sheets().into_iter().next().unwrap_or_default();
+            // Here "what" names a unit, and not a symbology as elsewhere.
+            if let Some(first) = sheet.columns.first_mut() {
+                *first = "unit";
+            }
             let source = format!("/plan?{}", query.address_without(&["done"]));
             Some(Answer {
                 devices: grouped(i128::try_from(found.devices).unwrap_or(i128::MAX)),

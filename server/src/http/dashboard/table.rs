@@ -5,6 +5,7 @@ use askama::Template;
 use super::frame::{encode, grouped, minute};
 use super::messages::{Messages, column, word};
 use crate::operator::queries::sheet::{Cell, Sheet};
+use crate::shown::line;
 use crate::utc;
 
 /// A table with its links to CSV and JSON.
@@ -143,9 +144,10 @@ fn shown(t: &'static Messages, column: &str, cell: &Cell) -> Shown {
             "item_id" => link("items/", text, false),
             "device_uuid" => link("devices/", text, true),
             "handshake_code" => link("codes?code=", text, true),
-            "state" | "option" | "of" | "kind" | "outcome" => Shown::Text(word(t, text)),
-            column if SENTENCES.contains(&column) => Shown::Sentence(text.clone()),
-            _ => Shown::Text(text.clone()),
+            "state" | "option" | "of" | "kind" | "unit" => Shown::Text(word(t, text)),
+            // A reader must see what would turn text around or hide it.
+            column if SENTENCES.contains(&column) => Shown::Sentence(line(text).into_owned()),
+            _ => Shown::Text(line(text).into_owned()),
         },
     }
 }
