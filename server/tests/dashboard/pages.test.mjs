@@ -225,7 +225,7 @@ test("every action does what the command line does, and is in the audit log", as
   await page.selectOption("select[name=add]", "scans");
   await page.getByRole("button", { name: "Save" }).first().click();
   await page.getByRole("button", { name: "Move up scans" }).click();
-  const code = () => server.ask("handshake", "list").find((row) => row.handshake_code === "SECOND");
+  const code = () => server.list("handshake").find((row) => row.handshake_code === "SECOND");
   assert.deepEqual([code().item_ids, code().own_order], [["scans", "floor"], true]);
   await page.locator("ol.sortable li", { hasText: "floor" }).dragTo(page.locator("ol.sortable li", { hasText: "scans" }), { targetPosition: { x: 5, y: 2 } });
   await page.getByRole("button", { name: "Save" }).first().click();
@@ -263,7 +263,7 @@ test("a mistaken import is seen and stopped before it changes anything", async (
   const page = await login(server, "admin");
   const mistaken = ITEMS.map((item) => (item.item_id === "tills" ? { ...item, quota: 90 } : item));
   const file = server.issue(mistaken.filter(({ item_id }) => item_id !== "pages"), Math.floor(Date.now() / 1000));
-  const before = server.ask("item", "list");
+  const before = server.list("item");
   await page.goto(server.url + "/dashboard/licenses");
   await page.setInputFiles("input[type=file]", { name: "file.json", mimeType: "application/json", buffer: Buffer.from(file) });
   await page.getByRole("button", { name: "What would change" }).click();
@@ -275,14 +275,14 @@ test("a mistaken import is seen and stopped before it changes anything", async (
   assert.match(await pages.textContent(), /not in the file any more/);
   assert.deepEqual(await violations(page), []);
   await page.getByRole("link", { name: "Cancel" }).click();
-  assert.deepEqual(server.ask("item", "list"), before);
+  assert.deepEqual(server.list("item"), before);
 
   const good = server.issue([...ITEMS, { ...ITEMS[0], item_id: "more" }], Math.floor(Date.now() / 1000));
   await page.fill("textarea[name=text]", good);
   await page.getByRole("button", { name: "What would change" }).click();
   await page.getByRole("button", { name: "Import now" }).click();
   await page.locator("main").waitFor();
-  assert.ok(server.ask("item", "list").some(({ item_id }) => item_id === "more"));
+  assert.ok(server.list("item").some(({ item_id }) => item_id === "more"));
   await page.context().close();
 });
 

@@ -65,6 +65,11 @@ export class Server {
     return JSON.parse(this.run(...words, "--json"));
   }
 
+  /** Return a list of the command line that is always JSON. */
+  list(what) {
+    return JSON.parse(this.run(what, "list"));
+  }
+
   /** A signed license file with these items. */
   issue(items, issued_at = now() - DAY) {
     const draft = join(this.folder, "draft.json");

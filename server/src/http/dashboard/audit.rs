@@ -12,6 +12,7 @@ use super::table::Table;
 use crate::error::Error;
 use crate::http::Web;
 use crate::operator::commands::{AuditRow, Listing, View};
+use crate::operator::queries::audit::{AuditCheck, AuditCheckQuery};
 use crate::operator::queries::sheet::{Cell, Sheet};
 
 /// The number of lines of a page.
@@ -24,6 +25,8 @@ struct AuditPage {
     frame: Frame,
     table: Table,
     head: Option<String>,
+    is_bound: bool,
+    check: Option<AuditCheck>,
     next: Option<u64>,
 }
 
@@ -58,7 +61,13 @@ pub(super) async fn audit(
     };
     let before = before.map_or_else(String::new, |before| format!("?before={before}"));
     let table = Table::new(t, t.audit, &sheet).as_json_only(format!("/audit{before}"));
+    let check = match query.has("verify") {
+        true => Some(web.licensing.ask(AuditCheckQuery, visitor.owner()).await?),
+        false => None,
+    };
     page(&AuditPage {
+        is_bound: visitor.owner().is_some(),
+        check,
         table,
         head: lines.first().filter(|_| before.is_empty()).map(|line| line.hash.clone()),
         next: lines.last().filter(|_| has_more).map(|line| line.audit_id),

@@ -195,8 +195,8 @@ fn year_part(t: &'static Messages, year: &Year, status: &ItemStatus, now: u64) -
     }
 }
 
-/// Draw what is used so far, day by day, against the quota and its grace. The curve ends at what the
-/// status says, and goes back from there day by day.
+/// Draw what is used so far, day by day, against the quota and its grace. The curve ends at what
+/// the status says, and goes back from there day by day.
 fn cumulative(t: &'static Messages, year: &Year, status: &ItemStatus, marks: &[Mark]) -> Svg {
     let used: u64 = status.meters.iter().map(|meter| meter.used).fold(0, u64::saturating_add);
     let mut rest = used;
@@ -227,8 +227,8 @@ fn burn_down(
     marks: &[Mark],
 ) -> Option<Svg> {
     let meter = status.meters.first()?;
-    let begins =
-        date(u32::try_from(LicenseYear::of(status.starts_at, now).starts_at / DAY_SECONDS).ok()?);
+    let begins = LicenseYear::of(status.starts_at, now).starts_at / DAY_SECONDS;
+    let begins = date(u32::try_from(begins).ok()?);
     let first = year.days.iter().position(|day| day.date >= begins).unwrap_or(0);
     let days = &year.days[first..];
     let mut used = meter.used;

@@ -243,6 +243,12 @@ messages! {
     used_so_far: "Used so far", "Bisher verbraucht";
     users: "Users", "Benutzer";
     verify_by: "Checked by", "Prüfen mit";
+    verify: "Check the whole log", "Das ganze Protokoll prüfen";
+    log_is_whole:
+        "The log is whole: no line was changed or removed",
+        "Das Protokoll ist vollständig: keine Zeile wurde geändert oder entfernt";
+    log_is_broken: "The log is broken:", "Das Protokoll ist beschädigt:";
+    line: "line", "Zeile";
     version: "Version", "Version";
     waiting_requests: "Waiting requests", "Wartende Anfragen";
     website_domains: "Website domains, one a line", "Website-Domains, eine je Zeile";
