@@ -100,6 +100,9 @@ pub struct Web {
     pub demo: Option<PathBuf>,
     /// The websites whose pages may read answers.
     pub websites: Websites,
+    /// The data directory to back up on request, one backup at a time; `None` for PostgreSQL, which
+    /// has backups of its own.
+    pub backups: Option<Arc<tokio::sync::Mutex<DataDir>>>,
     /// The server's time, to be compared with the database at each check.
     pub server_clock: Option<Arc<ServerClock>>,
 }
@@ -126,6 +129,7 @@ impl Web {
             lines: Lines::default(),
             readiness: Readiness::default(),
             key_folder: None,
+            backups: None,
             demo: None,
             websites: Websites::default(),
             server_clock: None,

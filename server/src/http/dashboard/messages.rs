@@ -51,6 +51,16 @@ messages! {
     application_ids: "Application ids, one a line", "Anwendungs-IDs, eine je Zeile";
     as_table: "As a table", "Als Tabelle";
     audit: "Audit log", "Protokoll";
+    back_up_now: "Back up now", "Jetzt sichern";
+    backup_is_secret:
+        "The file is written into the data directory, and holds the key: copy it to another place.",
+        "Die Datei liegt im Datenverzeichnis und enthält den Schlüssel: an anderen Ort kopieren.";
+    done_backed_up:
+        "The backup is made. Copy it to another place.",
+        "Die Sicherung ist fertig. Kopieren Sie sie an einen anderen Ort.";
+    done_backing_up:
+        "The backup runs. The audit log says when it is made.",
+        "Die Sicherung läuft. Das Protokoll sagt, wann sie fertig ist.";
     backup: "Backup", "Sicherung";
     backup_is_old: "No backup in the last 7 days: run seatmeterd backup",
         "Keine Sicherung in den letzten 7 Tagen: seatmeterd backup ausführen";
@@ -453,6 +463,8 @@ pub(super) fn notice(t: &'static Messages, done: &str) -> Option<&'static str> {
         "changed" => t.done_changed,
         "revoked" => t.done_revoked,
         "imported" => t.done_imported,
+        "backed_up" => t.done_backed_up,
+        "backing_up" => t.done_backing_up,
         _ => return None,
     };
     Some(text)
