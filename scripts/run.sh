@@ -26,6 +26,7 @@ for _ in $(seq 100); do
 done
 [ -n "$url" ] || { echo "the server did not say within 10 s where it listens:" >&2; cat "$work/server.log" >&2; exit 1; }
 echo "listening on $url"
+echo "dashboard: $url/dashboard (KEEP=1 make run leaves it running, with a user)"
 
 export SEATMETER_SERVER=$url SEATMETER_STATE_DIR=$work/device
 step "the documented snippet reads a picture with four barcodes, and ends without a word"
@@ -39,6 +40,9 @@ step "what the license server has recorded"
 
 if [ -n "${KEEP:-}" ]; then
   step "the server stays"
+  password=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
+  echo "$password" | "$server" user create demo --role admin --data "$work/server"
+  echo "dashboard: $url/dashboard, user demo, password $password"
   echo "SEATMETER_SERVER=$url SEATMETER_STATE_DIR=$work/device $examples/documented_snippet c_examples/images/four_barcodes.png"
   echo "$server usage show --data $work/server"
   echo "to stop it: kill $pid; rm -r $work"

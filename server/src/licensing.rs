@@ -502,7 +502,7 @@ fn require_module(counter: &UsageTotal) -> Result<(), Error> {
 }
 
 /// Check a correctly signed license file for this server.
-fn require_usable(file: &LicenseFile, keys: &Keyring) -> Result<(), Error> {
+pub(crate) fn require_usable(file: &LicenseFile, keys: &Keyring) -> Result<(), Error> {
     let no = |why: String| {
         Err(Error::bad_request(format!(
             "license file \"{}\" cannot be imported: {why}",

@@ -16,6 +16,7 @@ use super::log::LogArguments;
 use super::{DataOption, OpenData, init, output_error};
 use crate::access::SessionLimits;
 use crate::clock::Clock;
+use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::http::admin::access::AccessControl;
 use crate::http::budget::{BUDGET_BYTES_MIN, BodyBudget};
@@ -219,6 +220,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         demo: arguments.demo.clone(),
         server_clock: Some(clock.clone()),
         key_folder: Some(arguments.data.dir()),
+        backups: backups(&arguments.data),
         ..Web::new(licensing)
     });
 
@@ -233,6 +235,12 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     drop(store);
     tracing::info!("stopped");
     outcome
+}
+
+/// Return the data directory if a request may back it up.
+fn backups(data: &DataOption) -> Option<Arc<tokio::sync::Mutex<DataDir>>> {
+    data.require_embedded().ok()?;
+    Some(Arc::new(tokio::sync::Mutex::new(data.dir())))
 }
 
 async fn listen(

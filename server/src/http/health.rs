@@ -27,6 +27,7 @@ use super::answer::answer;
 use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::operator::commands::{EpochRow, Listing, View};
+use crate::operator::queries::status::ServerStatus;
 use crate::server_time;
 use crate::store::{self, Store};
 
@@ -69,9 +70,20 @@ impl Readiness {
 /// The time for which the outcome of a check says enough about the state of the server.
 const KNOWN_FOR: Duration = Duration::from_secs(30);
 
+/// Add what only the running server knows of itself.
+pub(super) async fn complete(web: &Web, status: &mut ServerStatus) {
+    let (ready, not_ready) = state(web).await;
+    status.ready = Some(ready);
+    status.not_ready = not_ready;
+    status.queue_length = web.licensing.store.waiting();
+    if let Some(main) = &web.main_server {
+        status.standby_active = Some(main.require_down().await.is_ok());
+    }
+}
+
 /// Return whether the server is ready, and why it is not. A check that was made a moment ago is not
 /// repeated, because it writes.
-pub(super) async fn state(web: &Web) -> (bool, Option<String>) {
+async fn state(web: &Web) -> (bool, Option<String>) {
     let seen = web.readiness.seen.lock().await.clone();
     let known = seen.filter(|(at, _)| at.elapsed() < KNOWN_FOR).map(|(_, outcome)| outcome);
     let outcome = match known {

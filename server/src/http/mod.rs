@@ -9,6 +9,7 @@
 //!                                                                     and a role; described by
 //!                                                                     /admin/v1/openapi.json
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
+//! /dashboard                                      dashboard/          pages for people: a session
 //! GET  /demo/…                                    demo.rs             with `serve --demo` alone
 //! GET  /problems, /problems/NAME                  problems.rs         unsigned: for people
 //! GET  /v1/openapi.json, /v1/schemas/NAME         schemas.rs          unsigned: for programs
@@ -24,6 +25,7 @@ mod body;
 mod browser;
 pub mod budget;
 mod connection_slots;
+pub mod dashboard;
 pub mod demo;
 pub mod health;
 pub mod limit;
@@ -102,6 +104,9 @@ pub struct Web {
     pub demo: Option<PathBuf>,
     /// The websites whose pages may read answers.
     pub websites: Websites,
+    /// The data directory to back up on request, one backup at a time; `None` for PostgreSQL, which
+    /// has backups of its own.
+    pub backups: Option<Arc<tokio::sync::Mutex<DataDir>>>,
     /// The server's time, to be compared with the database at each check.
     pub server_clock: Option<Arc<ServerClock>>,
 }
@@ -128,6 +133,7 @@ impl Web {
             lines: Lines::default(),
             readiness: Readiness::default(),
             key_folder: None,
+            backups: None,
             demo: None,
             websites: Websites::default(),
             server_clock: None,
@@ -166,6 +172,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .layer(axum::middleware::from_fn_with_state(web.clone(), browser::cors));
     let certified =
         axum::middleware::from_fn_with_state(web.clone(), tls::require_client_certificate);
+    let dashboard = dashboard::router(&web).layer(certified.clone());
     let admin_api = admin::router(&web).layer(certified);
     let pages = if web.demo.is_some() { demo::router() } else { Router::new() };
     client_api
@@ -175,6 +182,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .merge(problems::router())
         .merge(schemas::router())
         .merge(admin_api)
+        .merge(dashboard)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(web.clone(), answer::log))

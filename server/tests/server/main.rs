@@ -13,6 +13,7 @@ mod cli;
 mod config;
 mod correction;
 mod crash;
+mod dashboard;
 mod edited;
 mod everyday;
 mod export;

@@ -61,13 +61,13 @@ impl AccessControl {
 
 /// The source address of a request, as it counts for the limits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Source(pub(super) Option<IpAddr>);
+pub(in crate::http) struct Source(pub(in crate::http) Option<IpAddr>);
 
 /// The session that a request has shown.
 #[derive(Clone, Debug)]
-pub(super) struct CurrentSession {
-    pub(super) id: String,
-    pub(super) begun_at: u64,
+pub(in crate::http) struct CurrentSession {
+    pub(in crate::http) id: String,
+    pub(in crate::http) begun_at: u64,
 }
 
 /// Accept a request whose caller has the role that its operation needs.
@@ -128,12 +128,8 @@ async fn caller(
     if let Some(shown) = request.headers.get(AUTHORIZATION) {
         return Ok((by_token(web, shown).await?, None));
     }
-    if let Some(id) = session::shown(&request.headers)? {
-        let (sessions, noted) = (web.access.sessions, &web.access.noted);
-        let known = web.licensing.session_caller(&id, sessions, noted).await?;
-        let known = known.ok_or_else(|| unauthenticated("the session has ended: log in again"))?;
-        let session = CurrentSession { id, begun_at: known.begun_at };
-        return Ok((known.caller, Some(session)));
+    if let Some((caller, session)) = by_session(web, request).await? {
+        return Ok((caller, Some(session)));
     }
     let is_here = |source: proxy::Source| source.address.is_loopback();
     if let Some(source) = source.filter(|source| web.open_to_loopback && is_here(*source)) {
@@ -143,6 +139,22 @@ async fn caller(
     Err(unauthenticated(
         "show a token of \"seatmeterd token create\" as Authorization: Bearer TOKEN, or log in",
     ))
+}
+
+/// Return the caller of a request with a session; `None` when it shows none.
+///
+/// # Errors
+/// Fails when the session has ended, or there are several.
+pub(in crate::http) async fn by_session(
+    web: &Web,
+    request: &Parts,
+) -> Result<Option<(Caller, CurrentSession)>, Error> {
+    let Some(id) = session::shown(&request.headers)? else { return Ok(None) };
+    let (sessions, noted) = (web.access.sessions, &web.access.noted);
+    let known = web.licensing.session_caller(&id, sessions, noted).await?;
+    let known = known.ok_or_else(|| unauthenticated("the session has ended: log in again"))?;
+    let session = CurrentSession { id, begun_at: known.begun_at };
+    Ok(Some((known.caller, session)))
 }
 
 async fn by_token(web: &Web, shown: &HeaderValue) -> Result<Caller, Error> {
@@ -163,7 +175,7 @@ fn unauthenticated(detail: &str) -> Error {
 }
 
 /// Refuse a request with a token in its URL, where logs and histories keep it.
-fn require_no_token_in_url(request: &Parts) -> Result<(), Error> {
+pub(in crate::http) fn require_no_token_in_url(request: &Parts) -> Result<(), Error> {
     let query = request.uri.query().unwrap_or("");
     let is_named = query.split('&').any(|pair| {
         let name = pair.split('=').next().unwrap_or("").to_ascii_lowercase();

@@ -18,30 +18,35 @@ use crate::operator::access::digest;
 use crate::problem::ProblemKind;
 
 /// The header with the CSRF token of a session.
-pub(super) const CSRF_HEADER: &str = "x-csrf-token";
+const CSRF_HEADER: &str = "x-csrf-token";
 
 /// The header in which a browser names the kind of site that caused a request.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// Return the CSRF token of a session. It follows from the session's id, which a page cannot read,
 /// so no server has to keep it.
-pub(super) fn token(session_id: &str) -> String {
+pub(in crate::http) fn token(session_id: &str) -> String {
     digest(&format!("seatmeter/1 csrf token\n{session_id}"))
 }
 
 /// Refuse a request without the CSRF token of its session.
 pub(super) fn require_token(headers: &HeaderMap, session_id: &str) -> Result<(), Error> {
     let shown = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
-    // Digests are compared, so that the time of a comparison tells nothing about the token.
-    if digest(shown) == digest(&token(session_id)) {
+    if is_token(shown, session_id) {
         return Ok(());
     }
     let detail = "the header X-CSRF-Token must have the csrf_token of GET /admin/v1/session";
     Err(Error::told(ProblemKind::CsrfToken, detail))
 }
 
+/// Return whether this is the CSRF token of the session.
+pub(in crate::http) fn is_token(shown: &str, session_id: &str) -> bool {
+    // Digests are compared, so that the time of a comparison tells nothing about the token.
+    digest(shown) == digest(&token(session_id))
+}
+
 /// Refuse a request that a page of another site may have sent.
-pub(super) fn require_own_page(request: &Parts) -> Result<(), Error> {
+pub(in crate::http) fn require_own_page(request: &Parts) -> Result<(), Error> {
     let origins: Vec<_> = request.headers.get_all(ORIGIN).iter().collect();
     let own_origin = match origins[..] {
         [] => true,

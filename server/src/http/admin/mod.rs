@@ -11,7 +11,7 @@
 
 pub mod access;
 mod codes;
-mod csrf;
+pub(in crate::http) mod csrf;
 mod devices;
 mod licenses;
 pub mod login_limit;
@@ -19,7 +19,7 @@ mod loopback;
 mod queries;
 mod records;
 pub mod roles;
-mod session;
+pub(in crate::http) mod session;
 mod tokens;
 mod users;
 

@@ -116,13 +116,7 @@ pub(super) async fn status(
 ) -> Response {
     let mut found = web.licensing.ask(query, by.organization_id.clone()).await;
     if let Ok(status) = &mut found {
-        let (ready, not_ready) = health::state(&web).await;
-        status.server.ready = Some(ready);
-        status.server.not_ready = not_ready;
-        status.server.queue_length = web.licensing.store.waiting();
-        if let Some(main) = &web.main_server {
-            status.server.standby_active = Some(main.require_down().await.is_ok());
-        }
+        health::complete(&web, &mut status.server).await;
     }
     shown(found, form)
 }

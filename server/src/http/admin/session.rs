@@ -40,12 +40,12 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Name and password of a user, as JSON or as a form.
 #[derive(Deserialize, ToSchema)]
-pub(super) struct Login {
+pub(in crate::http) struct Login {
     /// The name of the user.
-    name: String,
+    pub(in crate::http) name: String,
     /// The password of the user.
     #[schema(value_type = String)]
-    password: Secret,
+    pub(in crate::http) password: Secret,
 }
 
 /// The caller of the API.
@@ -77,35 +77,66 @@ pub(super) struct Identity {
     responses((status = 200, body = Identity)))]
 pub(super) async fn log_in(State(web): Server, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let (is_secure, shown) =
-        (web.access.secure_cookies || is_encrypted(&parts), shown(&parts.headers));
-    let source = parts.extensions.get::<Source>().and_then(|source| source.0);
-    let login = match read(Request::from_parts(parts, body), &web).await {
-        Ok(login) => login,
-        Err(error) => return error.into_response(),
+    let head = parts.clone();
+    let begun = async {
+        let login = read(Request::from_parts(parts, body), &web).await?;
+        begin(&web, &head, login).await
     };
-    let name = login.name.clone();
-    let id = match authenticate(&web, login, source).await {
-        Ok(id) => id,
-        Err(error) => return error.into_response(),
-    };
-    // A session that somebody else may have planted in this browser ends here.
-    if let Ok(Some(before)) = shown
-        && let Err(error) = web.licensing.store.end_session(digest(&before)).await
-    {
-        return error.into_response();
-    }
-    let limits = web.access.sessions;
-    match web.licensing.session_caller(&id, limits, &web.access.noted).await {
-        Ok(Some(known)) => {
-            tracing::info!(user = ?name, ?source, "a user has logged in");
-            let session = CurrentSession { begun_at: known.begun_at, id };
-            let identity = identity(&web, &known.caller, Some(&session));
-            with_cookie(answer(Ok(identity)), &session.id, limits.total_seconds, is_secure)
+    match begun.await {
+        Ok((caller, session)) => {
+            let identity = identity(&web, &caller, Some(&session));
+            keep(&web, &head, answer(Ok(identity)), &session)
         }
-        Ok(None) => login_failed().into_response(),
         Err(error) => error.into_response(),
     }
+}
+
+/// Check name and password, and begin a session. A session that the request shows ends.
+///
+/// # Errors
+/// Fails when name or password are wrong, or too many of them came.
+pub(in crate::http) async fn begin(
+    web: &Web,
+    request: &Parts,
+    login: Login,
+) -> Result<(Caller, CurrentSession), Error> {
+    let source = request.extensions.get::<Source>().and_then(|source| source.0);
+    let name = login.name.clone();
+    let id = authenticate(web, login, source).await?;
+    // A session that somebody else may have planted in this browser ends here.
+    if let Ok(Some(before)) = shown(&request.headers) {
+        web.licensing.store.end_session(digest(&before)).await?;
+    }
+    let known = web.licensing.session_caller(&id, web.access.sessions, &web.access.noted).await?;
+    let known = known.ok_or_else(login_failed)?;
+    tracing::info!(user = ?name, ?source, "a user has logged in");
+    Ok((known.caller, CurrentSession { begun_at: known.begun_at, id }))
+}
+
+/// Let the browser keep a session.
+pub(in crate::http) fn keep(
+    web: &Web,
+    request: &Parts,
+    response: Response,
+    session: &CurrentSession,
+) -> Response {
+    let is_secure = web.access.secure_cookies || is_encrypted(request);
+    with_cookie(response, &session.id, web.access.sessions.total_seconds, is_secure)
+}
+
+/// End a session, and let the browser forget it.
+///
+/// # Errors
+/// Fails when the store cannot be written.
+pub(in crate::http) async fn end(
+    web: &Web,
+    request: &Parts,
+    response: Response,
+    session: &CurrentSession,
+) -> Result<Response, Error> {
+    let is_secure = web.access.secure_cookies || is_encrypted(request);
+    web.licensing.store.end_session(digest(&session.id)).await?;
+    Ok(with_cookie(response, "", 0, is_secure))
 }
 
 /// Return who the caller is, with the CSRF token of a session
@@ -130,9 +161,7 @@ pub(super) async fn log_out(
         return Error::bad_request(detail).into_response();
     };
     let (parts, _) = request.into_parts();
-    let is_secure = web.access.secure_cookies || is_encrypted(&parts);
-    let ended = web.licensing.store.end_session(digest(&session.id)).await;
-    with_cookie(done(ended), "", 0, is_secure)
+    end(&web, &parts, done(Ok(())), &session).await.unwrap_or_else(IntoResponse::into_response)
 }
 
 fn identity(web: &Web, caller: &Caller, session: Option<&CurrentSession>) -> Identity {
@@ -170,16 +199,10 @@ async fn read(request: Request, web: &Arc<Web>) -> Result<Login, Error> {
             return Err(Error::told(ProblemKind::ContentType, detail));
         }
     };
-    let login: Login = login.ok_or_else(|| {
+    login.ok_or_else(|| {
         let detail = "a login has the fields name and password, both of them texts";
         Error::told(ProblemKind::MalformedBody, detail)
-    })?;
-    if login.name.len() > TEXT_BYTES_MAX || login.password.expose().len() > TEXT_BYTES_MAX {
-        return Err(Error::bad_request(format!(
-            "name and password have at most {TEXT_BYTES_MAX} bytes each"
-        )));
-    }
-    Ok(login)
+    })
 }
 
 /// Check name and password, and begin a session. An unknown name costs what a known one costs, and
@@ -189,6 +212,11 @@ async fn authenticate(
     login: Login,
     source: Option<std::net::IpAddr>,
 ) -> Result<String, Error> {
+    if login.name.len() > TEXT_BYTES_MAX || login.password.expose().len() > TEXT_BYTES_MAX {
+        return Err(Error::bad_request(format!(
+            "name and password have at most {TEXT_BYTES_MAX} bytes each"
+        )));
+    }
     let Login { name, password } = login;
     let attempt = web.access.logins.begin(&name, source, Instant::now())?;
     let licensing = &web.licensing;
@@ -231,7 +259,7 @@ fn login_failed() -> Error {
 ///
 /// # Errors
 /// Fails when there are several cookies of this name: somebody else may have set one of them.
-pub(super) fn shown(headers: &HeaderMap) -> Result<Option<String>, Error> {
+pub(in crate::http) fn shown(headers: &HeaderMap) -> Result<Option<String>, Error> {
     let mut ids = Vec::new();
     for header in headers.get_all(COOKIE_HEADER) {
         let pairs = header.to_str().unwrap_or("").split(';');

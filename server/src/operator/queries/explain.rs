@@ -215,7 +215,9 @@ impl DeviceExplanation {
         sheets
     }
 
-    fn refusal_sheet(&self) -> Sheet {
+    /// Return the refusals as a table.
+    #[must_use]
+    pub fn refusal_sheet(&self) -> Sheet {
         let row = |row: &RefusalRow| {
             vec![
                 Cell::Instant(row.first.at),

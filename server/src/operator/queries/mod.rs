@@ -5,6 +5,7 @@
 //! and CSV are written. The statements are in `store/sql/queries`; one snapshot of the data
 //! answers a question.
 
+pub mod audit;
 pub mod day;
 pub mod devices;
 pub mod domains;

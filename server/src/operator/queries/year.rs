@@ -61,6 +61,27 @@ pub struct YearDay {
     pub excess: u64,
 }
 
+/// How were these items used in the last days? Items that do not exist for the caller are left out.
+#[derive(Clone, Debug)]
+pub struct RecentQuery {
+    /// The items.
+    pub item_ids: Vec<String>,
+    /// The number of days up to today.
+    pub days: u32,
+}
+
+/// The last days of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recent {
+    /// The item.
+    pub item_id: String,
+    /// What the days count, as in [`Year`].
+    pub unit: String,
+    /// The peaks of the days for options that hold seats or have N in a slot, and the sums of the
+    /// days for the others.
+    pub days: Vec<u64>,
+}
+
 impl Sheets for Year {
     fn sheets(&self) -> Vec<Sheet> {
         let row = |day: &YearDay| {

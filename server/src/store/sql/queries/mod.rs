@@ -3,6 +3,7 @@
 //! They run on a connection that only reads, in a transaction that shows one instant. A caller that
 //! is bound to an organization sees what belongs to it; everything else does not exist for it.
 
+mod audit;
 mod day;
 mod devices;
 mod domains;

@@ -9,7 +9,7 @@ use super::{account_of, values};
 use crate::error::Error;
 use crate::operator::queries::date;
 use crate::operator::queries::usage::year_of;
-use crate::operator::queries::year::{Year, YearDay, YearQuery};
+use crate::operator::queries::year::{Recent, RecentQuery, Year, YearDay, YearQuery};
 use crate::store::account::{EXCESS_KIND, SEATS_KIND, metered_kind};
 use crate::store::day_totals::first_slot;
 use crate::store::reading::{Question, Snapshot};
@@ -56,6 +56,32 @@ impl Question for YearQuery {
             excess: days.iter().map(|day| day.excess).fold(0, u64::saturating_add),
             days,
         })
+    }
+}
+
+impl Question for RecentQuery {
+    type Answer = Vec<Recent>;
+
+    fn answer(&self, from: &Snapshot<'_>) -> Result<Vec<Recent>, Error> {
+        let today = u32::try_from(from.now / DAY_SECONDS).unwrap_or(u32::MAX);
+        let (first, end) = ((today + 1).saturating_sub(self.days), today + 1);
+        let mut recent = Vec::with_capacity(self.item_ids.len());
+        for item_id in &self.item_ids {
+            // An item that is not ready has no option, and so no days.
+            let Ok(account) = account_of(from, item_id) else { continue };
+            let numbers = numbers(from, &account.item, first, end)?;
+            let is_metered = account.item.charge_way.is_metered();
+            let day = |day| {
+                let of_day: OfDay = numbers.get(&day).copied().unwrap_or_default();
+                if is_metered { of_day.total } else { of_day.peak }
+            };
+            recent.push(Recent {
+                item_id: item_id.clone(),
+                unit: unit(&account.item).to_owned(),
+                days: (first..end).map(day).collect(),
+            });
+        }
+        Ok(recent)
     }
 }
 

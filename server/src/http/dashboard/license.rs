@@ -1,0 +1,159 @@
+//! License files: what is here, and what a new one would change before it is imported.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+
+use super::Page;
+use super::form::Posted;
+use super::frame::{Frame, Visitor, done, encode, grouped, minute, page};
+use super::messages::{Messages, word};
+use crate::error::Error;
+use crate::http::Web;
+use crate::operator::IssuedFile;
+use crate::operator::commands::{ItemRow, Listing, View};
+use crate::operator::import::{ItemChange, Preview};
+use crate::policy::select::item_choice::name;
+
+/// The page with the files.
+#[derive(Template)]
+#[template(path = "licenses.html")]
+struct LicensesPage {
+    frame: Frame,
+    key_id: String,
+    files: Vec<FilePart>,
+}
+
+/// A license file.
+struct FilePart {
+    file_id: String,
+    organization: String,
+    items: Vec<ItemPart>,
+}
+
+/// An item of a file.
+struct ItemPart {
+    item_id: String,
+    to: String,
+    option: String,
+    quota: String,
+    starts: String,
+    expires: String,
+    note: Option<String>,
+}
+
+/// Show the license files.
+pub(super) async fn licenses(State(web): State<Arc<Web>>, visitor: Visitor) -> Page {
+    let t = visitor.t();
+    let view = visitor.caller.view(View::Items);
+    let Listing::Items(items) = web.licensing.look(view).await? else {
+        return Err(Error::Internal("a list was answered otherwise".to_owned()));
+    };
+    let mut files: Vec<FilePart> = Vec::new();
+    for row in &items {
+        let is_it = |file: &&mut FilePart| file.file_id == row.file_id;
+        let part = item_part(t, row);
+        match files.iter_mut().find(is_it) {
+            Some(file) => file.items.push(part),
+            None => files.push(FilePart {
+                file_id: row.file_id.clone(),
+                organization: row.organization_id.clone(),
+                items: vec![part],
+            }),
+        }
+    }
+    page(&LicensesPage {
+        key_id: web.licensing.keys.current().public().to_string(),
+        files,
+        frame: Frame::new(&visitor, "/licenses", t.licenses),
+    })
+}
+
+fn item_part(t: &'static Messages, row: &ItemRow) -> ItemPart {
+    let item = row.item.as_ref();
+    let revoked = row.revoked_at.map(|at| format!("{} {}", t.state_revoked, minute(at)));
+    ItemPart {
+        item_id: row.item_id.clone(),
+        to: format!("/dashboard/items/{}", encode(&row.item_id)),
+        option: item
+            .map(|item| word(t, &name(&item.charge_way).replace('_', "-")))
+            .unwrap_or_default(),
+        quota: item
+            .filter(|item| item.quota > 0)
+            .map(|item| grouped(item.quota))
+            .unwrap_or_default(),
+        starts: item.map(|item| minute(item.starts_at)).unwrap_or_default(),
+        expires: item.map(|item| minute(item.expires_at)).unwrap_or_default(),
+        note: row.not_ready.clone().or(revoked),
+    }
+}
+
+/// The page with what an import would change.
+#[derive(Template)]
+#[template(path = "preview.html")]
+struct PreviewPage {
+    frame: Frame,
+    file_id: String,
+    organization: String,
+    issued: String,
+    is_new: bool,
+    changes: Vec<ItemChange>,
+    warnings: Vec<String>,
+    file: String,
+}
+
+/// Show what a file would change, and change nothing.
+pub(super) async fn preview(
+    State(web): State<Arc<Web>>,
+    visitor: Visitor,
+    Posted(form): Posted,
+) -> Page {
+    let text = Some(form.raw("file")).filter(|text| !text.trim().is_empty());
+    let text = text.unwrap_or_else(|| form.raw("text"));
+    let Preview { file, is_new, changes, warnings } =
+        web.licensing.preview_import(read(text)?, &visitor.caller).await?;
+    page(&PreviewPage {
+        file_id: file.file_id,
+        organization: file.organization_id,
+        issued: minute(file.issued_at),
+        is_new,
+        changes,
+        warnings,
+        file: text.to_owned(),
+        frame: Frame::new(&visitor, "/licenses", visitor.t().preview),
+    })
+}
+
+/// The page with the outcome of an import.
+#[derive(Template)]
+#[template(path = "imported.html")]
+struct ImportedPage {
+    frame: Frame,
+    warnings: Vec<String>,
+}
+
+/// Import a file that was shown before.
+pub(super) async fn import(
+    State(web): State<Arc<Web>>,
+    visitor: Visitor,
+    Posted(form): Posted,
+) -> Page {
+    let issued = read(form.raw("text"))?;
+    let (code, make_default) = (form.some("handshake_code"), form.has("make_default"));
+    let imported = web.licensing.import_issued(issued, code, make_default, &visitor.caller).await?;
+    if imported.warnings.is_empty() {
+        return done("/licenses", "imported");
+    }
+    let frame = Frame::new(&visitor, "/licenses", visitor.t().imported);
+    page(&ImportedPage { frame, warnings: imported.warnings })
+}
+
+fn read(text: &str) -> Result<IssuedFile, Error> {
+    serde_json::from_str(text.trim()).map_err(|why| {
+        Error::bad_request(format!(
+            "this is not a license file as a vendor hands it over: {why}. Choose the file that the \
+             vendor has sent, or paste all of its text"
+        ))
+    })
+}

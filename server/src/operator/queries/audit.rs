@@ -1,0 +1,17 @@
+//! Whether the audit log is whole: each line with the one before it, and the last one with the head.
+
+use crate::audit_chain::AuditHead;
+
+/// Is the audit log whole? The chain runs through the lines of all organizations, so a caller that
+/// is bound to one cannot ask.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditCheckQuery;
+
+/// The outcome of a check of the whole log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditCheck {
+    /// The log is whole up to this line.
+    Whole(AuditHead),
+    /// The log is broken; the sentence says where.
+    Broken(String),
+}

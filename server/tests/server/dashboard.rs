@@ -1,0 +1,240 @@
+//! The dashboard without a browser: who gets in, what a form needs, and what a page may not hold.
+
+use seatmeter_server::access::Role;
+
+use crate::access::{PASSWORD, lines, server};
+use crate::sessions::{Session, with_user};
+use crate::support::*;
+
+/// A form as a page of the dashboard sends it.
+fn form(session: &Session, path: &str, fields: &str) -> Request {
+    let body = format!("csrf_token={}&{fields}", session.csrf);
+    bare_form(session, path, &body).header("origin", "http://localhost")
+}
+
+fn bare_form(session: &Session, path: &str, body: &str) -> Request {
+    Request::post(path, body.as_bytes())
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("cookie", &session.cookie)
+}
+
+fn page(server: &TestServer, session: &Session, path: &str) -> Answer {
+    Request::new("GET", path).header("cookie", &session.cookie).send(server.address)
+}
+
+fn text(answer: &Answer) -> String {
+    String::from_utf8(answer.body.clone()).unwrap()
+}
+
+const PAGES: &[&str] = &[
+    "/dashboard",
+    "/dashboard/items/instances",
+    "/dashboard/devices",
+    "/dashboard/devices/11111111111111111111111111111111",
+    "/dashboard/refusals",
+    "/dashboard/usage",
+    "/dashboard/codes",
+    "/dashboard/licenses",
+    "/dashboard/plan?option=per-server&quota=3",
+    "/dashboard/audit",
+    "/dashboard/access",
+    "/dashboard/server",
+];
+
+#[test]
+fn a_stranger_sees_the_login_and_comes_back_to_the_page_that_was_asked_for() {
+    let server = server();
+    with_user(&server, "ann", Role::Viewer);
+    for path in PAGES {
+        let answer = Request::new("GET", path).send(server.address);
+        assert_eq!(answer.status, 303, "{path}");
+        assert!(answer.header("location").unwrap().starts_with("/dashboard/login"), "{path}");
+    }
+    let asked = Request::new("GET", "/dashboard/devices?name=a").send(server.address);
+    let login = asked.header("location").unwrap();
+    assert_eq!(login, "/dashboard/login?next=%2Fdashboard%2Fdevices%3Fname%3Da");
+    let shown = text(&Request::new("GET", login).send(server.address));
+    assert!(shown.contains("value=\"/dashboard/devices?name=a\""), "{shown}");
+    let sent = |password: &str, origin: &str| {
+        let body = format!("name=ann&password={password}&next=%2Fdashboard%2Fdevices");
+        Request::post("/dashboard/login", body.as_bytes())
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("origin", origin)
+            .send(server.address)
+    };
+    let good = sent(&PASSWORD.replace(' ', "+"), "http://localhost");
+    assert_eq!((good.status, good.header("location")), (303, Some("/dashboard/devices")));
+    let cookie = good.header("set-cookie").unwrap();
+    assert!(cookie.contains("; HttpOnly; SameSite=Strict"), "{cookie}");
+    let wrong = sent("wrong", "http://localhost");
+    assert_eq!(wrong.status, 401);
+    assert!(text(&wrong).contains("role=\"alert\"") && wrong.header("set-cookie").is_none());
+    assert_eq!(sent(&PASSWORD.replace(' ', "+"), "http://evil.example").status, 403);
+}
+
+#[test]
+fn every_page_forbids_frames_and_inline_scripts_and_is_not_kept() {
+    let server = server();
+    with_user(&server, "ann", Role::Admin);
+    let session = Session::begin(&server, "ann");
+    for path in PAGES.iter().chain(&["/dashboard/login", "/dashboard/items/none"]) {
+        let answer = page(&server, &session, path);
+        let policy = answer.header("content-security-policy").unwrap();
+        for part in ["default-src 'self'", "frame-ancestors 'none'", "form-action 'self'"] {
+            assert!(policy.contains(part), "{policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"));
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
+        let html = text(&answer);
+        assert!(html.starts_with("<!doctype html>"), "{path}: {html}");
+        assert!(!html.contains(" style=") && !html.contains(" onclick="), "{path}");
+        assert!(
+            !html.contains("http://") && !html.contains("https://"),
+            "{path} is from elsewhere"
+        );
+        let expected = if path.ends_with("none") { 404 } else { 200 };
+        assert_eq!(answer.status, expected, "{path}: {html}");
+    }
+}
+
+#[test]
+fn a_form_needs_the_token_of_its_session_and_a_page_of_this_server() {
+    let server = server();
+    with_user(&server, "ann", Role::Operator);
+    let session = Session::begin(&server, "ann");
+    let other = Session::begin(&server, "ann");
+    let (path, fields) = ("/dashboard/codes/new", "code=NEW&organization=acme");
+    let before = lines(&server).len();
+    let stolen = format!("csrf_token={}&{fields}", other.csrf);
+    for body in [fields, "csrf_token=&code=NEW&organization=acme", &stolen] {
+        let refused = bare_form(&session, path, body).header("origin", "http://localhost");
+        let refused = refused.send(server.address);
+        assert_eq!(refused.status, 403, "{body}");
+        assert!(text(&refused).starts_with("<!doctype html>"));
+    }
+    let elsewhere = form(&session, path, fields).header("origin", "http://evil.example");
+    assert_eq!(elsewhere.send(server.address).status, 403);
+    let elsewhere = form(&session, path, fields).header("sec-fetch-site", "cross-site");
+    assert_eq!(elsewhere.send(server.address).status, 403);
+    assert_eq!(lines(&server).len(), before, "nothing was changed");
+    assert_eq!(form(&session, path, fields).send(server.address).status, 303);
+    let line = lines(&server)[0].clone();
+    assert_eq!((&*line.actor, &*line.subject), ("user: ann", "NEW"));
+}
+
+#[test]
+fn a_form_needs_its_role_and_a_viewer_sees_no_action() {
+    let server = server();
+    for role in Role::ALL {
+        with_user(&server, role.name(), role);
+    }
+    let viewer = Session::begin(&server, "viewer");
+    let operator = Session::begin(&server, "operator");
+    let uuid = "1".repeat(32);
+    let changes = [
+        (format!("/dashboard/devices/{uuid}/rename"), "name=x"),
+        (format!("/dashboard/devices/{uuid}/release"), "item_id=instances"),
+        (format!("/dashboard/devices/{uuid}/delete"), ""),
+        ("/dashboard/codes/new".into(), "code=X&organization=acme"),
+        ("/dashboard/codes/items".into(), "code=OTHER"),
+        ("/dashboard/codes/access".into(), "code=OTHER"),
+        ("/dashboard/codes/default".into(), "code=OTHER&organization=other"),
+        ("/dashboard/codes/delete".into(), "code=OTHER"),
+        ("/dashboard/licenses/preview".into(), "text=x"),
+        ("/dashboard/licenses/import".into(), "text=x"),
+        ("/dashboard/items/instances/revoke".into(), "confirm=instances"),
+        ("/dashboard/access/tokens".into(), "role=admin"),
+        ("/dashboard/access/users".into(), "name=x&role=admin&password=long+enough+words"),
+    ];
+    let before = lines(&server).len();
+    for (path, fields) in &changes {
+        assert_eq!(form(&viewer, path, fields).send(server.address).status, 403, "{path}");
+        let needs_admin = !path.contains("/devices/") && !path.contains("/codes/");
+        if needs_admin {
+            assert_eq!(form(&operator, path, fields).send(server.address).status, 403, "{path}");
+        }
+    }
+    assert_eq!(lines(&server).len(), before, "nothing was changed");
+    for path in PAGES {
+        let html = text(&page(&server, &viewer, path));
+        let actions = html.matches("method=\"post\"").count();
+        assert_eq!(actions, 1, "{path} has an action beside the logout: {html}");
+    }
+}
+
+#[test]
+fn names_with_markup_are_shown_as_text() {
+    let server = server();
+    with_user(&server, "ann", Role::Operator);
+    let session = Session::begin(&server, "ann");
+    let path = format!("/dashboard/devices/{}/rename", "1".repeat(32));
+    let sent = form(&session, &path, "name=%3Cscript%3Ealert(1)%3C%2Fscript%3E%22%27");
+    assert_eq!(sent.send(server.address).status, 303);
+    for path in ["/dashboard/devices", "/dashboard/items/instances", &path[..path.len() - 7]] {
+        let html = text(&page(&server, &session, path));
+        assert!(!html.contains("<script>alert"), "{path}: {html}");
+        assert!(html.contains("&#60;script&#62;alert"), "{path}: {html}");
+    }
+    let html =
+        text(&page(&server, &session, "/dashboard/devices?name=%22%3E%3Csvg%20onload%3D1%3E"));
+    assert!(!html.contains("<svg onload"), "{html}");
+}
+
+#[test]
+fn a_logout_ends_the_session_and_a_login_ends_a_planted_one() {
+    let server = server();
+    with_user(&server, "ann", Role::Viewer);
+    let planted = Session::begin(&server, "ann");
+    let body = format!("name=ann&password={}", PASSWORD.replace(' ', "+"));
+    let login = bare_form(&planted, "/dashboard/login", &body).send(server.address);
+    assert_eq!(login.status, 303);
+    let cookie = login.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    assert_ne!(cookie, planted.cookie, "a login has a new id");
+    assert_eq!(page(&server, &planted, "/dashboard").status, 303, "the planted session has ended");
+    let session = Session::begin(&server, "ann");
+    let answer = form(&session, "/dashboard/logout", "").send(server.address);
+    assert_eq!(answer.status, 303);
+    assert!(answer.header("set-cookie").unwrap().contains("Max-Age=0"));
+    assert_eq!(page(&server, &session, "/dashboard").status, 303);
+}
+
+#[test]
+fn texts_are_in_the_language_of_the_browser_or_the_chosen_one() {
+    let server = server();
+    with_user(&server, "ann", Role::Viewer);
+    let session = Session::begin(&server, "ann");
+    let german = Request::new("GET", "/dashboard")
+        .header("cookie", &session.cookie)
+        .header("accept-language", "de-DE,de;q=0.9")
+        .send(server.address);
+    assert!(text(&german).contains("<html lang=\"de\">"));
+    let chosen = Request::new("GET", "/dashboard/language/de?next=%2F%2Fevil.example")
+        .header("cookie", &session.cookie)
+        .send(server.address);
+    assert_eq!((chosen.status, chosen.header("location")), (303, Some("/dashboard")));
+    assert!(chosen.header("set-cookie").unwrap().starts_with("seatmeter_language=de"));
+}
+
+#[test]
+fn a_long_page_is_compressed_and_its_assets_are_kept_for_a_year() {
+    let server = server();
+    with_user(&server, "ann", Role::Viewer);
+    let session = Session::begin(&server, "ann");
+    let answer = Request::new("GET", "/dashboard/items/instances")
+        .header("cookie", &session.cookie)
+        .header("accept-encoding", "br, gzip;q=0.8")
+        .send(server.address);
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    let html = text(&page(&server, &session, "/dashboard"));
+    let style = html.split('"').find(|part| part.ends_with("-style.css")).unwrap();
+    let asset = Request::new("GET", style).send(server.address);
+    assert_eq!(
+        (asset.status, asset.header("content-type")),
+        (200, Some("text/css; charset=utf-8"))
+    );
+    assert!(asset.header("cache-control").unwrap().contains("immutable"));
+    let old = Request::new("GET", "/dashboard/assets/000000000000-style.css").send(server.address);
+    assert_eq!(old.status, 404);
+}
