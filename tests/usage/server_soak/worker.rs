@@ -115,7 +115,7 @@ impl Worker {
         server: &TroubledServer,
         random: &mut Rng,
     ) -> Self {
-        let url = if number % 2 == 0 { server.url() } else { server.plain_url() };
+        let url = if number.is_multiple_of(2) { server.url() } else { server.plain_url() };
         let mut command = command(device, url, server, "count");
         command.env("SERVER_SOAK_SEED", random.u64(..).to_string());
         let end = Instant::now() + Duration::from_millis(random.u64(..LIFE_MS_MAX));
