@@ -27,6 +27,23 @@ impl ErrorCode {
         self.entry().map_or(DeviceAction::PassesBy, |entry| entry.action)
     }
 
+    /// Return the HTTP statuses with which a license server answers with this number: first that of
+    /// a refusal by the license rules. There is none if it never does.
+    #[must_use]
+    pub fn statuses(self) -> &'static [u16] {
+        match self {
+            Self::UNKNOWN => &[500],
+            Self::LICENSE_SYNC_FAILED => &[400, 404, 405, 408, 413, 415],
+            Self::DEVICE_NOT_MATCH => &[403, 401],
+            Self::STANDBY_NOT_READY => &[503, 429],
+            Self::HANDSHAKE_CODE_UNKNOWN => &[404],
+            Self::PROTOCOL_MISMATCH => &[400],
+            Self::INSTANCE_COUNT_OVER_LIMIT => &[403],
+            Self(-20199..=-20100) => &[403],
+            _ => &[],
+        }
+    }
+
     /// Return the name, or "UNKNOWN_CODE".
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -195,6 +212,7 @@ errors! {
     NO_HANDSHAKE_CODE = -20123, c"Neither handshakeCode nor organizationID is set. Set one of them.";
     REQUIRED_ITEM_MISSING = -20124, c"A license item that this one depends on is missing. Ask the operator of the license server to import it.";
     QUOTA_EXCEEDED = -20130, c"The license has no capacity for another authorization now. Try again when a device has given its seats back, or ask your vendor for more." => EndsGrant;
+    PROTOCOL_MISMATCH = -20140, c"The license server does not speak the protocol version of this library. Update the older of the two." => AsksOther;
     DEVICE_CLONED = -20151, c"Another installation uses this device's identity. Call InitLicenseFromDLS again: this installation then gets an identity of its own." => TakesFreshUuid;
     FAILED_TO_REACH_SERVER = -20200, c"The license server cannot be reached. Check its URL, the network and the proxy, or run seatmeterd doctor." => AsksOther;
 }

@@ -15,6 +15,7 @@
 //! A setting that belongs to another charge way is an error, because its author expects an effect.
 
 use crate::charge_way::{ChargeWay, DeploymentType};
+use crate::license_module::spelling_of;
 use crate::license::{LicenseFile, LicenseItem, PageQuotas, UnknownItem};
 use crate::message::TEXT_BYTES_MAX;
 
@@ -105,7 +106,7 @@ pub fn check_item(item: &LicenseItem) -> Result<(), String> {
              [\"server\"]"
         ));
     }
-    if item.versions.from > item.versions.to && item.versions.to.is_some() {
+    if !item.versions.has_any() {
         return Err("covers a range of versions that ends below its start".into());
     }
     check_texts(item)
@@ -181,6 +182,11 @@ fn check_texts(item: &LicenseItem) -> Result<(), String> {
             return Err(format!("has more than {LIST_MAX} {name}, or one that {}", no_text()));
         }
     }
+    for name in &item.modules {
+        if let Some(known) = spelling_of(name).filter(|known| known != name) {
+            return Err(format!("has the module \"{name}\": its name is spelled \"{known}\""));
+        }
+    }
     if item.requires.contains(&item.item_id) {
         return Err("requires itself".into());
     }
@@ -208,6 +214,7 @@ fn is_text(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::license::VersionRange;
 
     type Change = &'static dyn Fn(&mut LicenseItem);
 
@@ -282,6 +289,33 @@ mod tests {
             let mut item = item(way);
             change(&mut item);
             assert!(check_item(&item).is_err(), "{item:?}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_modules_have_one_spelling() {
+        let with = |name: &str| LicenseItem { modules: vec![name.into()], ..item(ChargeWay::Server) };
+        for good in ["OCR", "QR_CODE", "A module of our own"] {
+            assert_eq!(check_item(&with(good)), Ok(()), "{good}");
+        }
+        for bad in ["ocr", "Ocr", "qr_code"] {
+            let said = check_item(&with(bad)).unwrap_err();
+            assert!(said.contains(bad) && said.contains("is spelled"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_versions_that_has_any_is_accepted() {
+        let between = |from: &str, to: &str| {
+            let version = |text: &str| Some(text.parse().unwrap());
+            let versions = VersionRange { from: version(from), to: version(to) };
+            check_item(&LicenseItem { versions, ..item(ChargeWay::Server) })
+        };
+        for (from, to) in [("9.1", "9"), ("9.6.1", "9.6"), ("9", "9"), ("8.8", "9")] {
+            assert_eq!(between(from, to), Ok(()), "{from} to {to}");
+        }
+        for (from, to) in [("9.1", "8"), ("9.1", "9.0"), ("10", "9"), ("9.6.1", "9.5")] {
+            assert!(between(from, to).is_err(), "{from} to {to}");
         }
     }
 

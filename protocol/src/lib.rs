@@ -25,6 +25,7 @@ pub mod rehearsal;
 pub mod request_auth;
 pub mod seat_layout;
 pub mod segment_layout;
+pub mod segment_refusal;
 pub mod sharing;
 pub mod signature;
 pub mod slot;

@@ -272,6 +272,15 @@ impl VersionRange {
         self.from.is_none() && self.to.is_none()
     }
 
+    /// Return whether the range covers any version. The range from 9.1 to 9 does, because `9` stands
+    /// for all versions that begin with it.
+    #[must_use]
+    pub fn has_any(&self) -> bool {
+        self.from.as_ref().is_none_or(|from| {
+            self.to.as_ref().is_none_or(|to| from <= to || from.begins_with(to))
+        })
+    }
+
     /// Return whether the range covers this version.
     #[must_use]
     pub fn covers(&self, version: &Version) -> bool {

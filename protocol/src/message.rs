@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::charge_way::{ChargeWay, DeploymentType};
 use crate::error_code::ErrorCode;
 use crate::request_auth::KeyShare;
+use crate::segment_refusal::SegmentFault;
 use crate::signature::{PublicKey, Signed};
 use crate::version::Version;
 
@@ -383,7 +384,10 @@ pub struct ItemStanding {
 pub struct SegmentRefusal {
     /// Id of the segment.
     pub segment_id: String,
-    /// The reason.
+    /// The reason, for programs.
+    #[serde(default)]
+    pub code: SegmentFault,
+    /// The reason, for people.
     pub reason: String,
 }
 

@@ -2,14 +2,15 @@
 //!
 //! | kind | who is at fault | HTTP status |
 //! | --- | --- | --- |
-//! | `Refused` | nobody: the license rules say no | 403; 404 for an unknown handshake code |
+//! | `Refused` | nobody: the license rules say no | 403; 404 for an unknown handshake code, 400 for another protocol version, 503 with Retry-After for -20100 |
+//! | `Unproven`, `NotFresh` | the client, or somebody on the way | 401 |
 //! | `BadRequest` | the client | the one it carries: 400, 401, 403, 404, 405, 408, 409, 413, 415 |
 //! | `Told` | the client | that of the kind which it names |
-//! | `Standby` | nobody: the main server is up | 403 |
+//! | `Standby` | nobody: the main server is up | 503 with Retry-After |
 //! | `Busy` | the load | 503 with Retry-After |
 //! | `TooMany`, `LoginSlowed` | the client: it asks too often | 429 with Retry-After |
-//! | `NotReady` | the operator: something is missing on this server | 503: another server may have it |
-//! | `Store` | disk or database | 503: another server, or a later attempt, may succeed |
+//! | `NotReady` | the operator: something is missing on this server | 503 with Retry-After: another server may have it |
+//! | `Store` | disk or database | 503 with Retry-After: another server, or a later attempt, may succeed |
 //! | `Internal` | this program | 500 |
 //! | `Setup`, `Output` | the operator's side of the command line | never sent |
 
@@ -121,6 +122,20 @@ pub enum Error {
     Output(std::io::ErrorKind),
 }
 
+/// The seconds after which a client may come back when the queue was full.
+const BUSY_SECONDS: u64 = 1;
+
+/// The seconds after which a database may be usable again.
+const DATABASE_SECONDS: u64 = 5;
+
+/// The seconds after which a standby may have seen that its main server is down. It looks every two
+/// seconds, and gives the main server two seconds to answer.
+const STANDBY_SECONDS: u64 = 5;
+
+/// The seconds after which a server may have what it lacks. The care after a restore ends by itself
+/// within a slot.
+const NOT_READY_SECONDS: u64 = 30;
+
 /// The HTTP status of a request that is not understood, when no other status fits better.
 pub const BAD_REQUEST: u16 = 400;
 
@@ -159,13 +174,30 @@ impl Error {
         }
     }
 
+    /// Return the seconds after which the client may ask again; `None` if that helps nobody. Every
+    /// answer with -20100 has them.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        match self {
+            Self::Busy => Some(BUSY_SECONDS),
+            Self::TooMany { retry_after_seconds, .. }
+            | Self::LoginSlowed { retry_after_seconds } => Some(*retry_after_seconds),
+            Self::Store(_) | Self::Setup(_) | Self::Output(_) => Some(DATABASE_SECONDS),
+            Self::Standby(_) => Some(STANDBY_SECONDS),
+            Self::NotReady(_) => Some(NOT_READY_SECONDS),
+            Self::Refused(refusal) if refusal.code == ErrorCode::STANDBY_NOT_READY => {
+                Some(NOT_READY_SECONDS)
+            }
+            _ => None,
+        }
+    }
+
     /// Return the problem details for the client.
     #[must_use]
     pub fn problem(&self) -> Problem {
         match self {
             Self::Refused(refusal) => {
-                let status =
-                    if refusal.code == ErrorCode::HANDSHAKE_CODE_UNKNOWN { 404 } else { 403 };
+                let status = refusal.code.statuses().first().copied().unwrap_or(403);
                 let mut problem = Problem::new(status, refusal.code, refusal.detail.clone());
                 if refusal.code == ErrorCode::STANDBY_NOT_READY {
                     // The server is careful for a while, for example after a restore. Devices know
@@ -185,11 +217,11 @@ impl Error {
             Self::Told { kind, detail } => {
                 kind.problem(ErrorCode::LICENSE_SYNC_FAILED, detail.clone())
             }
-            Self::Unproven(why) => Problem::new(401, ErrorCode::DEVICE_NOT_MATCH, *why),
+            Self::Unproven(why) => ProblemKind::Unproven.problem(ErrorCode::DEVICE_NOT_MATCH, *why),
             Self::NotFresh(challenge) => {
-                let mut problem = Problem::new(401, ErrorCode::DEVICE_NOT_MATCH, self.to_string());
-                problem.challenge = Some(challenge.clone());
-                problem
+                let kind = ProblemKind::Challenge;
+                let problem = kind.problem(ErrorCode::DEVICE_NOT_MATCH, self.to_string());
+                Problem { challenge: Some(challenge.clone()), ..problem }
             }
             Self::Standby(detail) => {
                 ProblemKind::Standby.problem(ErrorCode::STANDBY_NOT_READY, detail.clone())
@@ -246,12 +278,67 @@ impl From<rusqlite::Error> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use seatmeter_protocol::error_code::ERRORS;
 
     #[test]
     fn an_unknown_handshake_code_is_not_found_and_other_refusals_are_forbidden() {
         let status = |code| Error::from(Refusal::new(code, "")).problem().status;
         assert_eq!(status(ErrorCode::HANDSHAKE_CODE_UNKNOWN), 404);
         assert_eq!(status(ErrorCode::EXPIRED), 403);
+        assert_eq!(status(ErrorCode::PROTOCOL_MISMATCH), 400);
+    }
+
+    #[test]
+    fn every_answer_with_the_number_of_a_standby_says_when_to_ask_again() {
+        let limited = Error::TooMany { who: "address ::1".into(), retry_after_seconds: 3 };
+        let with_the_number = [
+            (Error::Standby("the main server is up".into()), 503),
+            (Error::from(Refusal::new(ErrorCode::STANDBY_NOT_READY, "restored just now")), 503),
+            (Error::NotReady("a key is missing".into()), 503),
+            (Error::Store("disk full".into()), 503),
+            (Error::Busy, 503),
+            (limited, 429),
+        ];
+        for (error, status) in with_the_number {
+            let problem = error.problem();
+            assert_eq!((problem.status, problem.code), (status, ErrorCode::STANDBY_NOT_READY));
+            assert!(error.retry_after_seconds().is_some_and(|seconds| seconds > 0), "{error:?}");
+        }
+        assert_eq!(Error::from(Refusal::new(ErrorCode::EXPIRED, "")).retry_after_seconds(), None);
+    }
+
+    #[test]
+    fn every_answer_to_a_device_has_a_status_of_the_table_of_errors() {
+        let kinds = ProblemKind::ALL.iter().filter(|kind| {
+            [400, 404, 405, 408, 413, 415].contains(&kind.status())
+        });
+        let told = kinds.map(|kind| Error::told(*kind, ""));
+        let others = [
+            Error::Busy,
+            Error::Unproven(""),
+            Error::Standby(String::new()),
+            Error::TooMany { who: String::new(), retry_after_seconds: 1 },
+            Error::Store(String::new()),
+            Error::Internal(String::new()),
+        ];
+        let refused = ERRORS.iter().filter(|entry| !entry.code.statuses().is_empty());
+        let refused = refused.map(|entry| Error::from(Refusal::new(entry.code, "")));
+        for error in told.chain(others).chain(refused) {
+            let problem = error.problem();
+            assert!(problem.code.statuses().contains(&problem.status), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_proof_is_not_called_another_device() {
+        let challenge = Signed { payload: "{}".into(), key_id: "1".into(), signature: "2".into() };
+        let not_fresh = Error::NotFresh(Box::new(challenge)).problem();
+        assert_eq!((not_fresh.kind.as_str(), not_fresh.status), ("/problems/challenge", 401));
+        assert!(not_fresh.challenge.is_some());
+        for problem in [not_fresh, Error::Unproven("it is not signed").problem()] {
+            assert_eq!(problem.code, ErrorCode::DEVICE_NOT_MATCH);
+            assert!(!problem.title.contains("another device"), "{}", problem.title);
+        }
     }
 
     #[test]
@@ -268,7 +355,7 @@ mod tests {
             assert!(!wrong(&kind) && !wrong(&title), "{error:?}: {kind} {title}");
         }
         let standby = Error::Standby("the main server is up".into()).problem();
-        assert_eq!((standby.kind.as_str(), standby.status), ("/problems/standby", 403));
+        assert_eq!((standby.kind.as_str(), standby.status), ("/problems/standby", 503));
         let kind = |error: Error| error.problem().kind;
         assert_eq!(kind(Error::not_found("")), "/problems/not-found");
         assert_eq!(kind(Error::conflict("")), "/problems/conflict");

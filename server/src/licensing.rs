@@ -429,10 +429,11 @@ pub(crate) fn require_protocol(protocol: u32) -> Result<(), Error> {
     if protocol == PROTOCOL_VERSION {
         return Ok(());
     }
-    Err(Error::bad_request(format!(
+    let detail = format!(
         "the request speaks protocol {protocol}, this server speaks {PROTOCOL_VERSION}; update \
          the older side"
-    )))
+    );
+    Err(Refusal::new(ErrorCode::PROTOCOL_MISMATCH, detail).into())
 }
 
 /// Refuse a text that is too long, or that no database can store.

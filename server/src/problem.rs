@@ -7,8 +7,16 @@
 //! synchronization, and a rate limit is no standby. The types are stable. `docs/problems.md`
 //! documents them, and a test compares it with this table.
 
-use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::error_code::{ERRORS, ErrorCode, ErrorEntry};
 use seatmeter_protocol::message::Problem;
+
+/// The page that documents the kinds.
+const PAGE: &str = include_str!("../../docs/problems.md");
+
+/// Return the error numbers with which a server refuses by the license rules.
+pub fn error_kinds() -> impl Iterator<Item = &'static ErrorEntry> {
+    ERRORS.iter().filter(|entry| !entry.code.statuses().is_empty())
+}
 
 /// Define the kinds, each with the end of its type's URI, its status and its title.
 macro_rules! kinds {
@@ -43,6 +51,10 @@ kinds! {
     TokenInUrl = "token-in-url", 400, "A token does not belong in a URL";
     /// The request shows no token and no session, or one that is not good.
     Unauthenticated = "unauthenticated", 401, "A token or a session is required";
+    /// A device's request lacks the proof of who sends it, or has one that does not belong to it.
+    Unproven = "unproven", 401, "The request does not prove which device sends it";
+    /// A device's request may be an old one that arrives late.
+    Challenge = "challenge", 401, "The request must be sent again with the challenge of this answer";
     /// Name or password of a login is wrong.
     LoginFailed = "login-failed", 401, "The name or the password is wrong";
     /// The role of the caller is below the one that the operation needs.
@@ -82,7 +94,7 @@ kinds! {
     /// The database cannot be read or written.
     Database = "database", 503, "The license server cannot use its database";
     /// The server is a standby, and its main server is up.
-    Standby = "standby", 403, "The license server is a standby, and its main server is up";
+    Standby = "standby", 503, "The license server is a standby, and its main server is up";
 }
 
 impl ProblemKind {
@@ -102,6 +114,14 @@ impl ProblemKind {
     #[must_use]
     pub fn title(self) -> &'static str {
         self.facts().2
+    }
+
+    /// Return what to do about it, as the page says.
+    #[must_use]
+    pub fn todo(self) -> &'static str {
+        let begin = format!("| `{}` |", self.uri());
+        let row = PAGE.lines().find(|line| line.starts_with(&begin));
+        row.and_then(|row| row.trim_end_matches(" |").rsplit(" | ").next()).unwrap_or("")
     }
 
     /// Return the kind of a request that is refused with this status, where nothing more is known.
@@ -132,9 +152,6 @@ impl ProblemKind {
 mod tests {
     use super::*;
 
-    /// The page that documents the kinds.
-    const PAGE: &str = include_str!("../../docs/problems.md");
-
     #[test]
     fn the_page_documents_each_kind_with_its_status_and_title_and_no_other() {
         let rows: Vec<&str> =
@@ -146,6 +163,7 @@ mod tests {
         let missing: Vec<_> = ProblemKind::ALL.iter().filter(|kind| !documented(kind)).collect();
         assert!(missing.is_empty(), "{missing:?}");
         assert_eq!(rows.len(), ProblemKind::ALL.len());
+        assert!(ProblemKind::ALL.iter().all(|kind| kind.todo().len() > 7));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use seatmeter_protocol::message::{
     EndedLicense, HOLDERS_MAX, Holder, ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer,
     UsageKind, UsageReport,
 };
+use seatmeter_protocol::segment_refusal::SegmentFault;
 use seatmeter_protocol::signature::{PublicKey, digest_hex};
 use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of, slot_start};
 use seatmeter_server::error::Refusal;
@@ -628,6 +629,7 @@ impl Plain {
             } else {
                 answer.refused.push(SegmentRefusal {
                     segment_id: segment.segment_id.clone(),
+                    code: SegmentFault::Unknown,
                     reason: String::new(),
                 });
             }

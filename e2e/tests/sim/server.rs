@@ -356,8 +356,8 @@ impl Server {
 
     /// Return the standby's answer while the main server is up.
     pub(crate) fn not_in_charge(&self, asked: &Asked<'_>) -> RawAnswer {
-        let problem = Problem::new(403, ErrorCode::STANDBY_NOT_READY, "the main server is up");
-        self.signed(asked, 403, serde_json::to_vec(&problem).expect("problems have a JSON form"))
+        let problem = Problem::new(503, ErrorCode::STANDBY_NOT_READY, "the main server is up");
+        self.signed(asked, 503, serde_json::to_vec(&problem).expect("problems have a JSON form"))
     }
 
     fn authorize(

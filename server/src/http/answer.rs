@@ -44,9 +44,6 @@ const REFUSED_TIME_MAX: Duration = Duration::from_secs(1);
 /// The number of hexadecimal digits in a nonce.
 const NONCE_DIGITS: usize = 32;
 
-/// The number of seconds after which a client may come back when the queue was full.
-const BUSY_SECONDS: u64 = 1;
-
 pub(super) const JSON: &str = "application/json";
 const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -55,13 +52,7 @@ impl IntoResponse for Error {
         let problem = self.problem();
         let mut response = json(problem.status, PROBLEM_JSON, &problem);
         response.extensions_mut().insert(Told(problem));
-        let retry_after_seconds = match self {
-            Self::Busy => Some(BUSY_SECONDS),
-            Self::TooMany { retry_after_seconds, .. }
-            | Self::LoginSlowed { retry_after_seconds } => Some(retry_after_seconds),
-            _ => None,
-        };
-        if let Some(seconds) = retry_after_seconds {
+        if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(Failed(self));
@@ -111,7 +102,11 @@ fn line(error: &Error, asker: Option<Asker>, path: String) -> Line {
     // Strangers invent codes: only a code that exists tells kinds of refusals apart.
     let (weight, has_code) = match error {
         Error::Refused(refusal) => {
-            let invented = [ErrorCode::HANDSHAKE_CODE_UNKNOWN, ErrorCode::ORGANIZATION_UNKNOWN];
+            let invented = [
+                ErrorCode::HANDSHAKE_CODE_UNKNOWN,
+                ErrorCode::ORGANIZATION_UNKNOWN,
+                ErrorCode::PROTOCOL_MISMATCH,
+            ];
             (Weight::Refusal, !invented.contains(&refusal.code))
         }
         Error::BadRequest { .. }

@@ -54,7 +54,7 @@ pub(super) async fn read(mut body: Body, mut share: Share) -> Result<ReadBody, E
             () = share.wanted() => return Err(Error::Busy),
         };
         let Some(frame) = frame else { break };
-        let frame = frame.map_err(|_| Error::bad_request("the body broke off before its end"))?;
+        let frame = frame.map_err(|_| broken_off())?;
         // A frame without data holds trailers, which have no meaning here.
         let Ok(data) = frame.into_data() else { continue };
         let needed = bytes.len() + data.len();
@@ -79,6 +79,10 @@ pub(super) async fn read(mut body: Body, mut share: Share) -> Result<ReadBody, E
     }
     let detail = format!("the body has more than {BODY_BYTES_MAX} bytes; send less at a time");
     Err(Error::BadRequest { status: 413, detail })
+}
+
+fn broken_off() -> Error {
+    Error::told(ProblemKind::MalformedBody, "the body broke off before its end; send it again")
 }
 
 /// The field that every version of a request has.

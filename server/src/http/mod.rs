@@ -10,6 +10,7 @@
 //!                                                                     /admin/v1/openapi.json
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
 //! GET  /demo/…                                    demo.rs             with `serve --demo` alone
+//! GET  /problems, /problems/NAME                  problems.rs         unsigned: for people
 //! anything else                                                       problem 404 or 405
 //! ```
 //!
@@ -26,6 +27,7 @@ pub mod demo;
 pub mod health;
 pub mod limit;
 pub mod listen;
+mod problems;
 mod proof;
 pub mod proxy;
 pub mod proxy_protocol;
@@ -168,6 +170,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .merge(browser::preflights())
         .merge(pages)
         .merge(health::router())
+        .merge(problems::router())
         .merge(admin_api)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 
 use seatmeter_protocol::license::DAY_SECONDS;
 use seatmeter_protocol::message::{SegmentReport, UsageTotal};
+use seatmeter_protocol::segment_refusal::SegmentFault;
 use seatmeter_protocol::slot::slot_of;
 
 /// The greatest total of one counter of a segment in one slot of 180 s.
@@ -32,17 +33,19 @@ pub fn last_slot(now: u64) -> u32 {
     slot_of(now.saturating_add(DAY_SECONDS))
 }
 
-/// Return what is wrong with slots outside of this range, as a clause for a sentence; `None` if
-/// there are none.
+/// Why a segment cannot be recorded, for programs and as a clause for a sentence.
+pub type Reason = (SegmentFault, String);
+
+/// Return what is wrong with slots outside of this range; `None` if there are none.
 #[must_use]
-pub fn outside(totals: &[UsageTotal], slots: &RangeInclusive<u32>) -> Option<String> {
+pub fn outside(totals: &[UsageTotal], slots: &RangeInclusive<u32>) -> Option<Reason> {
     let slot = totals.iter().map(|counter| counter.slot).find(|slot| !slots.contains(slot))?;
-    let why = if slot < *slots.start() {
-        "is before the first license of this device"
+    let (fault, why) = if slot < *slots.start() {
+        (SegmentFault::SlotTooEarly, "is before the first license of this device")
     } else {
-        "is more than a day ahead of the server's time"
+        (SegmentFault::SlotTooLate, "is more than a day ahead of the server's time")
     };
-    Some(format!("slot {slot} {why}; the other slots are recorded"))
+    Some((fault, format!("slot {slot} {why}; the other slots are recorded")))
 }
 
 /// The totals of a report that has several segments, because a device cannot count more in a slot
@@ -54,18 +57,19 @@ impl Sums {
     /// Add the totals of a segment.
     ///
     /// # Errors
-    /// Returns what is too much, as a clause for a sentence. Then nothing is added.
-    pub fn add(&mut self, segment: &SegmentReport) -> Result<(), String> {
+    /// Returns what is too much. Then nothing is added.
+    pub fn add(&mut self, segment: &SegmentReport) -> Result<(), Reason> {
         let key = |counter: &UsageTotal| (counter.slot, counter.kind.number(), counter.what);
         let known = |counter: &UsageTotal| self.0.get(&key(counter)).copied().unwrap_or(0);
         let sum = |counter: &UsageTotal| known(counter).saturating_add(counter.total);
         if let Some(counter) = segment.totals.iter().find(|counter| sum(counter) > TOTAL_MAX) {
-            return Err(format!(
+            let why = format!(
                 "the segments of the report have {} in slot {}, and that is more than a device \
                  can count in a slot ({TOTAL_MAX})",
                 sum(counter),
                 counter.slot
-            ));
+            );
+            return Err((SegmentFault::SumTooLarge, why));
         }
         for counter in &segment.totals {
             let sum = self.0.entry(key(counter)).or_default();
@@ -79,16 +83,17 @@ impl Sums {
 /// those that are recorded already; it gets the slot and the reported totals of this slot.
 ///
 /// # Errors
-/// Returns what is too much, as a clause for a sentence.
+/// Returns what is too much.
 pub fn check(
     totals: &[UsageTotal],
     mut counters: impl FnMut(u32, &[UsageTotal]) -> usize,
-) -> Result<(), String> {
+) -> Result<(), Reason> {
     if let Some(counter) = totals.iter().find(|counter| counter.total > TOTAL_MAX) {
-        return Err(format!(
+        let why = format!(
             "the total {} in slot {} is more than a device can count in a slot ({TOTAL_MAX})",
             counter.total, counter.slot
-        ));
+        );
+        return Err((SegmentFault::TotalTooLarge, why));
     }
     // The library reports in the order of the slots. Another order must not hide counters.
     let sorted;
@@ -105,10 +110,11 @@ pub fn check(
         let Some(first) = of_slot.first() else { continue };
         let count = counters(first.slot, of_slot);
         if count > COUNTERS_MAX {
-            return Err(format!(
+            let why = format!(
                 "slot {} has {count} counters, and a segment has at most {COUNTERS_MAX} in a slot",
                 first.slot
-            ));
+            );
+            return Err((SegmentFault::TooManyCounters, why));
         }
     }
     Ok(())
@@ -124,14 +130,15 @@ mod tests {
         UsageTotal { slot, kind: UsageKind::Scan, what, total }
     }
 
-    fn alone(totals: &[UsageTotal]) -> Result<(), String> {
+    fn alone(totals: &[UsageTotal]) -> Result<(), Reason> {
         check(totals, |_, of_slot| of_slot.len())
     }
 
     #[test]
     fn ten_million_in_a_slot_and_counter_are_booked_and_one_more_is_not() {
         assert_eq!(alone(&[total(7, 1, TOTAL_MAX), total(7, 2, TOTAL_MAX)]), Ok(()));
-        let told = alone(&[total(7, 1, 1), total(8, 1, TOTAL_MAX + 1)]).unwrap_err();
+        let (fault, told) = alone(&[total(7, 1, 1), total(8, 1, TOTAL_MAX + 1)]).unwrap_err();
+        assert_eq!(fault, SegmentFault::TotalTooLarge);
         assert!(told.contains("10000001 in slot 8"), "{told}");
     }
 
@@ -140,7 +147,8 @@ mod tests {
         let of_slot = |slot, count| (0..count).map(move |what| total(slot, what, 1));
         let both: Vec<_> = of_slot(7, 64).chain(of_slot(8, 64)).collect();
         assert_eq!(alone(&both), Ok(()));
-        let told = alone(&of_slot(7, 65).collect::<Vec<_>>()).unwrap_err();
+        let (fault, told) = alone(&of_slot(7, 65).collect::<Vec<_>>()).unwrap_err();
+        assert_eq!(fault, SegmentFault::TooManyCounters);
         assert!(told.contains("slot 7 has 65 counters"), "{told}");
         let mixed: Vec<_> = of_slot(7, 65).zip(of_slot(8, 65)).flat_map(|(a, b)| [a, b]).collect();
         assert!(alone(&mixed).is_err(), "in whichever order they come");
@@ -152,9 +160,11 @@ mod tests {
         let slots = first_slot(granted, now)..=last_slot(now);
         let of = |at: u64| outside(&[total(slot_of(now), 1, 1), total(slot_of(at), 1, 1)], &slots);
         assert_eq!((of(granted - DAY_SECONDS), of(now + DAY_SECONDS)), (None, None));
-        let early = of(granted - DAY_SECONDS - 180).unwrap();
+        let (fault, early) = of(granted - DAY_SECONDS - 180).unwrap();
+        assert_eq!(fault, SegmentFault::SlotTooEarly);
         assert!(early.contains("before the first license"), "{early}");
-        let late = of(now + DAY_SECONDS + 180).unwrap();
+        let (fault, late) = of(now + DAY_SECONDS + 180).unwrap();
+        assert_eq!(fault, SegmentFault::SlotTooLate);
         assert!(late.contains("more than a day ahead"), "{late}");
         assert_eq!(first_slot(0, now), 0, "it is not known");
         assert_eq!(first_slot(now + 400 * DAY_SECONDS, now), first_slot(now, now));
@@ -170,7 +180,9 @@ mod tests {
         };
         let mut sums = Sums::default();
         assert_eq!(sums.add(&segment(TOTAL_MAX - 1)), Ok(()));
-        assert!(sums.add(&segment(2)).unwrap_err().contains("10000001 in slot 7"));
+        let (fault, told) = sums.add(&segment(2)).unwrap_err();
+        assert_eq!(fault, SegmentFault::SumTooLarge);
+        assert!(told.contains("10000001 in slot 7"), "{told}");
         assert_eq!(sums.add(&segment(1)), Ok(()), "what was refused does not count");
     }
 

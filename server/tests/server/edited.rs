@@ -4,6 +4,7 @@
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::message::*;
+use seatmeter_protocol::segment_refusal::SegmentFault;
 use seatmeter_protocol::signature::Signed;
 use seatmeter_server::operator::commands::{ItemRow, Listing, View};
 
@@ -97,6 +98,7 @@ fn a_file_that_was_edited_makes_its_items_not_ready_and_all_others_go_on() {
         let slot = START as u32 / 180;
         let sent = segment(&id(), &license.license_id, vec![scans(slot, 2, 5)]);
         let refused = server.report(&report(&device, vec![sent.clone()])).refused;
+        assert_eq!(refused[0].code, SegmentFault::ItemNotReady);
         assert!(refused[0].reason.contains("its license file cannot be trusted"), "{refused:?}");
 
         let ready = Request::new("GET", "/readyz").send(server.address);

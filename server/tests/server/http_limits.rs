@@ -12,6 +12,7 @@ use seatmeter_server::http::listen::ConnectionLimits;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
 use seatmeter_server::operator::commands::{Actor, Change, Listing, View};
+use seatmeter_server::problem::{ProblemKind, error_kinds};
 use seatmeter_server::store::{Authorization, Decision, Organization, Reply, Report, Shown, Store};
 
 use crate::support::*;
@@ -63,14 +64,57 @@ fn another_protocol_version_is_refused_clearly() {
     let server = server();
     let problem =
         server.authorize(&AuthorizationRequest { protocol: 2, ..request(&id(), 1) }).unwrap_err();
-    assert_eq!(problem.status, 400);
+    assert_eq!((problem.status, problem.code), (400, ErrorCode::PROTOCOL_MISMATCH));
+    assert_eq!(problem.kind, "/problems/protocol-mismatch");
     assert!(problem.detail.contains("protocol 2"), "{}", problem.detail);
     let usage = UsageReport { protocol: 0, ..report(&id(), vec![]) };
     assert_eq!(server.post::<UsageAnswer>(USAGE_PATH, &usage).unwrap_err().status, 400);
     // A later version may look quite different; what it is can still be read.
     let later = serde_json::json!({ "protocol": 7, "who": "device" });
     let problem = server.post::<UsageAnswer>(USAGE_PATH, &later).unwrap_err();
+    assert_eq!(problem.code, ErrorCode::PROTOCOL_MISMATCH);
     assert!(problem.detail.contains("protocol 7"), "{}", problem.detail);
+}
+
+#[test]
+fn the_type_of_every_problem_has_a_page_on_the_server() {
+    let server = server();
+    let page = |path: &str| {
+        let answer = Request::new("GET", path).send(server.address);
+        (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+    };
+    let (status, list) = page("/problems");
+    assert_eq!(status, 200);
+    let kinds: Vec<String> = ProblemKind::ALL.iter().map(|kind| kind.uri()).collect();
+    let refusals = error_kinds().map(|entry| Problem::new(403, entry.code, "").kind);
+    for uri in kinds.into_iter().chain(refusals) {
+        let (status, text) = page(&uri);
+        assert_eq!(status, 200, "{uri}");
+        assert!(text.contains("<h1>") && !text.contains("<h1></h1>"), "{uri}: {text}");
+        assert!(list.contains(&format!("href=\"{uri}\"")), "{uri}");
+    }
+    let (_, text) = page("/problems/rate-limited");
+    assert!(text.contains("429") && text.contains("Retry-After"), "{text}");
+    assert_eq!(page("/problems/nothing").0, 404);
+
+    // What a server answers has such a type.
+    let refused = server.authorize(&AuthorizationRequest { seats: 99, ..request(&id(), 1) });
+    assert_eq!(page(&refused.unwrap_err().kind).0, 200);
+}
+
+#[test]
+fn a_module_that_does_not_exist_is_refused_and_not_taken_as_nothing() {
+    let server = server();
+    let asking = |module: &str| {
+        server.authorize(&AuthorizationRequest { modules: vec![module.into()], ..request(&id(), 1) })
+    };
+    assert!(asking("OCR").is_ok());
+    for name in ["ocr", "Qr_Code", "nothing"] {
+        let problem = asking(name).unwrap_err();
+        assert_eq!((problem.status, problem.code), (403, ErrorCode::NO_ITEM_FITS), "{name}");
+        assert!(problem.detail.contains(name), "{}", problem.detail);
+    }
+    assert!(asking("ocr").unwrap_err().detail.contains("write OCR"));
 }
 
 #[test]

@@ -372,7 +372,11 @@ fn a_standby_serves_only_while_the_main_server_is_down() {
     let peer = Peer::new(&url, None).unwrap();
     let standby = server_with(|web| Web { main_server: Some(peer), ..web });
     let problem = standby.authorize(&request(&id(), 1)).unwrap_err();
-    assert_eq!((problem.status, problem.code), (403, ErrorCode::STANDBY_NOT_READY));
+    assert_eq!((problem.status, problem.code), (503, ErrorCode::STANDBY_NOT_READY));
+    let body = serde_json::to_vec(&report(&id(), vec![])).unwrap();
+    let answer = Request::post(USAGE_PATH, &body).header(NONCE_HEADER, &id()).send(standby.address);
+    let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&seconds), "a device does not wait for a slot: {seconds}");
     assert!(problem.detail.contains("main license server"), "{}", problem.detail);
     let report = report(&id(), vec![]);
     let problem = standby.post::<UsageAnswer>(USAGE_PATH, &report).unwrap_err();

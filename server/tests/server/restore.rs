@@ -200,6 +200,7 @@ fn for_one_slot_a_restored_server_grants_only_what_devices_show_that_they_hold()
     let problem = refusal(&with(3, None));
     assert_eq!(problem.code, ErrorCode::STANDBY_NOT_READY);
     assert!(problem.detail.contains("2027-01-15T08:03:00Z"), "{}", problem.detail);
+    assert_eq!((problem.status, problem.kind.as_str()), (503, "/problems/not-ready"));
     assert_eq!(problem.epoch.len(), 32);
     assert_ne!(problem.epoch, held.epoch, "who is refused hears of the restore");
     assert_eq!(

@@ -135,7 +135,7 @@ fn a_main_server_whose_disk_is_full_leads_to_the_standby() {
     command.args(["--standby", "--peer", &format!("http://{}", main.address)]);
     let standby = Served::run(command);
     let refused = try_status(standby.address);
-    assert_eq!(refused, (403, ErrorCode::STANDBY_NOT_READY), "the main server is in charge");
+    assert_eq!(refused, (503, ErrorCode::STANDBY_NOT_READY), "the main server is in charge");
     main.limit_files("1");
     let (status, detail) = {
         let detail = not_ready(main.address);

@@ -4,6 +4,7 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
+use seatmeter_protocol::segment_refusal::SegmentFault;
 use seatmeter_protocol::signature::Signed;
 use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::policy::report_bounds::TOTAL_MAX;
@@ -80,6 +81,11 @@ fn slots_in_which_a_device_cannot_have_counted_are_left_out_and_named() {
             server.report(&report(&device, vec![segment(&segment_id, &license_id, counted)]));
         assert_eq!(answer.recorded.len(), 0, "slot {slot}");
         assert_eq!(answer.refused[0].segment_id, segment_id);
+        let fault = match slot < now {
+            true => SegmentFault::SlotTooEarly,
+            false => SegmentFault::SlotTooLate,
+        };
+        assert_eq!(answer.refused[0].code, fault, "{answer:?}");
         assert!(answer.refused[0].reason.contains(why), "{answer:?}");
         assert_eq!(recorded(), 3, "slot {slot}");
     }
@@ -180,6 +186,14 @@ fn what_cannot_be_booked_does_not_hold_up_the_rest() {
         "another local license",
         "more than a device can count",
     ];
+    let codes: Vec<_> = answer.refused.iter().map(|refusal| refusal.code).collect();
+    let expected = [
+        SegmentFault::LicenseUnknown,
+        SegmentFault::LicenseOfOtherDevice,
+        SegmentFault::SegmentOfOtherLicense,
+        SegmentFault::TotalTooLarge,
+    ];
+    assert_eq!(codes, expected);
     for (refusal, word) in answer.refused.iter().zip(words) {
         assert!(refusal.reason.contains(word), "{}", refusal.reason);
     }
@@ -244,6 +258,7 @@ fn counters_of_a_slot_beyond_what_a_device_has_are_refused_whenever_they_come() 
     let answer = server.report(&report(&device, segments));
     assert_eq!(answer.recorded, [more.clone(), other]);
     assert_eq!(answer.refused[0].segment_id, many);
+    assert_eq!(answer.refused[0].code, SegmentFault::TooManyCounters);
     assert!(answer.refused[0].reason.contains("slot 10000007 has 65 counters"), "{answer:?}");
     // With those that are recorded, a later report has too many, too.
     let again = |range| {

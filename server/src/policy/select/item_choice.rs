@@ -18,6 +18,7 @@ use std::collections::HashSet;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::license_module::spelling_of;
 use seatmeter_protocol::version::Version;
 
 use crate::error::Refusal;
@@ -231,9 +232,15 @@ fn covers_products(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
 }
 
 fn covers_modules(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
-    let missing = claim.modules.iter().find(|module| !item.modules.contains(module));
+    // An item without modules covers all that there are.
+    let is_covered = |module: &&String| match item.modules.is_empty() {
+        true => spelling_of(module).is_some_and(|known| known == **module),
+        false => item.modules.contains(module),
+    };
+    let missing = claim.modules.iter().find(|module| !is_covered(module));
     match missing {
-        Some(module) if !item.modules.is_empty() => Err(Refusal::new(
+        Some(module) if item.modules.is_empty() => Err(no_module(module)),
+        Some(module) => Err(Refusal::new(
             ErrorCode::NO_ITEM_FITS,
             format!(
                 "module {module} was asked for; item \"{}\" covers {} alone: take the module out \
@@ -243,8 +250,21 @@ fn covers_modules(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
                 item.modules.join(", ")
             ),
         )),
-        _ => Ok(()),
+        None => Ok(()),
     }
+}
+
+/// Refuse a request for a module that does not exist, or that is spelled otherwise. It would count
+/// as a request for nothing.
+fn no_module(name: &str) -> Refusal {
+    let todo = match spelling_of(name) {
+        Some(known) => format!("write {known}"),
+        None => "take it out of the request, or ask your vendor for its name".to_owned(),
+    };
+    Refusal::new(
+        ErrorCode::NO_ITEM_FITS,
+        format!("module {name:?} was asked for, and there is no module of this name: {todo}"),
+    )
 }
 
 fn covers_version(claim: &Claim, item: &LicenseItem) -> Result<(), Refusal> {
@@ -385,7 +405,7 @@ mod tests {
     fn each_refusal_of_an_item_says_what_to_do() {
         let asked = Claim {
             charge_way: Some(ChargeWay::ConcurrentInstance),
-            modules: vec!["qr_code".into()],
+            modules: vec!["QR_CODE".into()],
             ..claim(3)
         };
         for (item, action) in [
@@ -396,7 +416,7 @@ mod tests {
             ),
             (changed(4, |item| item.products = 0x1), "out of products"),
             (
-                changed(4, |item| item.modules = vec!["aztec".into()]),
+                changed(4, |item| item.modules = vec!["AZTEC".into()]),
                 "out of limitedLicenseModules",
             ),
             (changed(4, |item| item.versions.from = "9".parse().ok()), "ask your vendor"),
@@ -538,6 +558,13 @@ mod tests {
         let pdf = |claim: &mut Claim| claim.modules = vec!["OCR".into(), "PDFR".into()];
         assert_eq!(covers(&ocr, &pdf), Some(ErrorCode::NO_ITEM_FITS));
         assert_eq!(covers(&|_| {}, &pdf), None);
+        for name in ["ocr", "Ocr", "OCRX", ""] {
+            let asked = |claim: &mut Claim| claim.modules = vec!["OCR".into(), name.into()];
+            assert_eq!(covers(&|_| {}, &asked), Some(ErrorCode::NO_ITEM_FITS), "{name:?}");
+            assert_eq!(covers(&ocr, &asked), Some(ErrorCode::NO_ITEM_FITS), "{name:?}");
+        }
+        let own = |item: &mut LicenseItem| item.modules = vec!["Our own".into()];
+        assert_eq!(covers(&own, &|claim| claim.modules = vec!["Our own".into()]), None);
 
         let nine = |item: &mut LicenseItem| item.versions.to = Some("9".parse().unwrap());
         assert_eq!(

@@ -14,11 +14,12 @@ use std::ops::RangeInclusive;
 use seatmeter_protocol::message::{
     ItemStanding, SegmentRefusal, SegmentReport, UsageAnswer, UsageKind,
 };
+use seatmeter_protocol::segment_refusal::SegmentFault;
 
 use super::batch::Batch;
 use super::{Sql, identity};
 use crate::error::Error;
-use crate::policy::report_bounds;
+use crate::policy::report_bounds::{self, Reason};
 use crate::policy::select::admission::meters;
 use crate::store::Report;
 use crate::store::account::Account;
@@ -67,7 +68,9 @@ pub(super) fn record<'a>(
             .and_then(|()| report_bounds::outside(&segment.totals, &slots).map_or(Ok(()), Err))
         {
             Ok(()) => answer.recorded.push(segment_id),
-            Err(reason) => answer.refused.push(SegmentRefusal { segment_id, reason }),
+            Err((code, reason)) => {
+                answer.refused.push(SegmentRefusal { segment_id, code, reason });
+            }
         }
     }
     for (item_id, raised) in &raised {
@@ -88,25 +91,31 @@ fn book_segment<'a>(
     slots: &RangeInclusive<u32>,
     now: u64,
     raised: &mut BTreeMap<String, Raised>,
-) -> Result<(), String> {
+) -> Result<(), Reason> {
     let Batch { owners, accounts, segments, .. } = batch;
     report_bounds::check(&segment.totals, |slot, reported| {
         segments.counters_of_slot(&segment.segment_id, slot, reported)
     })?;
-    let unknown = || format!("there is no local license {:?} on this server", segment.license_id);
+    let unknown = || {
+        let why = format!("there is no local license {:?} on this server", segment.license_id);
+        (SegmentFault::LicenseUnknown, why)
+    };
     let owner = owners.get(&segment.license_id).ok_or_else(unknown)?;
     let Some(account) = accounts.get(&owner.item_id) else {
-        return Err(format!(
+        let why = format!(
             "item {:?} is not ready on this server: its license file cannot be trusted",
             owner.item_id
-        ));
+        );
+        return Err((SegmentFault::ItemNotReady, why));
     };
     let license = account.license(&owner.device_uuid, &segment.license_id).ok_or_else(unknown)?;
     if owner.device_uuid != device_uuid {
-        return Err(format!("local license {:?} belongs to another device", segment.license_id));
+        let why = format!("local license {:?} belongs to another device", segment.license_id);
+        return Err((SegmentFault::LicenseOfOtherDevice, why));
     }
     if !segments.belongs(segment, owner, &license.handshake_code, now) {
-        return Err("the segment is known under another local license".to_owned());
+        let why = "the segment is known under another local license".to_owned();
+        return Err((SegmentFault::SegmentOfOtherLicense, why));
     }
     let rises = segments.raise(&owner.item_id, segment, slots);
     let raised = raised.entry(owner.item_id.clone()).or_default();
