@@ -20,9 +20,12 @@ pub mod license_module;
 pub mod message;
 pub mod no_proxy;
 pub mod page_module;
+pub mod product;
 #[cfg(feature = "rehearsal")]
 pub mod rehearsal;
 pub mod request_auth;
+#[cfg(test)]
+mod schema;
 pub mod seat_layout;
 pub mod segment_layout;
 pub mod segment_refusal;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::charge_way::{ChargeWay, DeploymentType};
 use crate::page_module::PAGE_MODULES;
+pub use crate::product::PRODUCTS_ALL;
 use crate::signature::{Document, PublicKey};
 use crate::version::Version;
 
@@ -18,9 +19,6 @@ pub const EXPIRY_GRACE_DAYS: u64 = 7;
 /// Most seats that a device may ask for. A concurrent-instance item grants one device at most as
 /// many.
 pub const SEATS_MAX: u32 = 65_536;
-
-/// All products, as bits of the C API.
-pub const PRODUCTS_ALL: u32 = 0xffff;
 
 /// The file that a vendor issues and signs: license items for one organization, bound to one
 /// server's key.
@@ -64,7 +62,8 @@ pub struct UnknownItem {
 
 /// A license file as it is written, with items that are read or only taken over.
 #[derive(Serialize, Deserialize)]
-struct Written<I> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Written<I> {
     version: u32,
     file_id: String,
     organization_id: String,
@@ -168,6 +167,7 @@ impl UnknownItem {
 /// may restrict the item, so an item that has one is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LicenseItem {
     /// Id of the item, unique for the server.
     pub item_id: String,
@@ -230,6 +230,7 @@ pub struct LicenseItem {
 /// The number of pages that each module may count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PageQuotas {
     /// Pages acquired from a scanner or imported.
     pub core: u64,
@@ -244,6 +245,7 @@ pub struct PageQuotas {
 /// Versions from one to another, both included where they are given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VersionRange {
     /// The first version that is covered.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -383,6 +385,7 @@ impl LicenseItem {
 
 /// The document that a server signs and gives to a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LocalLicense {
     /// Version of this document's format.
     pub version: u32,
@@ -431,6 +434,7 @@ pub struct LocalLicense {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Generation {
     /// The number of the branch; the first one is 1.
     pub branch: u32,
@@ -441,6 +445,7 @@ pub struct Generation {
 
 /// The total up to which a device may count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CountAllowance {
     /// Module of pages; 0 for scans.
     #[serde(default, skip_serializing_if = "is_no_module")]

@@ -56,6 +56,7 @@ pub const ENDED_MAX: usize = 256;
 
 /// A device's question whether it may use the product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AuthorizationRequest {
     /// [`crate::PROTOCOL_VERSION`].
     pub protocol: u32,
@@ -128,6 +129,7 @@ fn is_zero(number: &u64) -> bool {
 /// Facts of the application that the handshake code's owner may want to match; empty where unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ValidationFacts {
     /// Host of the website.
     pub website_domain: String,
@@ -139,6 +141,7 @@ pub struct ValidationFacts {
 
 /// Facts about the device, as the device states them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DeviceFacts {
     /// The client UUID, 32 hexadecimal digits.
     pub uuid: String,
@@ -152,6 +155,7 @@ pub struct DeviceFacts {
 
 /// The answer to [`AuthorizationRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AuthorizationAnswer {
     /// The vendor's root key. A client ignores it if it has a root key compiled in or stored.
     pub root_key: PublicKey,
@@ -180,6 +184,7 @@ pub struct AuthorizationAnswer {
 /// The answer of [`AUTHORIZATION_CHECKS_PATH`]: what the server would grant to this request. It is
 /// not a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AuthorizationCheck {
     /// The handshake code that the server would use.
     pub handshake_code: String,
@@ -201,6 +206,7 @@ pub struct AuthorizationCheck {
 
 /// The use of one quota of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Meter {
     /// The kind of use that is counted.
     pub of: Metered,
@@ -224,6 +230,7 @@ fn is_no_module(module: &u32) -> bool {
 /// The kind of use that a [`Meter`] counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Metered {
     /// Unique barcodes.
     Scans,
@@ -241,6 +248,7 @@ pub enum Metered {
 /// The state of a quota, in the order of severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum MeterState {
     /// Below the quota.
     Within = 1,
@@ -257,6 +265,7 @@ pub enum MeterState {
 
 /// A device's report of what it has used: totals, never differences.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UsageReport {
     /// [`crate::PROTOCOL_VERSION`].
     pub protocol: u32,
@@ -279,6 +288,7 @@ pub struct UsageReport {
 
 /// A local license that a device has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EndedLicense {
     /// Id of the license.
     pub license_id: String,
@@ -288,6 +298,7 @@ pub struct EndedLicense {
 
 /// The totals of one segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SegmentReport {
     /// Random id of the segment, 32 hexadecimal digits.
     pub segment_id: String,
@@ -303,6 +314,7 @@ pub struct SegmentReport {
 
 /// The counter of one kind of use in one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UsageTotal {
     /// The slot in which the work was done.
     pub slot: u32,
@@ -317,6 +329,7 @@ pub struct UsageTotal {
 /// Kinds of work that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum UsageKind {
     /// Unique barcodes.
     Scan,
@@ -346,6 +359,7 @@ impl UsageKind {
 
 /// The answer to [`UsageReport`]: what is now durable on the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UsageAnswer {
     /// Segments whose totals of this report are recorded. A repeated report gets the same answer.
     pub recorded: Vec<String>,
@@ -372,6 +386,7 @@ pub struct UsageAnswer {
 
 /// The use of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ItemStanding {
     /// The item.
     pub item_id: String,
@@ -381,6 +396,7 @@ pub struct ItemStanding {
 
 /// A segment that was not recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SegmentRefusal {
     /// Id of the segment.
     pub segment_id: String,
@@ -393,6 +409,7 @@ pub struct SegmentRefusal {
 
 /// A refusal, as RFC 9457 problem details.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Problem {
     /// URI reference of the kind of problem: `/problems/<name of the code>`.
     #[serde(rename = "type")]
@@ -421,6 +438,7 @@ pub struct Problem {
 /// The numbers behind a refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProblemNumbers {
     /// The amount that was requested.
     pub requested: u64,
@@ -444,6 +462,7 @@ pub const HOLDERS_MAX: usize = 20;
 /// A device that holds seats.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Holder {
     /// The device's name for people, or the first 4 digits of its UUID. The whole UUID is for the
     /// operator alone.

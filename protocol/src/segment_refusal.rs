@@ -11,6 +11,7 @@ macro_rules! refusals {
         #[derive(
             Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
         )]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         pub enum SegmentFault {
             $(#[doc = $meaning] #[serde(rename = $code)] $reason,)*
             /// A reason that a later version has, or none.

@@ -195,6 +195,7 @@ pub trait Document: Serialize + DeserializeOwned {
 
 /// A document in its envelope: the exact signed text, the id of the signing key, and the signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Signed {
     /// The document, as JSON text.
     pub payload: String,

@@ -1,0 +1,288 @@
+//! Whole HTTP exchanges, with every signature: `tests/vectors/exchanges.json` has them byte for
+//! byte, and `docs/wire.md` shows some.
+//!
+//! `UPDATE_VECTORS=1 UPDATE_WIRE=1 cargo test -p seatmeter-protocol --test exchanges` writes both
+//! anew.
+
+#![allow(clippy::unwrap_used, reason = "everything here is a test")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the test run is asked to write files by its environment"
+)]
+
+mod page;
+mod vector;
+
+use page::Page;
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::LocalLicense;
+use seatmeter_protocol::message::*;
+use seatmeter_protocol::request_auth::RequestFacts;
+use seatmeter_protocol::signature::{AnswerFacts, PublicKey, Signed, SigningKey};
+use serde::Serialize;
+use serde_json::{Value, json};
+use vector::*;
+
+/// One request with its answer.
+struct Exchange {
+    name: &'static str,
+    why: &'static str,
+    path: &'static str,
+    request_headers: Vec<(&'static str, String)>,
+    request_body: String,
+    status: u16,
+    answer_headers: Vec<(&'static str, String)>,
+    answer_body: String,
+}
+
+/// What proves a request.
+enum By {
+    Device,
+    ReportKey,
+}
+
+/// How an exchange begins.
+struct Asked<'a> {
+    name: &'static str,
+    why: &'static str,
+    path: &'static str,
+    by: By,
+    known_key: Option<&'a PublicKey>,
+    body: String,
+}
+
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap()
+}
+
+/// Complete an exchange: prove the request, sign the answer, and check both as a reader does.
+fn exchange(asked: Asked<'_>, status: u16, answer: String, signer: &SigningKey) -> Exchange {
+    let Asked { name, why, path, by, known_key, body } = asked;
+    // Each exchange has a nonce of its own.
+    let nonce = seatmeter_protocol::signature::digest_hex(name.as_bytes())[..32].to_owned();
+    let facts = RequestFacts::new(path, &nonce, body.as_bytes());
+    let mut request_headers =
+        vec![("Content-Type", "application/json".to_owned()), ("Seatmeter-Nonce", nonce.clone())];
+    request_headers.extend(known_key.map(|key| ("Seatmeter-Key-Id", key.id())));
+    match by {
+        By::Device => {
+            let signature = facts.sign(&key("03"));
+            facts.verify(&signature, key("03").public()).unwrap();
+            request_headers.push(("Seatmeter-Device-Signature", signature));
+        }
+        By::ReportKey => {
+            request_headers.push(("Seatmeter-Report-Key-Id", report_key().id()));
+            request_headers.push(("Seatmeter-Report-Tag", facts.tag(&report_key())));
+        }
+    }
+    let key_id = signer.public().id();
+    let answered = AnswerFacts {
+        request_body: body.as_bytes(),
+        nonce: &nonce,
+        status,
+        server_time: NOW,
+        key_id: &key_id,
+    };
+    let signature = answered.sign(answer.as_bytes(), signer);
+    answered.verify(answer.as_bytes(), &signature, signer.public()).unwrap();
+    let kind = if status == 200 { "application/json" } else { "application/problem+json" };
+    let answer_headers = vec![
+        ("Content-Type", kind.to_owned()),
+        ("Seatmeter-Time", NOW.to_string()),
+        ("Seatmeter-Key-Id", key_id),
+        ("Seatmeter-Signature", signature),
+    ];
+    Exchange {
+        name,
+        why,
+        path,
+        request_headers,
+        request_body: body,
+        status,
+        answer_headers,
+        answer_body: answer,
+    }
+}
+
+fn authorize() -> Exchange {
+    let asked = Asked {
+        name: "authorize",
+        why: "the first contact of a device",
+        path: AUTHORIZATIONS_PATH,
+        by: By::Device,
+        known_key: None,
+        body: text(&request()),
+    };
+    exchange(asked, 200, text(&grant(&local(), &key("02"))), &key("02"))
+}
+
+fn renewal_after_a_replaced_key() -> Exchange {
+    let held = Signed::seal(&local(), &key("02")).unwrap();
+    let asked = Asked {
+        name: "renewal after a replaced key",
+        why: "the device asks for the previous key; the grant is signed by the one that the newest \
+              issue of the license file names",
+        path: AUTHORIZATIONS_PATH,
+        by: By::Device,
+        known_key: Some(key("02").public()),
+        body: text(&AuthorizationRequest {
+            held_license: Some(held),
+            first_contact: String::new(),
+            receipt: "receipt".into(),
+            ..request()
+        }),
+    };
+    let generation = seatmeter_protocol::license::Generation { branch: 1, step: 2 };
+    let next = LocalLicense { serial: local().serial + 1, generation, ..local() };
+    exchange(asked, 200, text(&grant(&next, &key("04"))), &key("04"))
+}
+
+fn refusal() -> Exchange {
+    let asked = Asked {
+        name: "refusal",
+        why: "more seats than are free; the refusal is signed as a grant is",
+        path: AUTHORIZATIONS_PATH,
+        by: By::Device,
+        known_key: Some(key("02").public()),
+        body: text(&AuthorizationRequest { seats: 3, ..request() }),
+    };
+    let numbers = ProblemNumbers {
+        requested: 3,
+        quota: 4,
+        used: 2,
+        grace: 0,
+        next_free_at: Some(NOW + 180),
+        holders: vec![Holder { name: "till".into(), seats: 2, until: NOW + 180 }],
+    };
+    let problem = Problem {
+        numbers: Some(Box::new(numbers)),
+        epoch: epoch(),
+        ..Problem::new(403, ErrorCode::QUOTA_EXCEEDED, "3 seats are asked for, and 2 of 4 are free")
+    };
+    exchange(asked, 403, text(&problem), &key("02"))
+}
+
+fn check() -> Exchange {
+    let asked = Asked {
+        name: "check",
+        why: "what an authorization would be",
+        path: AUTHORIZATION_CHECKS_PATH,
+        by: By::Device,
+        known_key: None,
+        body: text(&request()),
+    };
+    let answer = AuthorizationCheck {
+        handshake_code: "CODE".into(),
+        item_id: "seats".into(),
+        charge_way: local().charge_way,
+        seats: 2,
+        valid_until: local().valid_until,
+        epoch: epoch(),
+        meters: meters(),
+    };
+    exchange(asked, 200, text(&answer), &key("02"))
+}
+
+fn report() -> Exchange {
+    let totals = vec![
+        UsageTotal { slot: 10_000_000, kind: UsageKind::Scan, what: 0x400_0000, total: 3 },
+        UsageTotal { slot: 10_000_000, kind: UsageKind::Image, what: 0, total: 5 },
+    ];
+    let segment = SegmentReport {
+        segment_id: "55".repeat(16),
+        license_id: local().license_id,
+        local_license: None,
+        totals,
+    };
+    let report = UsageReport {
+        protocol: 1,
+        device: request().device,
+        newest_license: Some(Signed::seal(&local(), &key("02")).unwrap()),
+        receipt: "receipt".into(),
+        segments: vec![segment],
+        ended: Vec::new(),
+    };
+    let asked = Asked {
+        name: "report",
+        why: "totals of one slot, under the report key of the first exchange",
+        path: USAGE_PATH,
+        by: By::ReportKey,
+        known_key: Some(key("02").public()),
+        body: text(&report),
+    };
+    let answer = UsageAnswer {
+        recorded: vec!["55".repeat(16)],
+        epoch: epoch(),
+        standings: vec![ItemStanding { item_id: "seats".into(), meters: meters() }],
+        receipt: "receipt".into(),
+        ..UsageAnswer::default()
+    };
+    exchange(asked, 200, text(&answer), &key("02"))
+}
+
+/// Fold lines as RFC 8792 does with a single backslash.
+fn folded(line: &str) -> String {
+    const WIDTH: usize = 98;
+    let (mut lines, mut rest) = (String::new(), line);
+    while rest.chars().count() > WIDTH {
+        let chars: Vec<(usize, char)> = rest.char_indices().collect();
+        // A line must not begin with a space, because that would get lost.
+        let at = (1..WIDTH).rev().find(|at| chars[*at].1 != ' ').unwrap();
+        let (part, more) = rest.split_at(chars[at].0);
+        lines.push_str(part);
+        lines.push_str("\\\n");
+        rest = more;
+    }
+    lines + rest + "\n"
+}
+
+impl Exchange {
+    /// Return the exchange as the page shows it.
+    fn shown(&self) -> String {
+        let mut lines = vec![format!("POST {} HTTP/1.1", self.path), "Host: license.example".into()];
+        let header = |(name, value): &(&str, String)| format!("{name}: {value}");
+        lines.extend(self.request_headers.iter().map(header));
+        lines.extend([String::new(), self.request_body.clone(), String::new()]);
+        lines.push(format!("HTTP/1.1 {}", self.status));
+        lines.extend(self.answer_headers.iter().map(header));
+        lines.extend([String::new(), self.answer_body.clone()]);
+        let text: String = lines.iter().map(|line| folded(line)).collect();
+        format!(
+            "Lines are folded as in RFC 8792 with `\\`; the bodies are one line each.\n\n```text\n\
+             {text}```\n"
+        )
+    }
+
+    fn vector(&self) -> Value {
+        let headers = |list: &[(&str, String)]| -> Value {
+            list.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into()
+        };
+        json!({ "name": self.name, "why": self.why,
+                "request": { "method": "POST", "path": self.path,
+                             "headers": headers(&self.request_headers), "body": self.request_body },
+                "answer": { "status": self.status, "headers": headers(&self.answer_headers),
+                            "body": self.answer_body } })
+    }
+}
+
+#[test]
+fn exchanges_are_as_committed_and_as_the_page_shows_them() {
+    let (first, refused, checked, reported) = (authorize(), refusal(), check(), report());
+    let mut page = Page::open();
+    for (name, shown) in
+        [("authorize", &first), ("refusal", &refused), ("check", &checked), ("report", &reported)]
+    {
+        page.part(&format!("exchange {name}"), &shown.shown());
+    }
+    let all = [first, renewal_after_a_replaced_key(), refused, checked, reported];
+    let exchanges: Vec<_> = all.iter().map(Exchange::vector).collect();
+    let keys = json!({
+        "vendor_seed": "01".repeat(32), "vendor_public": key("01").public(),
+        "server_seed": "02".repeat(32), "server_public": key("02").public(),
+        "new_server_seed": "04".repeat(32), "new_server_public": key("04").public(),
+        "device_seed": "03".repeat(32), "device_public": key("03").public(),
+        "report_key": String::from(report_key()),
+    });
+    vector("exchanges", &json!({ "keys": keys, "exchanges": exchanges }));
+    page.close("exchanges");
+}
