@@ -52,6 +52,7 @@ test: tools ## Run every test
 	@scripts/tools.sh bindfs=bindfs || echo "the test of a data directory on FUSE will be skipped" >&2
 	@scripts/languages.sh || echo "the tests of some languages will be skipped" >&2
 	@scripts/tools.sh chromium-headless-shell=chromium-headless-shell || echo "the tests in a real browser will be skipped" >&2
+	@python3 -c 'import cryptography' 2>/dev/null || scripts/tools.sh /usr/lib/python3/dist-packages/cryptography=python3-cryptography || echo "the tests of the client in another language will be skipped" >&2
 	@echo "building the tests: many minutes, the first time" >&2
 	@cargo test --workspace --no-run
 	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace --no-fail-fast

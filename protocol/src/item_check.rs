@@ -15,8 +15,8 @@
 //! A setting that belongs to another charge way is an error, because its author expects an effect.
 
 use crate::charge_way::{ChargeWay, DeploymentType};
-use crate::license_module::spelling_of;
 use crate::license::{LicenseFile, LicenseItem, PageQuotas, UnknownItem};
+use crate::license_module::spelling_of;
 use crate::message::TEXT_BYTES_MAX;
 
 /// The version of license files and local licenses.
@@ -294,7 +294,8 @@ mod tests {
 
     #[test]
     fn the_names_of_modules_have_one_spelling() {
-        let with = |name: &str| LicenseItem { modules: vec![name.into()], ..item(ChargeWay::Server) };
+        let with =
+            |name: &str| LicenseItem { modules: vec![name.into()], ..item(ChargeWay::Server) };
         for good in ["OCR", "QR_CODE", "A module of our own"] {
             assert_eq!(check_item(&with(good)), Ok(()), "{good}");
         }

@@ -278,9 +278,9 @@ impl VersionRange {
     /// for all versions that begin with it.
     #[must_use]
     pub fn has_any(&self) -> bool {
-        self.from.as_ref().is_none_or(|from| {
-            self.to.as_ref().is_none_or(|to| from <= to || from.begins_with(to))
-        })
+        self.from
+            .as_ref()
+            .is_none_or(|from| self.to.as_ref().is_none_or(|to| from <= to || from.begins_with(to)))
     }
 
     /// Return whether the range covers this version.

@@ -26,8 +26,9 @@ use crate::license::{LicenseFile, LicenseItem, LocalLicense, Written};
 use crate::message::*;
 use crate::request_auth::KeyShare;
 use crate::signature::{PublicKey, Signed};
+use crate::PROTOCOL_VERSION;
+use crate::page_module;
 use crate::version::Version;
-use crate::{PROTOCOL_VERSION, page_module};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 

@@ -42,12 +42,12 @@ enum By {
 }
 
 /// How an exchange begins.
-struct Asked<'a> {
+struct Asked {
     name: &'static str,
     why: &'static str,
     path: &'static str,
     by: By,
-    known_key: Option<&'a PublicKey>,
+    known_key: Option<PublicKey>,
     body: String,
 }
 
@@ -56,7 +56,7 @@ fn text(value: &impl Serialize) -> String {
 }
 
 /// Complete an exchange: prove the request, sign the answer, and check both as a reader does.
-fn exchange(asked: Asked<'_>, status: u16, answer: String, signer: &SigningKey) -> Exchange {
+fn exchange(asked: Asked, status: u16, answer: String, signer: &SigningKey) -> Exchange {
     let Asked { name, why, path, by, known_key, body } = asked;
     // Each exchange has a nonce of its own.
     let nonce = seatmeter_protocol::signature::digest_hex(name.as_bytes())[..32].to_owned();
@@ -124,7 +124,7 @@ fn renewal_after_a_replaced_key() -> Exchange {
               issue of the license file names",
         path: AUTHORIZATIONS_PATH,
         by: By::Device,
-        known_key: Some(key("02").public()),
+        known_key: Some(key("02").public().clone()),
         body: text(&AuthorizationRequest {
             held_license: Some(held),
             first_contact: String::new(),
@@ -143,7 +143,7 @@ fn refusal() -> Exchange {
         why: "more seats than are free; the refusal is signed as a grant is",
         path: AUTHORIZATIONS_PATH,
         by: By::Device,
-        known_key: Some(key("02").public()),
+        known_key: Some(key("02").public().clone()),
         body: text(&AuthorizationRequest { seats: 3, ..request() }),
     };
     let numbers = ProblemNumbers {
@@ -207,7 +207,7 @@ fn report() -> Exchange {
         why: "totals of one slot, under the report key of the first exchange",
         path: USAGE_PATH,
         by: By::ReportKey,
-        known_key: Some(key("02").public()),
+        known_key: Some(key("02").public().clone()),
         body: text(&report),
     };
     let answer = UsageAnswer {
@@ -239,7 +239,8 @@ fn folded(line: &str) -> String {
 impl Exchange {
     /// Return the exchange as the page shows it.
     fn shown(&self) -> String {
-        let mut lines = vec![format!("POST {} HTTP/1.1", self.path), "Host: license.example".into()];
+        let mut lines =
+            vec![format!("POST {} HTTP/1.1", self.path), "Host: license.example".into()];
         let header = |(name, value): &(&str, String)| format!("{name}: {value}");
         lines.extend(self.request_headers.iter().map(header));
         lines.extend([String::new(), self.request_body.clone(), String::new()]);
@@ -255,7 +256,10 @@ impl Exchange {
 
     fn vector(&self) -> Value {
         let headers = |list: &[(&str, String)]| -> Value {
-            list.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into()
+            list.iter()
+                .map(|(name, value)| ((*name).to_owned(), json!(value)))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
         };
         json!({ "name": self.name, "why": self.why,
                 "request": { "method": "POST", "path": self.path,

@@ -11,6 +11,7 @@
 
 mod vector;
 
+use ring::signature::Ed25519KeyPair;
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::{CountAllowance, LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
@@ -123,20 +124,45 @@ fn documents() -> Vec<Value> {
     let (vendor, server) = (key("01"), key("02"));
     let file = Signed::seal(&file(&server), &vendor).unwrap();
     let license = Signed::seal(&local(), &server).unwrap();
-    let changed = Signed { payload: license.payload.replace("\"seats\":2", "\"seats\":3"), ..license.clone() };
+    let changed = Signed {
+        payload: license.payload.replace("\"seats\":2", "\"seats\":3"),
+        ..license.clone()
+    };
     assert_ne!(changed, license);
     let under_other_id = Signed { key_id: server.public().id(), ..file.clone() };
-    let alone = server.sign(LocalLicense::CONTEXT, license.payload.as_bytes());
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[2; 32]).unwrap();
+    let alone = format!("seatmeter/1 {}\n{}", LocalLicense::CONTEXT, license.payload);
+    let alone = hex::encode(pair.sign(alone.as_bytes()));
     let of_batch = Signed::seal(&Batched(file_text(&file)), &vendor).unwrap();
     let of_batch = Signed { payload: file.payload.clone(), ..of_batch };
     vec![
-        document::<LicenseFile>("signed by another vendor", &Signed::seal(&vector::file(&server), &key("09")).unwrap(), vendor.public()),
+        document::<LicenseFile>(
+            "signed by another vendor",
+            &Signed::seal(&vector::file(&server), &key("09")).unwrap(),
+            vendor.public(),
+        ),
         document::<LicenseFile>("the id of another key", &under_other_id, vendor.public()),
-        document::<LicenseFile>("a local license in the place of a license file", &Signed { key_id: vendor.public().id(), ..license.clone() }, vendor.public()),
-        document::<LicenseFile>("a license file that is signed in a batch", &of_batch, vendor.public()),
+        document::<LicenseFile>(
+            "a local license in the place of a license file",
+            &Signed { key_id: vendor.public().id(), ..license.clone() },
+            vendor.public(),
+        ),
+        document::<LicenseFile>(
+            "a license file that is signed in a batch",
+            &of_batch,
+            vendor.public(),
+        ),
         document::<LocalLicense>("a changed payload", &changed, server.public()),
-        document::<LocalLicense>("a local license that is signed alone", &Signed { signature: alone, ..license.clone() }, server.public()),
-        document::<LocalLicense>("signed by another server", &Signed::seal(&local(), &key("04")).unwrap(), server.public()),
+        document::<LocalLicense>(
+            "a local license that is signed alone",
+            &Signed { signature: alone, ..license.clone() },
+            server.public(),
+        ),
+        document::<LocalLicense>(
+            "signed by another server",
+            &Signed::seal(&local(), &key("04")).unwrap(),
+            server.public(),
+        ),
     ]
 }
 
@@ -195,14 +221,22 @@ fn grants() -> Vec<Value> {
     let issued_at = file(&key("02")).issued_at;
     let mut cases = vec![
         case("an earlier issue of the license file", &grant(&local(), &key("02")), issued_at + 1),
-        case("a license by another key than the file names", &AuthorizationAnswer {
-            local_license: Signed::seal(&local(), &key("04")).unwrap(),
-            ..grant(&local(), &key("02"))
-        }, 0),
-        case("a license file of another vendor", &AuthorizationAnswer {
-            license_file: Signed::seal(&file(&key("02")), &key("09")).unwrap(),
-            ..grant(&local(), &key("02"))
-        }, 0),
+        case(
+            "a license by another key than the file names",
+            &AuthorizationAnswer {
+                local_license: Signed::seal(&local(), &key("04")).unwrap(),
+                ..grant(&local(), &key("02"))
+            },
+            0,
+        ),
+        case(
+            "a license file of another vendor",
+            &AuthorizationAnswer {
+                license_file: Signed::seal(&file(&key("02")), &key("09")).unwrap(),
+                ..grant(&local(), &key("02"))
+            },
+            0,
+        ),
     ];
     for (why, change) in wider {
         let mut wide = local();
@@ -271,17 +305,52 @@ fn what_is_absent_means_what_is_committed() {
     refusal_means["numbers"] = json!({ "requested": 0, "quota": 0, "used": 0, "grace": 0,
                                        "next_free_at": null, "holders": [] });
     let answers = [
-        absent::<AuthorizationAnswer>("authorization-answer", &required, with(&required, json!({
-            "epoch": "", "meters": [], "any_program": false, "receipt": "" }))),
-        absent::<UsageAnswer>("usage-answer", &report, with(&report, json!({
-            "refused": [], "epoch": "", "is_diverged": false, "standings": [], "receipt": "" }))),
-        absent::<AuthorizationCheck>("authorization-check", &checked, with(&checked, json!({
-            "epoch": "", "meters": [] }))),
-        absent::<Problem>("problem", &refused, with(&refused, json!({
-            "numbers": null, "epoch": "", "challenge": null }))),
+        absent::<AuthorizationAnswer>(
+            "authorization-answer",
+            &required,
+            with(
+                &required,
+                json!({
+            "epoch": "", "meters": [], "any_program": false, "receipt": "" }),
+            ),
+        ),
+        absent::<UsageAnswer>(
+            "usage-answer",
+            &report,
+            with(
+                &report,
+                json!({
+            "refused": [], "epoch": "", "is_diverged": false, "standings": [], "receipt": "" }),
+            ),
+        ),
+        absent::<AuthorizationCheck>(
+            "authorization-check",
+            &checked,
+            with(
+                &checked,
+                json!({
+            "epoch": "", "meters": [] }),
+            ),
+        ),
+        absent::<Problem>(
+            "problem",
+            &refused,
+            with(
+                &refused,
+                json!({
+            "numbers": null, "epoch": "", "challenge": null }),
+            ),
+        ),
         absent::<Problem>("problem", &refusal, refusal_means),
-        absent::<LocalLicense>("local-license", &local, with(&local, json!({
-            "epoch": "", "allowances": [] }))),
+        absent::<LocalLicense>(
+            "local-license",
+            &local,
+            with(
+                &local,
+                json!({
+            "epoch": "", "allowances": [] }),
+            ),
+        ),
     ];
     let items = [absent::<LicenseItem>("license-file", &item, with(&item, item_means))];
     vector("absent", &json!({ "answers": answers, "items": items }));

@@ -111,9 +111,8 @@ fn the_registries_of_the_page_are_those_of_the_code() {
     page.part("products", &products());
     let rows = LICENSE_MODULES.map(|(name, number)| [code(name), number.to_string()]);
     page.part("modules", &table(["name", "number in C"], rows));
-    let rows = PAGE_MODULES.map(|(name, number)| {
-        [number.to_string(), code(name), code(name.to_lowercase())]
-    });
+    let rows = PAGE_MODULES
+        .map(|(name, number)| [number.to_string(), code(name), code(name.to_lowercase())]);
     page.part(
         "page modules",
         &table(["number", "name in `modules`", "key in `page_quotas`"], rows),

@@ -309,9 +309,9 @@ mod tests {
 
     #[test]
     fn every_answer_to_a_device_has_a_status_of_the_table_of_errors() {
-        let kinds = ProblemKind::ALL.iter().filter(|kind| {
-            [400, 404, 405, 408, 413, 415].contains(&kind.status())
-        });
+        let kinds = ProblemKind::ALL
+            .iter()
+            .filter(|kind| [400, 404, 405, 408, 413, 415].contains(&kind.status()));
         let told = kinds.map(|kind| Error::told(*kind, ""));
         let others = [
             Error::Busy,

@@ -45,8 +45,16 @@ fn check(root: &Value, schema: &Value, value: &Value, place: &str, faults: &mut 
     let Some(keywords) = schema.as_object() else { return };
     let number = i128::from(value.as_i64().unwrap_or(0)).max(value.as_u64().unwrap_or(0).into());
     let number = if value.is_i64() { i128::from(value.as_i64().unwrap()) } else { number };
-    let bound = |rule: &Value| i128::from(rule.as_i64().unwrap_or(0)).max(rule.as_u64().unwrap_or(0).into());
-    let bound = |rule: &Value| if rule.as_i64().is_some_and(|n| n < 0) { rule.as_i64().unwrap().into() } else { bound(rule) };
+    let bound = |rule: &Value| {
+        i128::from(rule.as_i64().unwrap_or(0)).max(rule.as_u64().unwrap_or(0).into())
+    };
+    let bound = |rule: &Value| {
+        if rule.as_i64().is_some_and(|n| n < 0) {
+            rule.as_i64().unwrap().into()
+        } else {
+            bound(rule)
+        }
+    };
     let length = value.as_str().map(|text| text.chars().count() as i128);
     let count = value.as_array().map(|list| list.len() as i128);
     for (keyword, rule) in keywords {
@@ -67,7 +75,10 @@ fn check(root: &Value, schema: &Value, value: &Value, place: &str, faults: &mut 
             "maxItems" => count.is_none_or(|count| count <= bound(rule)),
             "pattern" => value.as_str().is_none_or(|text| matches(rule.as_str().unwrap(), text)),
             "required" => value.as_object().is_none_or(|fields| {
-                rule.as_array().unwrap().iter().all(|name| fields.contains_key(name.as_str().unwrap()))
+                rule.as_array()
+                    .unwrap()
+                    .iter()
+                    .all(|name| fields.contains_key(name.as_str().unwrap()))
             }),
             "additionalProperties" if *rule == Value::Bool(false) => {
                 value.as_object().is_none_or(|fields| {

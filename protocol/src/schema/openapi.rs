@@ -13,10 +13,8 @@ use crate::message::{
 
 /// Return the document with these schemas.
 pub(super) fn document(schemas: &BTreeMap<&'static str, Value>) -> Value {
-    let components: Map<String, Value> = schemas
-        .iter()
-        .map(|(name, schema)| ((*name).to_owned(), embedded(name, schema)))
-        .collect();
+    let components: Map<String, Value> =
+        schemas.iter().map(|(name, schema)| ((*name).to_owned(), embedded(name, schema))).collect();
     json!({
         "openapi": "3.1.0",
         "info": {

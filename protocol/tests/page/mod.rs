@@ -10,7 +10,8 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn open() -> Self {
-        let path = std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/wire.md"));
+        let path =
+            std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/wire.md"));
         let committed = std::fs::read_to_string(&path).unwrap();
         Self { path, text: committed.clone(), committed }
     }

@@ -11,6 +11,7 @@
 //! GET  /healthz /readyz                           health.rs           unsigned: for load balancers
 //! GET  /demo/…                                    demo.rs             with `serve --demo` alone
 //! GET  /problems, /problems/NAME                  problems.rs         unsigned: for people
+//! GET  /v1/openapi.json, /v1/schemas/NAME         schemas.rs          unsigned: for programs
 //! anything else                                                       problem 404 or 405
 //! ```
 //!
@@ -31,6 +32,7 @@ mod problems;
 mod proof;
 pub mod proxy;
 pub mod proxy_protocol;
+mod schemas;
 pub mod standby;
 pub mod tls;
 mod usage;
@@ -171,6 +173,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .merge(pages)
         .merge(health::router())
         .merge(problems::router())
+        .merge(schemas::router())
         .merge(admin_api)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -103,10 +103,33 @@ fn the_type_of_every_problem_has_a_page_on_the_server() {
 }
 
 #[test]
+fn the_api_of_devices_describes_itself() {
+    let server = server();
+    let get = |path: &str| Request::new("GET", path).send(server.address);
+    let document: serde_json::Value = get("/v1/openapi.json").json();
+    let paths: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
+    assert_eq!(paths, [AUTHORIZATION_CHECKS_PATH, AUTHORIZATIONS_PATH, USAGE_PATH]);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/schema");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        let path = match name.as_str() {
+            "openapi.json" => "/v1/openapi.json".to_owned(),
+            _ => format!("/v1/schemas/{name}"),
+        };
+        let answer = get(&path);
+        assert_eq!(answer.status, 200, "{name}");
+        assert!(answer.body == std::fs::read(file.path()).unwrap(), "{name}");
+    }
+    assert_eq!(get("/v1/schemas/nothing.json").status, 404);
+}
+
+#[test]
 fn a_module_that_does_not_exist_is_refused_and_not_taken_as_nothing() {
     let server = server();
     let asking = |module: &str| {
-        server.authorize(&AuthorizationRequest { modules: vec![module.into()], ..request(&id(), 1) })
+        server
+            .authorize(&AuthorizationRequest { modules: vec![module.into()], ..request(&id(), 1) })
     };
     assert!(asking("OCR").is_ok());
     for name in ["ocr", "Qr_Code", "nothing"] {

@@ -41,3 +41,4 @@ mod tls;
 mod trouble;
 mod trust;
 mod usage;
+mod vectors;
