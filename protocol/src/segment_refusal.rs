@@ -57,7 +57,7 @@ refusals! {
     LicenseUnknown = "license_unknown", false, true, "The server knows no local license with this id, and the segment shows none of its own.";
     LicenseOfOtherDevice = "license_of_other_device", false, false, "The local license belongs to another device.";
     SegmentOfOtherLicense = "segment_of_other_license", false, false, "The segment is known under another local license.";
-    ItemNotReady = "item_not_ready", false, true, "The license file of the item cannot be trusted until the operator has mended it.";
+    ItemNotReady = "item_not_ready", false, true, "The license file of the item cannot be trusted until the operator has imported it again.";
 }
 
 #[cfg(test)]

@@ -271,6 +271,28 @@ mod tests {
     }
 
     #[test]
+    fn the_grants_of_the_vectors_that_must_be_refused_are_refused() {
+        let text = include_str!("../../protocol/tests/vectors/refused.json");
+        let vectors: serde_json::Value = serde_json::from_str(text).unwrap();
+        let device = serde_json::json!({ "uuid": "44".repeat(16), "key": "03".repeat(32) });
+        let device: Device = serde_json::from_value(device).unwrap();
+        let outcome = |case: &serde_json::Value| {
+            let answer = serde_json::from_value(case["answer"].clone()).unwrap();
+            Grant::verify(&answer, key(1).public(), &device)
+        };
+        assert!(outcome(&vectors["good_grant"]).is_ok());
+        // An earlier issue is refused by the note of the newest ones.
+        let is_of_grant = |case: &&serde_json::Value| case["known_issued_at"] == 0;
+        let cases = vectors["grants"].as_array().unwrap().iter().filter(is_of_grant);
+        let mut count = 0;
+        for case in cases {
+            assert!(outcome(case).is_err(), "{}", case["why"]);
+            count += 1;
+        }
+        assert!(count > 12, "{count}");
+    }
+
+    #[test]
     fn a_right_answer_is_accepted() {
         assert_eq!(verify(&answer(item(), &local())).unwrap().local, local());
     }
