@@ -23,6 +23,7 @@ pub const NO_HASH: &str = "00000000000000000000000000000000000000000000000000000
 
 /// The end of the chain: number and hash of the last line.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AuditHead {
     /// The number of the last line; 0 when there is none.
     pub audit_id: u64,

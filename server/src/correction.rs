@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// The content of a correction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Correction {
     /// Version of this document's format.
     pub version: u32,
@@ -37,10 +38,13 @@ impl Document for Correction {
 
 /// A correction in the form in which a vendor hands it over.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct IssuedCorrection {
     /// The vendor's root key.
+    #[cfg_attr(test, schemars(with = "super::document_schema::Key"))]
     pub root_key: PublicKey,
     /// The correction, signed with the root key.
+    #[cfg_attr(test, schemars(with = "super::document_schema::Envelope"))]
     pub correction: Signed,
 }
 

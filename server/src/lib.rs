@@ -18,6 +18,8 @@ pub mod cli;
 pub mod clock;
 pub mod correction;
 pub mod data_dir;
+#[cfg(test)]
+mod document_schema;
 pub mod error;
 mod growing_delay;
 pub mod http;

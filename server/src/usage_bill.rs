@@ -28,6 +28,7 @@ use crate::utc;
 
 /// The content of an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UsageExport {
     /// Version of this document's format.
     pub version: u32,
@@ -45,6 +46,7 @@ pub struct UsageExport {
     /// The last line of the audit log.
     pub audit_head: AuditHead,
     /// The license files of the items, as the vendor signed them.
+    #[cfg_attr(test, schemars(with = "Vec<super::document_schema::Envelope>"))]
     pub license_files: Vec<Signed>,
     /// The items, also those without usage.
     pub items: Vec<ExportedItem>,
@@ -55,6 +57,7 @@ pub struct UsageExport {
 
 /// An item of an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ExportedItem {
     /// The id of the item.
     pub item_id: String,
@@ -69,8 +72,10 @@ pub struct ExportedItem {
 
 /// How much of an item is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ExportedUse {
     /// The kind of work.
+    #[cfg_attr(test, schemars(with = "super::document_schema::Kind"))]
     pub kind: UsageKind,
     /// The module of pages; 0 for scans.
     pub module: u32,
@@ -80,12 +85,14 @@ pub struct ExportedUse {
 
 /// A total of an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ExportedTotal {
     /// The handshake code.
     pub handshake_code: String,
     /// The id of the item.
     pub item_id: String,
     /// The kind of work.
+    #[cfg_attr(test, schemars(with = "super::document_schema::Kind"))]
     pub kind: UsageKind,
     /// The symbology or module.
     pub what: u32,
@@ -99,6 +106,7 @@ impl Document for UsageExport {
 
 /// An export as the server writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SignedExport {
     /// The export, as JSON text.
     pub usage_export: String,
@@ -108,6 +116,7 @@ pub struct SignedExport {
 
 /// A signature by one of the server's keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KeySignature {
     /// Id of the key that signed.
     pub key_id: String,

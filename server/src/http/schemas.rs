@@ -39,7 +39,11 @@ files!(
     "problem",
     "envelope",
     "license-file",
-    "local-license"
+    "local-license",
+    "correction",
+    "correction-file",
+    "usage-export",
+    "usage-export-file"
 );
 
 const DOCUMENT: &str = include_str!("../../../protocol/schema/openapi.json");
