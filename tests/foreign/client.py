@@ -285,6 +285,19 @@ class Device:
         raise Silence("; ".join(map(str, failures)))
 
 
+    def authorize_with_patience(self, urls, code, seconds, **more):
+        """Do as authorize_somewhere does, and again after each silence until the time is over."""
+        end, pause = time.monotonic() + seconds, 2
+        while True:
+            try:
+                return self.authorize_somewhere(urls, code, **more)
+            except Silence:
+                if time.monotonic() + pause > end:
+                    raise
+            time.sleep(pause + secrets.randbelow(1000) / 1000)
+            pause = min(2 * pause, 60)
+
+
 class Segment:
     """Counters with a random id under one local license and one UUID."""
 

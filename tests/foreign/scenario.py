@@ -159,7 +159,9 @@ def pages_and_strict():
     local, _ = other.authorize(URL, CODE, charge_way="page", modules=["OCR"], needed=rest)
     segment = Segment(local)
     segment.count("page", wire.PAGE_MODULES["ocr"], rest)
-    other.report(URL, [segment.written()])
+    # What it has got of other modules, it gives back.
+    ended = [{"license_id": local["license_id"], "serial": local["serial"]}]
+    other.report(URL, [segment.written()], ended)
     third = device("no pages")
     refused(-20120, third.authorize, URL, CODE, charge_way="page", modules=["OCR"], needed=1)
     # Another module has a quota of its own.
@@ -217,7 +219,9 @@ def standby_serves():
     """The main server is down."""
     main, standby = URLS
     one = device("standby")
-    url, local, _ = one.authorize_somewhere([main, standby], CODE, charge_way="barcode_scan")
+    # The standby remembers for a moment that the main server was up.
+    scan = {"charge_way": "barcode_scan"}
+    url, local, _ = one.authorize_with_patience([main, standby], CODE, 60, **scan)
     assert url == standby
     segment = Segment(local)
     segment.count("scan", QR_CODE, 1)

@@ -63,6 +63,8 @@ impl Sums {
         let known = |counter: &UsageTotal| self.0.get(&key(counter)).copied().unwrap_or(0);
         let sum = |counter: &UsageTotal| known(counter).saturating_add(counter.total);
         if let Some(counter) = segment.totals.iter().find(|counter| sum(counter) > TOTAL_MAX) {
+            // The segment would be refused alone, too.
+            within_reach(&segment.totals)?;
             let why = format!(
                 "the segments of the report have {} in slot {}, and that is more than a device \
                  can count in a slot ({TOTAL_MAX})",
@@ -79,6 +81,18 @@ impl Sums {
     }
 }
 
+/// Refuse a total that is too large by itself.
+fn within_reach(totals: &[UsageTotal]) -> Result<(), Reason> {
+    let Some(counter) = totals.iter().find(|counter| counter.total > TOTAL_MAX) else {
+        return Ok(());
+    };
+    let why = format!(
+        "the total {} in slot {} is more than a device can count in a slot ({TOTAL_MAX})",
+        counter.total, counter.slot
+    );
+    Err((SegmentFault::TotalTooLarge, why))
+}
+
 /// Refuse totals beyond what a device can do. `counters` returns how many counters a slot has with
 /// those that are recorded already; it gets the slot and the reported totals of this slot.
 ///
@@ -88,13 +102,7 @@ pub fn check(
     totals: &[UsageTotal],
     mut counters: impl FnMut(u32, &[UsageTotal]) -> usize,
 ) -> Result<(), Reason> {
-    if let Some(counter) = totals.iter().find(|counter| counter.total > TOTAL_MAX) {
-        let why = format!(
-            "the total {} in slot {} is more than a device can count in a slot ({TOTAL_MAX})",
-            counter.total, counter.slot
-        );
-        return Err((SegmentFault::TotalTooLarge, why));
-    }
+    within_reach(totals)?;
     // The library reports in the order of the slots. Another order must not hide counters.
     let sorted;
     let by_slot = match totals.is_sorted_by_key(|counter| counter.slot) {
@@ -182,6 +190,8 @@ mod tests {
         assert_eq!(sums.add(&segment(TOTAL_MAX - 1)), Ok(()));
         let (fault, told) = sums.add(&segment(2)).unwrap_err();
         assert_eq!(fault, SegmentFault::SumTooLarge);
+        let (fault, _) = sums.add(&segment(TOTAL_MAX + 1)).unwrap_err();
+        assert_eq!(fault, SegmentFault::TotalTooLarge, "it is too large alone");
         assert!(told.contains("10000001 in slot 7"), "{told}");
         assert_eq!(sums.add(&segment(1)), Ok(()), "what was refused does not count");
     }
