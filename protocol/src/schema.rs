@@ -18,16 +18,16 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use crate::PROTOCOL_VERSION;
 use crate::error_code::ErrorCode;
 use crate::item_check::{
     BUDGET_MAX, DOCUMENT_VERSION, ITEMS_MAX, LIST_MAX, OFFLINE_DAYS_MAX, QUOTA_MAX, WINDOWS_DAYS,
 };
 use crate::license::{LicenseFile, LicenseItem, LocalLicense, Written};
 use crate::message::*;
+use crate::page_module;
 use crate::request_auth::KeyShare;
 use crate::signature::{PublicKey, Signed};
-use crate::PROTOCOL_VERSION;
-use crate::page_module;
 use crate::version::Version;
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";

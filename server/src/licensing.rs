@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use seatmeter_protocol::PROTOCOL_VERSION;
+use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::item_check::{DOCUMENT_VERSION, LIST_MAX, check_file};
 use seatmeter_protocol::license::{CountAllowance, LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
@@ -22,7 +23,7 @@ use crate::access::By;
 use crate::challenge;
 use crate::clock::Clock;
 use crate::correction::{self, Correction, IssuedCorrection};
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::keyring::Keyring;
 use crate::operator::commands::{Actor, Change, Correct, Import, require_code};
 use crate::password::{Asker, PASSWORDS};

@@ -65,8 +65,11 @@ fn items() -> Value {
     json!([
         of("scans", "barcode_scan", json!({ "quota": 100_000_000 })),
         of("pages", "page", json!({ "page_quotas": { "core": 50, "ocr": 100 }, "strict": true })),
-        of("instances", "concurrent_instance",
-           json!({ "quota": 4, "deployment_types": ["server"] })),
+        of(
+            "instances",
+            "concurrent_instance",
+            json!({ "quota": 4, "deployment_types": ["server"] })
+        ),
     ])
 }
 
@@ -85,14 +88,8 @@ fn a_client_from_the_page_alone_is_licensed_reports_and_survives_what_happens() 
     let state = tempfile::tempdir().unwrap();
     let mut server = Server::with_items(&items());
     let url = server.url().to_owned();
-    let parts = [
-        "license_and_renewal",
-        "refusals",
-        "reports",
-        "scripts",
-        "pages_and_strict",
-        "clone",
-    ];
+    let parts =
+        ["license_and_renewal", "refusals", "reports", "scripts", "pages_and_strict", "clone"];
     play(&parts, state.path(), &[&url]);
     server.rotate_key();
     play(&["replaced_key"], state.path(), &[&url]);
