@@ -51,7 +51,7 @@ async fn one(Path(name): Path<String>) -> Response {
         let body = format!(
             "<p>HTTP status {}.</p><p>What to do: {}.</p>",
             kind.status(),
-            escaped(kind.todo())
+            escaped(&kind.todo().replace('`', ""))
         );
         return page(kind.title(), &body);
     }
