@@ -17,7 +17,7 @@ const { chromium } = createRequire(join(built, "tools/package.json"))("playwrigh
 export const CODE = "WEB-CODE";
 export const DAY = 86400;
 export const SLOT = 180;
-const PATIENCE_MS = 30000;
+const PATIENCE_MS = 120000;
 
 export const until = async (what, check) => {
   const begun = Date.now();
@@ -109,6 +109,7 @@ export class Server {
   }
 
   async kill() {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
     const gone = new Promise((resolve) => this.process.once("exit", resolve));
     this.process.kill("SIGKILL");
     await gone;
@@ -205,6 +206,7 @@ const CLOCKS = `(() => {
 /** A profile: tabs in it share what a profile shares. */
 export const profile = async (browser) => {
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
+  context.setDefaultTimeout(PATIENCE_MS);
   await context.addInitScript(CLOCKS);
   return context;
 };
