@@ -1,6 +1,8 @@
 //! The dashboard without a browser: who gets in, what a form needs, and what a page may not hold.
 
 use seatmeter_server::access::Role;
+use seatmeter_server::operator::commands::DeviceState;
+use seatmeter_server::operator::queries::devices::DevicesQuery;
 
 use crate::access::{PASSWORD, lines, server};
 use crate::sessions::{Session, with_user};
@@ -237,4 +239,34 @@ fn a_long_page_is_compressed_and_its_assets_are_kept_for_a_year() {
     assert!(asset.header("cache-control").unwrap().contains("immutable"));
     let old = Request::new("GET", "/dashboard/assets/000000000000-style.css").send(server.address);
     assert_eq!(old.status, 404);
+}
+
+#[test]
+fn devices_with_a_part_of_a_name_are_found_in_parts_whatever_else_is_asked() {
+    let server = TestServer::with_items(vec![item("instances", 64)]);
+    let uuids: Vec<String> = (10..50).map(|number| number.to_string().repeat(16)).collect();
+    for uuid in &uuids {
+        server.authorize(&request(uuid, 1)).unwrap();
+        let name = if uuid < &"30".repeat(16) { "Till \u{c4}" } else { "kiosk" };
+        let renamed = server.licensing.rename_device(uuid.clone(), name.into(), "test");
+        server.wait(renamed).unwrap();
+    }
+    let ask = |question: DevicesQuery| -> Vec<String> {
+        let found = server.wait(server.licensing.ask(question, None)).unwrap();
+        found.into_iter().map(|row| row.device_uuid).collect()
+    };
+    let named = DevicesQuery { name: Some("ILL \u{e4}".into()), ..DevicesQuery::default() };
+    assert_eq!(ask(named.clone()), uuids[..20]);
+    let part = |after: &str| DevicesQuery {
+        limit: Some(7),
+        after_item: Some("instances".into()),
+        after_device: Some(after.into()),
+        ..named.clone()
+    };
+    assert_eq!(ask(part(&uuids[4])), uuids[5..12]);
+    assert_eq!(ask(part(&uuids[17])), uuids[18..20]);
+    let ended = DevicesQuery { state: Some(DeviceState::Ended), limit: Some(3), ..named.clone() };
+    assert!(ask(ended).is_empty(), "all of them run");
+    let one = DevicesQuery { uuid: Some("15".into()), ..named };
+    assert_eq!(ask(one), ["15".repeat(16)]);
 }

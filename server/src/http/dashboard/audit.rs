@@ -60,7 +60,7 @@ pub(super) async fn audit(
         ..Sheet::default()
     };
     let before = before.map_or_else(String::new, |before| format!("?before={before}"));
-    let table = Table::new(t, t.audit, &sheet).as_json_only(format!("/audit{before}"));
+    let table = Table::new(t, t.audit, &sheet).only_json(format!("/audit{before}"));
     let check = match query.has("verify") {
         true => Some(web.licensing.ask(AuditCheckQuery, visitor.owner()).await?),
         false => None,

@@ -238,11 +238,11 @@ fn round_up(value: u64) -> u64 {
 /// Return a number for an axis, with a letter for thousands and more.
 fn short(value: u64) -> String {
     let units = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
-    let unit = units
-        .into_iter()
-        .find(|(unit, _)| value >= *unit * 10 || value >= *unit && value % (*unit / 10) == 0);
+    let unit = units.into_iter().find(|(unit, _)| {
+        value >= *unit * 10 || value >= *unit && value.is_multiple_of(*unit / 10)
+    });
     match unit {
-        Some((unit, letter)) if value % unit == 0 => format!("{}{letter}", value / unit),
+        Some((unit, letter)) if value.is_multiple_of(unit) => format!("{}{letter}", value / unit),
         Some((unit, letter)) => format!("{:.1}{letter}", value as f64 / unit as f64),
         None => value.to_string(),
     }

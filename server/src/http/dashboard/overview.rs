@@ -207,7 +207,7 @@ fn attention(t: &'static Messages, found: &Status) -> Vec<Attention> {
         let why = server.not_ready.clone().unwrap_or_default();
         add("/dashboard/server".into(), t.server.to_owned(), format!("{}: {why}", t.not_ready));
     }
-    if !server.backup_at.is_some_and(|at| found.at.saturating_sub(at) <= BACKUP_SECONDS_MAX) {
+    if server.backup_at.is_none_or(|at| found.at.saturating_sub(at) > BACKUP_SECONDS_MAX) {
         add("/dashboard/server".into(), t.server.to_owned(), t.backup_is_old.to_owned());
     }
     for item in &found.items {

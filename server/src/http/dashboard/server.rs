@@ -63,8 +63,8 @@ pub(super) async fn server(State(web): State<Arc<Web>>, visitor: Visitor) -> Pag
     page(&ServerPage {
         key: web.licensing.keys.current().public().to_string(),
         warning: EpochRow::rollbacks(&rows, found.at).1,
-        facts: Table::new(t, t.server, &facts).as_json_only("/status"),
-        epochs: Table::new(t, t.epochs, &epochs).as_json_only("/epochs"),
+        facts: Table::new(t, t.server, &facts).only_json("/status"),
+        epochs: Table::new(t, t.epochs, &epochs).only_json("/epochs"),
         has_backups: web.backups.is_some(),
         frame: Frame::new(&visitor, "/server", t.server),
     })

@@ -97,7 +97,7 @@ impl Table {
     }
 
     /// Link to this list of the admin API, which has no CSV form.
-    pub(super) fn as_json_only(self, source: impl Into<String>) -> Self {
+    pub(super) fn only_json(self, source: impl Into<String>) -> Self {
         Self { has_csv: false, ..self.from(source) }
     }
 

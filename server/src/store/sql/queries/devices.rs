@@ -58,15 +58,65 @@ impl DevicesQuery {
         limit: usize,
         found: &mut Vec<DeviceRow>,
     ) -> Result<(), Error> {
-        let (wanted, name) = (self.uuid.as_deref().unwrap_or(""), self.name.as_deref());
-        let name = name.map(str::to_lowercase);
-        let first = after.max(wanted);
-        let last = format!("{wanted}{LAST}");
-        let range = values![from.now, item_id, first, &last, self.code.as_deref().unwrap_or("")];
+        let wanted = self.uuid.as_deref().unwrap_or("");
+        let (first, last) = (after.max(wanted), format!("{wanted}{LAST}"));
+        let Some(name) = &self.name else {
+            return self.of_range(
+                from,
+                item_id,
+                (first, &last),
+                after,
+                offline_since,
+                limit,
+                found,
+            );
+        };
+        // A part of a name is in no index. Reading names alone, and the rest of those that fit,
+        // costs a part of reading everything.
+        let (name, mut begin) = (name.to_lowercase(), first.to_owned());
+        let mut before = after.to_owned();
+        loop {
+            let mut fitting: Vec<String> = Vec::new();
+            let wanted = limit.saturating_sub(found.len());
+            let range = values![item_id, &begin, &last];
+            from.for_each_until(&names_query(), range, &mut |mut row| {
+                let (uuid, own): (String, String) = (row.take(0)?, row.take(1)?);
+                if uuid != before && own.to_lowercase().contains(&name) {
+                    fitting.push(uuid);
+                }
+                Ok(fitting.len() < wanted)
+            })?;
+            for uuid in &fitting {
+                let range = (uuid.as_str(), &*format!("{uuid}{LAST}"));
+                self.of_range(from, item_id, range, after, offline_since, limit, found)?;
+            }
+            from.require_time()?;
+            match fitting.pop() {
+                Some(newest) if fitting.len() + 1 >= wanted && found.len() < limit => {
+                    begin.clone_from(&newest);
+                    before = newest;
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Find the devices of an item in a range of UUIDs; the name is not looked at.
+    #[expect(clippy::too_many_arguments, reason = "it is one step of a search with as many terms")]
+    fn of_range(
+        &self,
+        from: &Snapshot<'_>,
+        item_id: &str,
+        (first, last): (&str, &str),
+        after: &str,
+        offline_since: Option<u64>,
+        limit: usize,
+        found: &mut Vec<DeviceRow>,
+    ) -> Result<(), Error> {
+        let range = values![from.now, item_id, first, last, self.code.as_deref().unwrap_or("")];
         from.for_each_until(&query(), range, &mut |mut row| {
             let (device, has_code, has_reported) = read(item_id, &mut row)?;
             let is_wanted = device.device_uuid != after
-                && name.as_ref().is_none_or(|name| device.name.to_lowercase().contains(name))
                 && (self.code.is_none() || has_code)
                 && self.state.is_none_or(|state| state == device.state)
                 && offline_since.is_none_or(|since| device.heard_at() < since)
@@ -109,6 +159,15 @@ fn query() -> String {
                     AND segment.item_id = device.item_id) THEN 1 ELSE 0 END
            FROM device
           WHERE device.item_id = ?2 AND device.device_uuid >= ?3 AND device.device_uuid < ?4
+          ORDER BY device.item_id, device.device_uuid"
+    )
+}
+
+/// Return the query for the names of the devices of an item in a range of UUIDs.
+fn names_query() -> String {
+    format!(
+        "SELECT device.device_uuid, {NAME} FROM device
+          WHERE device.item_id = ?1 AND device.device_uuid >= ?2 AND device.device_uuid < ?3
           ORDER BY device.item_id, device.device_uuid"
     )
 }
