@@ -29,7 +29,7 @@ impl Drop for RunningFile {
 }
 
 /// The seconds after which a server that is not ready wants to be asked again.
-pub(crate) const RETRY_AFTER: u64 = 77;
+pub(crate) const RETRY_AFTER: u64 = 1;
 
 /// A function that makes status and body of an answer from a request.
 pub(crate) type Reply = Box<dyn FnOnce(&serde_json::Value) -> (u16, String) + Send>;
