@@ -114,6 +114,8 @@ bench-server: tools ## Reports and authorizations a second over HTTP, on SQLite 
 	@scripts/tools.sh initdb=postgresql redis-server=redis-server etcd=etcd-server
 	@timeout 3600 cargo bench --quiet -p seatmeter-server --bench server -- $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64)
 	@timeout 1800 cargo bench --quiet -p seatmeter-server --bench server -- $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64) scale
+	@timeout 1800 cargo bench --quiet -p seatmeter-server --bench server -- $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64) items
+	@timeout 1800 cargo bench --quiet -p seatmeter-server --bench server -- $(or $(BENCH_SECONDS),4) $(or $(CLIENTS),64) nine
 
 .PHONY: bench-web
 bench-web: tools ## Measure the browser module in a real Chromium

@@ -20,6 +20,8 @@ pub struct Error {
     pub message: String,
     /// The stage that the failed request had reached, if there was a request.
     pub stage: Option<Stage>,
+    /// The seconds after which the server wants to be asked again, if it is too busy now.
+    pub retry_after: Option<u64>,
 }
 
 /// The stage that a request had reached when it failed to get a usable answer. The numbers are
@@ -60,7 +62,7 @@ impl fmt::Display for Stage {
 impl Error {
     /// Return an error with its own sentence.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), stage: None }
+        Self { code, message: message.into(), stage: None, retry_after: None }
     }
 
     /// Return error -20200 at this stage.

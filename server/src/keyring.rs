@@ -42,6 +42,12 @@ impl Keyring {
         Self { keys: keys.into(), receipt_keys, signers }
     }
 
+    /// Return whether this is a handle of the same ring.
+    #[must_use]
+    pub fn is_the_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.keys, &other.keys)
+    }
+
     /// Return the batch signature of this text with a key of the ring, made together with all that
     /// is to be signed with this key now.
     pub async fn sign(&self, leaf: Leaf, key: &SigningKey) -> String {

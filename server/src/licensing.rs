@@ -77,7 +77,7 @@ impl Licensing {
             version: DOCUMENT_VERSION,
             license_id: granted.license_id,
             serial: granted.grant.serial,
-            item_id: granted.item.item_id,
+            item_id: granted.item.item_id.clone(),
             handshake_code: granted.handshake_code,
             device_uuid: request.device.uuid,
             charge_way: granted.item.charge_way,
@@ -97,7 +97,7 @@ impl Licensing {
         let local_license = signed.map_err(|e| Error::Internal(e.to_string()))?;
         Ok(AuthorizationAnswer {
             root_key: granted.root_key,
-            license_file: granted.license_file,
+            license_file: Arc::unwrap_or_clone(granted.license_file),
             local_license,
             key_share,
             epoch: granted.epoch,
@@ -124,7 +124,7 @@ impl Licensing {
             .await?;
         Ok(AuthorizationCheck {
             handshake_code: granted.handshake_code,
-            item_id: granted.item.item_id,
+            item_id: granted.item.item_id.clone(),
             charge_way: granted.item.charge_way,
             seats: granted.grant.seats,
             valid_until: granted.grant.valid_until,
@@ -241,13 +241,20 @@ impl Licensing {
         for text in [&license.license_id, &license.item_id, &license.handshake_code] {
             require_text("a local license", text).ok()?;
         }
-        let key = self.keys.with_id(&signed.key_id)?.public().clone();
-        let (signed, device_uuid) = (signed.clone(), device_uuid.to_owned());
+        self.keys.with_id(&signed.key_id)?;
+        Some(self.shown_as(license, signed, device_uuid))
+    }
+
+    /// Return the local license that was read from this envelope.
+    fn shown_as(&self, license: LocalLicense, signed: &Signed, device_uuid: &str) -> ShownLicense {
+        let (keys, signed, device_uuid) =
+            (self.keys.clone(), signed.clone(), device_uuid.to_owned());
         let is_ours = move || {
-            let opened = signed.open::<LocalLicense>(&key);
-            opened.is_ok_and(|license| license.device_uuid == device_uuid)
+            let key = keys.with_id(&signed.key_id);
+            let opened = key.and_then(|key| signed.open::<LocalLicense>(key.public()).ok());
+            opened.is_some_and(|license| license.device_uuid == device_uuid)
         };
-        Some(ShownLicense { license, is_ours: Box::new(is_ours) })
+        ShownLicense { license, is_ours: Box::new(is_ours) }
     }
 
     /// Record one usage report.
@@ -268,8 +275,14 @@ impl Licensing {
         let mut envelopes: Vec<&Signed> =
             report.segments.iter().filter_map(|segment| segment.local_license.as_ref()).collect();
         envelopes.dedup();
-        let shown: Vec<_> =
-            envelopes.into_iter().filter_map(|held| self.shown(held, uuid)).collect();
+        // A report usually shows the newest license as that of its segments.
+        let again = |held: &Signed| {
+            let newest =
+                newest.as_ref().filter(|_| report.newest_license.as_ref() == Some(held))?;
+            Some(self.shown_as(newest.license.clone(), held, uuid))
+        };
+        let shown = |held| again(held).or_else(|| self.shown(held, uuid));
+        let shown: Vec<_> = envelopes.into_iter().filter_map(shown).collect();
         let signed_by = proof.signer(newest.iter().chain(&shown));
         let RequestProof { facts, proof, .. } = proof;
         let proof = ReportProof { facts, proof, signed_by };

@@ -23,6 +23,13 @@ const ROUND_BOUND: Duration = Duration::from_secs(20);
 const RETRY_FIRST_SECONDS: u64 = 2;
 const RETRY_LAST_SECONDS: u64 = 60;
 
+/// The longest time, in seconds, for which a server can put off the next round. Nobody signs this
+/// time.
+const RETRY_ASKED_MAX: u64 = 300;
+
+/// The seconds over which the rounds of devices are spread that had no success.
+const RETRY_SPREAD_SECONDS: u64 = 2;
+
 /// The seconds of a slot over which the rounds of many devices are spread.
 const JITTER_SECONDS: u64 = 30;
 
@@ -49,17 +56,17 @@ impl Session {
             true => self.report(deadline).map(|_| ()),
             false => self.round(false, deadline, is_done),
         };
-        let failures = match &outcome {
+        match &outcome {
             Err(error) if is_passing(error.code) => {
-                self.failures.fetch_add(1, Ordering::Relaxed).min(16)
+                let failures = self.failures.fetch_add(1, Ordering::Relaxed);
+                pause_after(failures, error.retry_after)
             }
             // A refused program asks again, too, but in no haste.
             Ok(()) | Err(_) => {
                 self.failures.store(0, Ordering::Relaxed);
-                return self.until_next_round(begun_at);
+                self.until_next_round(begun_at)
             }
-        };
-        Duration::from_secs((RETRY_FIRST_SECONDS << failures).min(RETRY_LAST_SECONDS)) + jitter(2)
+        }
     }
 
     /// Renew and report now.
@@ -195,9 +202,43 @@ fn random_share(license: &LocalLicense) -> u64 {
     license.license_id.get(..4).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
 }
 
+/// Return the pause after a round that had no success, after so many before it. A server that is too
+/// busy says when it wants to be asked again. It says the same to all, so those that it has put off
+/// for long are spread over as long a time again.
+fn pause_after(failures: u32, asked: Option<u64>) -> Duration {
+    let own = (RETRY_FIRST_SECONDS << failures.min(16)).min(RETRY_LAST_SECONDS);
+    let asked = asked.unwrap_or(0).min(RETRY_ASKED_MAX);
+    Duration::from_secs(own.max(asked)) + jitter(asked.max(RETRY_SPREAD_SECONDS))
+}
+
 /// Return a random time below this many seconds, so that devices do not all contact the server at
 /// once.
 fn jitter(seconds: u64) -> Duration {
     let random = random_bytes::<8>().map_or(0, u64::from_le_bytes);
     Duration::from_millis(random % (seconds * 1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_that_a_busy_server_puts_off_come_back_after_that_time_and_spread() {
+        let pauses = |failures, asked| {
+            let all: Vec<_> = (0..200).map(|_| pause_after(failures, asked).as_millis()).collect();
+            (all.iter().min().copied().unwrap(), all.iter().max().copied().unwrap())
+        };
+        for (failures, asked, from, spread) in [
+            (0, None, 2_000, 2_000),
+            (0, Some(1), 2_000, 2_000),
+            (0, Some(30), 30_000, 30_000),
+            (5, Some(1), 60_000, 2_000),
+            (u32::MAX, None, 60_000, 2_000),
+            (0, Some(u64::MAX), 300_000, 300_000),
+        ] {
+            let (least, most) = pauses(failures, asked);
+            assert!(least >= from && most < from + spread, "{failures} {asked:?}: {least} {most}");
+            assert!(most - least > spread / 2, "{failures} {asked:?}: {least} to {most} ms");
+        }
+    }
 }

@@ -306,7 +306,10 @@ impl Answer {
         };
         match known_key.map(|key| self.verify(key)) {
             Some(Err(untrusted)) => untrusted,
-            _ => Error::new(problem.code, problem.detail),
+            _ => Error {
+                retry_after: self.raw.retry_after,
+                ..Error::new(problem.code, problem.detail)
+            },
         }
     }
 
@@ -342,7 +345,7 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scripted::{Scripted, Step};
+    use super::super::scripted::{RETRY_AFTER, Scripted, Step};
     use super::*;
     use crate::clock::test_support::HandClock;
 
@@ -400,6 +403,15 @@ mod tests {
         ] {
             assert_eq!(ask([first, Step::Answer(200, "5".into())]), (Ok(5), 2));
         }
+    }
+
+    #[test]
+    fn an_error_says_when_a_server_that_is_too_busy_wants_to_be_asked_again() {
+        let busy = || Step::Answer(503, problem(ErrorCode::STANDBY_NOT_READY));
+        let (answer, asked) = ask([busy(), busy()]);
+        let error = answer.unwrap_err();
+        assert_eq!((error.retry_after, asked), (Some(RETRY_AFTER), 2));
+        assert_eq!(ask([Step::Silence, Step::Silence]).0.unwrap_err().retry_after, None);
     }
 
     fn challenge() -> Step {

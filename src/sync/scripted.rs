@@ -28,6 +28,9 @@ impl Drop for RunningFile {
     }
 }
 
+/// The seconds after which a server that is not ready wants to be asked again.
+pub(crate) const RETRY_AFTER: u64 = 1;
+
 /// A function that makes status and body of an answer from a request.
 pub(crate) type Reply = Box<dyn FnOnce(&serde_json::Value) -> (u16, String) + Send>;
 
@@ -177,6 +180,7 @@ impl Scripted {
             server_time: Some(self.server_time()),
             key_id: Some(key_id.clone()),
             signature: Some(signature),
+            retry_after: (status == 503).then_some(RETRY_AFTER),
             body: body.into_bytes(),
         }
     }

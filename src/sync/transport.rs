@@ -34,6 +34,8 @@ pub struct RawAnswer {
     pub key_id: Option<String>,
     /// The signature header, if there is one.
     pub signature: Option<String>,
+    /// The seconds of the header `Retry-After`, if there is one.
+    pub retry_after: Option<u64>,
     /// The body.
     pub body: Vec<u8>,
 }

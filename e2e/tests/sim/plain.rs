@@ -248,7 +248,7 @@ impl Plain {
         let listed = self.item.iter().filter(|_| self.is_listed);
         listed
             .map(|item| Candidate {
-                item: item.clone(),
+                item: item.clone().into(),
                 revoked: self.is_revoked,
                 state: self.state(item, uuid, holder, now),
             })

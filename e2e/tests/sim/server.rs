@@ -523,6 +523,7 @@ impl Server {
             server_time: Some(server_time),
             key_id: Some(key_id),
             signature: Some(signature),
+            retry_after: None,
             body,
         }
     }

@@ -30,13 +30,18 @@
 //! With the further word `admin` it measures requests of the admin API with a token, with `open`
 //! what a server in the open meets ([`open`]), and with `restored` ten thousand devices that come
 //! back to a database of yesterday ([`restored`]).
+//!
+//! With the further word `nine` it measures ten thousand new devices that all ask at one time,
+//! beside others that report; with `items`, reports under one item and under a thousand.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
 #![allow(clippy::disallowed_methods, reason = "it measures with the system's clock")]
 
 mod admin;
 mod far;
+mod items;
 mod load;
+mod nine;
 mod open;
 mod ours;
 mod peers;
@@ -82,6 +87,8 @@ fn main() {
         }
         Some("open") => return bench.open(seatmeterd),
         Some("restored") => return bench.restored(seatmeterd),
+        Some("nine") => return bench.nine(seatmeterd),
+        Some("items") => return bench.items(seatmeterd),
         Some("scale") => {
             bench.authorizations(seatmeterd);
             return bench.scale(seatmeterd);

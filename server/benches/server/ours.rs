@@ -18,7 +18,7 @@ use seatmeter_server::http::tls::trust;
 
 use crate::load::{Bench, Connection, Connections, connect};
 use crate::storm::Storm;
-use crate::wire::{By, post};
+use crate::wire::{By, post, request};
 use crate::{DEVICES, Rates, now, say};
 
 /// The slots that are reported, a day before and after now but for a margin: a server books no
@@ -35,7 +35,10 @@ impl Bench {
         let devices = self.devices(&server);
         let turn = Arc::new(AtomicU64::new(0));
         let connections = self.connections(server.address);
+        let used = server.cpu_seconds();
         let reports = self.reports(&format!("reports, {name}"), &connections, &devices, &turn);
+        let micros = 1e6 * (server.cpu_seconds() - used) / turn.load(Ordering::Relaxed) as f64;
+        say(&format!("{:<34} {micros:>8.1} µs", format!("processor time a report, {name}")));
         let trust = server.trust();
         let tls = self.connections_with(server.tls_address, Some(&trust));
         let over_tls = self.reports(&format!("reports over TLS, {name}"), &tls, &devices, &turn);
@@ -88,7 +91,7 @@ impl Bench {
     }
 
     /// What devices report over these connections, in turn.
-    fn reports(
+    pub(crate) fn reports(
         &self,
         name: &str,
         connections: &Connections,
@@ -117,7 +120,7 @@ pub(crate) fn reporting(
     devices: &Arc<Vec<Device>>,
     turn: &Arc<AtomicU64>,
 ) -> impl Fn(usize) -> Pin<Box<dyn Future<Output = ()>>> + Clone + 'static {
-    let first_slot = slot_of(now()) - SLOTS_BACK;
+    let first_slot = first_slot();
     let (connections, devices, turn) = (connections.clone(), devices.clone(), turn.clone());
     move |client| {
         let (connections, devices, turn) = (connections.clone(), devices.clone(), turn.clone());
@@ -133,6 +136,11 @@ pub(crate) fn reporting(
     }
 }
 
+/// The first slot that devices report.
+pub(crate) fn first_slot() -> u32 {
+    slot_of(now()) - SLOTS_BACK
+}
+
 /// A device that may work.
 pub(crate) struct Device {
     pub(crate) uuid: String,
@@ -144,8 +152,20 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) async fn authorized(connection: &mut Connection) -> Self {
+        Self::authorized_for(connection, CODE).await
+    }
+
+    /// The same, with this handshake code.
+    pub(crate) async fn authorized_for(connection: &mut Connection, code: &str) -> Self {
         let uuid = random_id().unwrap();
-        let (answer, agreement) = authorize(connection, &uuid).await;
+        let (key, agreement) = (device_key(&uuid), Agreement::begin().unwrap());
+        let asked = AuthorizationRequest {
+            handshake_code: code.to_owned(),
+            ..authorization(&uuid, &key, &agreement)
+        };
+        let body = serde_json::to_vec(&asked).unwrap();
+        let by = By::Signature(&key);
+        let answer: AuthorizationAnswer = post(connection, AUTHORIZATIONS_PATH, &body, by).await;
         let report_key = agreement.of_device(&answer.key_share, &uuid).unwrap();
         let license: LocalLicense = serde_json::from_str(&answer.local_license.payload).unwrap();
         let (segment_id, license_id) = (random_id().unwrap(), license.license_id);
@@ -208,6 +228,14 @@ pub(crate) async fn authorize_with(
     change(&mut request);
     let body = serde_json::to_vec(&request).unwrap();
     (post(connection, AUTHORIZATIONS_PATH, &body, By::Signature(&key)).await, agreement)
+}
+
+/// The request of a new device for a license, as it goes over the network.
+pub(crate) fn request_of_new_device() -> Vec<u8> {
+    let (uuid, agreement) = (random_id().unwrap(), Agreement::begin().unwrap());
+    let key = device_key(&uuid);
+    let body = serde_json::to_vec(&authorization(&uuid, &key, &agreement)).unwrap();
+    request(AUTHORIZATIONS_PATH, &body, By::Signature(&key))
 }
 
 pub(crate) fn facts(uuid: &str) -> DeviceFacts {

@@ -43,6 +43,11 @@ pub(crate) async fn post<T: serde::de::DeserializeOwned>(
     body: &[u8],
     by: By<'_>,
 ) -> T {
+    exchange(connection, &request(path, body, by)).await
+}
+
+/// A request with JSON.
+pub(crate) fn request(path: &str, body: &[u8], by: By<'_>) -> Vec<u8> {
     let mut request = format!(
         "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{NONCE_HEADER}: \
          {NONCE}\r\n{}content-length: {}\r\n\r\n",
@@ -51,7 +56,7 @@ pub(crate) async fn post<T: serde::de::DeserializeOwned>(
     )
     .into_bytes();
     request.extend_from_slice(body);
-    exchange(connection, &request).await
+    request
 }
 
 /// Reads something of the admin API with a token, on a connection that is kept.

@@ -228,7 +228,12 @@ impl DataOption {
 
     /// Open the store, and read the keys and the recorded time.
     fn open(&self) -> Result<OpenData, Error> {
-        let (dir, opened) = (self.dir(), self.location().open()?);
+        self.open_with_cache(None)
+    }
+
+    /// Open the store with this size of its cache in bytes, if it is embedded.
+    fn open_with_cache(&self, cache: Option<u64>) -> Result<OpenData, Error> {
+        let (dir, opened) = (self.dir(), self.location().open_with_cache(cache)?);
         dir.finish_rotation(opened.keys.in_use.as_deref())?;
         let keys = dir.keyring()?;
         if let Some(missing) = opened.keys.of_files.iter().find(|id| keys.with_id(id).is_none()) {

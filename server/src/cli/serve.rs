@@ -44,6 +44,9 @@ const SERVING_INTERVAL: Duration = Duration::from_secs(60);
 const FILES_OF_ITS_OWN: usize = 64;
 const CONNECTIONS_MIN: usize = 16;
 
+/// The least memory for pages of the embedded database: beneath it, a batch would not have its own.
+const CACHE_BYTES_MIN: usize = 1 << 20;
+
 /// The interval between two runs that delete data which no rule needs.
 const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
 
@@ -86,6 +89,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SIZE", env = "SEATMETERD_BODY_BUDGET", default_value = "64MiB",
           value_parser = body_budget)]
     body_budget: Size,
+
+    /// Memory for pages of the embedded database, such as 512MiB; by default an eighth of what this
+    /// process may have, 16MiB to 192MiB
+    #[arg(long, value_name = "SIZE", env = "SEATMETERD_CACHE", value_parser = cache)]
+    cache: Option<Size>,
 
     /// Network of reverse proxies that are believed when they say for whom they ask, by the header
     /// X-Forwarded-For or Forwarded; can be given several times
@@ -173,8 +181,17 @@ impl SessionArguments {
 #[derive(Clone, Copy, Debug)]
 struct Size(usize);
 
-/// Read a size in bytes, KiB, MiB or GiB.
 fn body_budget(text: &str) -> Result<Size, String> {
+    let what = "of at least 1MiB, which one request may have, such as 64MiB";
+    size(text, BUDGET_BYTES_MIN, what)
+}
+
+fn cache(text: &str) -> Result<Size, String> {
+    size(text, CACHE_BYTES_MIN, "of at least 1MiB, such as 512MiB")
+}
+
+/// Read a size in bytes, KiB, MiB or GiB.
+fn size(text: &str, bytes_min: usize, what: &str) -> Result<Size, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -184,8 +201,8 @@ fn body_budget(text: &str) -> Result<Size, String> {
         _ => 0,
     };
     match digits.parse::<usize>().ok().and_then(|count| count.checked_mul(unit)) {
-        Some(bytes) if bytes >= BUDGET_BYTES_MIN => Ok(Size(bytes)),
-        _ => Err("write a size of at least 1MiB, which one request may have, such as 64MiB".into()),
+        Some(bytes) if bytes >= bytes_min => Ok(Size(bytes)),
+        _ => Err(format!("write a size {what}")),
     }
 }
 
@@ -197,7 +214,8 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     init::prepare(&arguments.data, output)?;
     let _lock = arguments.data.dir().lock()?;
     warn_of_password();
-    let OpenData { store, keys, clock } = arguments.data.open()?;
+    let cache = arguments.cache.map(|size| size.0 as u64);
+    let OpenData { store, keys, clock } = arguments.data.open_with_cache(cache)?;
     store.look_for_damage()?;
     let licensing = Arc::new(Licensing { store: store.clone(), keys, clock: clock.clone() });
     let limits = RateLimits::new(

@@ -21,6 +21,8 @@ pub mod strict_allowance;
 pub mod validity;
 pub mod window;
 
+use std::sync::Arc;
+
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::version::Version;
@@ -63,7 +65,7 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The license item.
-    pub item: LicenseItem,
+    pub item: Arc<LicenseItem>,
     /// Whether the operator has revoked it.
     pub revoked: bool,
     /// The item's state, as it concerns this device.
@@ -169,7 +171,7 @@ pub(crate) mod fixture {
     }
 
     pub(crate) fn candidate(quota: u64) -> Candidate {
-        Candidate { item: item(quota), revoked: false, state: ItemState::default() }
+        Candidate { item: item(quota).into(), revoked: false, state: ItemState::default() }
     }
 
     pub(crate) fn claim(seats: u32) -> Claim {

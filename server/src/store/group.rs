@@ -41,8 +41,10 @@ use crate::server_time::RecordedTime;
 pub const GROUP_MAX: usize = 512;
 
 /// The greatest number of requests that may wait. A request beyond that is refused and has to come
-/// back later.
-pub(super) const QUEUE_MAX: usize = 2 * GROUP_MAX;
+/// back later. There are as many as connections, so that devices that all start at nine wait for
+/// their turn: even two thousand a second serve the last one before it gives up. They cost nobody
+/// else time, because each transaction takes from all lanes.
+pub(super) const QUEUE_MAX: usize = 8 * GROUP_MAX;
 
 /// The fraction of the last transaction's time that the next transaction may wait to fill, and the
 /// upper bound of this wait.

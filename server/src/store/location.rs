@@ -37,9 +37,18 @@ impl Location {
     /// # Errors
     /// Fails when the store cannot be reached or opened, or was written by a newer version.
     pub fn open(&self) -> Result<Opened, Error> {
+        self.open_with_cache(None)
+    }
+
+    /// Open the store as [`Self::open`] does. An embedded database keeps pages of this size in
+    /// memory, in bytes; `None` for a share of the memory that this process may have.
+    ///
+    /// # Errors
+    /// Fails as [`Self::open`] does.
+    pub fn open_with_cache(&self, cache: Option<u64>) -> Result<Opened, Error> {
         Ok(match self {
             Self::File(path) => {
-                let store = SqliteStore::open(path)?;
+                let store = SqliteStore::open_with_cache(path, cache)?;
                 Opened { keys: store.keys().clone(), time: store.time(), store: Arc::new(store) }
             }
             Self::Url(url) => {

@@ -20,6 +20,7 @@ pub mod statements;
 mod usage_reader;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use seatmeter_protocol::license::{Generation, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::{
@@ -297,9 +298,9 @@ pub struct Granted {
     /// The id of the local license: a renewal keeps it.
     pub license_id: String,
     /// The item from which the license is granted.
-    pub item: LicenseItem,
+    pub item: Arc<LicenseItem>,
     /// The license file that contains the item.
-    pub license_file: Signed,
+    pub license_file: Arc<Signed>,
     /// The key that has signed the license file.
     pub root_key: PublicKey,
     /// The id of the server key that the license file names.

@@ -154,6 +154,31 @@ fn an_item_that_was_moved_to_another_file_is_not_in_it() {
 }
 
 #[test]
+fn what_somebody_edits_beside_the_server_counts_from_the_next_request_on() {
+    let server = two_organizations();
+    let ask = || server.authorize(&request(&id(), 1));
+    ask().unwrap();
+    for (edit, mend, code) in [
+        (
+            "UPDATE license_item SET revoked_at = 1 WHERE item_id = 'instances'",
+            "UPDATE license_item SET revoked_at = NULL",
+            ErrorCode::REVOKED,
+        ),
+        (
+            "DELETE FROM handshake_item WHERE item_id = 'instances'",
+            "INSERT INTO handshake_item SELECT handshake_code, 1, 'instances' FROM handshake_code \
+             WHERE handshake_code <> 'OTHER-CODE'",
+            ErrorCode::NO_ITEM_FITS,
+        ),
+    ] {
+        execute(&server.location, edit);
+        assert_eq!(ask().unwrap_err().code, code, "{edit}");
+        execute(&server.location, mend);
+        ask().unwrap();
+    }
+}
+
+#[test]
 fn what_a_file_permits_stands_nowhere_else_in_the_database() {
     let scans = LicenseItem::new(
         "scans",

@@ -25,7 +25,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use rustls::client::Resumption;
@@ -324,6 +324,7 @@ async fn read(mut response: Response, timeout: Duration) -> Result<RawAnswer, Un
         server_time: header(TIME_HEADER).and_then(|text| text.parse().ok()),
         key_id: header(KEY_ID_HEADER),
         signature: header(SIGNATURE_HEADER),
+        retry_after: header(RETRY_AFTER.as_str()).and_then(|text| text.parse().ok()),
         body: Vec::new(),
     };
     loop {

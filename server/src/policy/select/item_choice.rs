@@ -345,6 +345,8 @@ pub(crate) fn name(value: &impl serde::Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::policy::fixture::{EXPIRY, START, candidate, claim};
     use crate::policy::select::admission::Used;
@@ -352,7 +354,7 @@ mod tests {
 
     fn changed(quota: u64, change: impl FnOnce(&mut LicenseItem)) -> Candidate {
         let mut candidate = candidate(quota);
-        change(&mut candidate.item);
+        change(Arc::make_mut(&mut candidate.item));
         candidate
     }
 

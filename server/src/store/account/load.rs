@@ -17,11 +17,12 @@ use crate::policy::active_slots::ActiveSlots;
 use crate::policy::holders::{Hold, Holders};
 use crate::policy::strict_allowance::Allowance;
 use crate::store::day_totals::day_of;
+use crate::store::sql::catalog::Known;
 use crate::store::sql::table::{
     ACTIVE_DAY, ALLOWANCES, ALLOWED, DEVICE, DEVICE_HOLDERS, DEVICE_LICENSES, DEVICE_SEATS,
     ENDED_HOLDERS, ITEM, ITEM_HELD, SEAT_HOLDER, SLOT_SUM, SLOTS_FROM, USED, YEARS,
 };
-use crate::store::sql::{Row, Sql, Value, Wanted as Expected, files, values};
+use crate::store::sql::{Row, Sql, Value, Wanted as Expected, catalog, files, values};
 
 /// The accounts of a batch, by the ids of their items.
 pub(in crate::store) type Accounts = BTreeMap<String, Account>;
@@ -33,14 +34,10 @@ pub(in crate::store) fn accounts<'a>(
     ids: impl IntoIterator<Item = &'a str>,
     times: &RangeInclusive<u64>,
 ) -> Result<Accounts, Error> {
-    let keys: Vec<Value<'_>> = ids.into_iter().map(Value::Text).collect();
     let mut accounts = BTreeMap::new();
-    let mut items: Vec<(String, String, bool)> = Vec::with_capacity(keys.len());
-    for mut row in ITEM.find(sql, &keys)? {
-        items.push((row.take(0)?, row.take(1)?, row.take::<Option<i64>>(2)?.is_some()));
-    }
-    let files = files::find(sql, &items.iter().map(|(_, file_id, _)| file_id.as_str()).collect())?;
-    for (item_id, file_id, is_revoked) in items {
+    let items = items(sql, ids)?;
+    let files = files::find(sql, &items.values().map(|(file_id, _)| file_id.as_str()).collect())?;
+    for (item_id, (file_id, is_revoked)) in items {
         let Some(Ok(file)) = files.get(&file_id) else { continue };
         let Some(item) = file.item(&item_id) else { continue };
         accounts.insert(item_id, Account::of(item.clone(), file.clone(), is_revoked));
@@ -49,6 +46,22 @@ pub(in crate::store) fn accounts<'a>(
     look_up_counts(sql, &mut accounts, times)?;
     look_up_seats(sql, &mut accounts, times)?;
     Ok(accounts)
+}
+
+/// Return the file of each of these items, and whether the item is revoked.
+fn items<'a>(
+    sql: &dyn Sql,
+    ids: impl IntoIterator<Item = &'a str>,
+) -> Result<Known<(String, bool)>, Error> {
+    let (mut items, others) = catalog::known(sql, |all| &all.items, ids);
+    let keys: Vec<Value<'_>> = others.into_iter().map(Value::Text).collect();
+    let mut found = Known::new();
+    for mut row in ITEM.find(sql, &keys)? {
+        found.insert(row.take(0)?, (row.take(1)?, row.take::<Option<i64>>(2)?.is_some()));
+    }
+    catalog::keep(sql, |all| &mut all.items, &found);
+    items.extend(found);
+    Ok(items)
 }
 
 /// Return what the next two functions look up.

@@ -72,7 +72,7 @@ impl<T: PartialEq> Kept<T> {
 
 /// The state of one item, as far as the requests of a batch concern it.
 pub(in crate::store) struct Account {
-    pub(in crate::store) item: LicenseItem,
+    pub(in crate::store) item: Arc<LicenseItem>,
     /// The file that permits the item.
     pub(in crate::store) file: Arc<VerifiedFile>,
     /// Whether the operator has revoked the item.
@@ -140,7 +140,7 @@ pub(in crate::store) struct Before {
 
 impl Account {
     /// Make the account of an item without any other data.
-    fn of(item: LicenseItem, file: Arc<VerifiedFile>, is_revoked: bool) -> Self {
+    fn of(item: Arc<LicenseItem>, file: Arc<VerifiedFile>, is_revoked: bool) -> Self {
         Self {
             item,
             file,

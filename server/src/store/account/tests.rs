@@ -17,7 +17,7 @@ use crate::policy::running::Running;
 type Report = (u8, u32, u32);
 
 fn account(quota: u64, reports: &[Report]) -> Account {
-    let mut account = Account::of(item(quota), VerifiedFile::of_nobody(), false);
+    let mut account = Account::of(item(quota).into(), VerifiedFile::of_nobody(), false);
     for report in reports {
         record(&mut account, *report);
     }

@@ -141,7 +141,7 @@ fn decide(
     let mut granted = granted(batch, code, request, candidate, grant)?;
     granted.generation = next.generation;
     if is_kept {
-        granted.receipt = batch.commits.receipt(&batch.life.epoch).to_text(&request.keys);
+        granted.receipt = batch.receipt(&request.keys);
         book(batch, request, holder, &mut granted);
         identity::note_grant(batch, request, next);
     }

@@ -20,6 +20,7 @@ use super::sequence::{Commits, Sequence};
 use super::table::{IDENTITY, LICENSE};
 use super::{Sql, Value, Wanted, authorization, segments, usage};
 use crate::error::Error;
+use crate::keyring::Keyring;
 use crate::policy::history;
 use crate::policy::select::admission::holder_name;
 use crate::policy::select::item_choice::needs_state;
@@ -108,7 +109,10 @@ pub(super) struct Batch<'a> {
     pub(super) owners: Owners,
     pub(super) segments: Segments<'a>,
     pub(super) accounts: Accounts,
-    pub(super) commits: Commits,
+    commits: Commits,
+    /// The receipt of the batch, with its epoch and the keys that it was made with: it is the same
+    /// for nearly all requests.
+    receipt: Option<(String, Keyring, String)>,
     pub(super) refusals: Refusals,
 }
 
@@ -177,8 +181,17 @@ impl<'a> Batch<'a> {
             }
             owners.insert(license_id, owner);
         }
-        let refusals = Refusals::default();
-        Ok(Self { life, codes, identities, segments, owners, accounts, commits, refusals })
+        Ok(Self {
+            life,
+            codes,
+            identities,
+            segments,
+            owners,
+            accounts,
+            commits,
+            receipt: None,
+            refusals: Refusals::default(),
+        })
     }
 
     /// Begin another life if this receipt is newer than the data.
@@ -197,6 +210,20 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         self.life.end_by(sql, &RollbackProof::by_receipt(receipt, device_uuid), now)
+    }
+
+    /// Return the receipt of the batch, and note that a device gets it.
+    pub(super) fn receipt(&mut self, keys: &Keyring) -> String {
+        let epoch = &self.life.epoch;
+        let known = self.receipt.as_ref();
+        if let Some((_, _, text)) =
+            known.filter(|(of, by, _)| of == epoch && by.is_the_same_as(keys))
+        {
+            return text.clone();
+        }
+        let text = self.commits.receipt(epoch).to_text(keys);
+        self.receipt = Some((epoch.clone(), keys.clone(), text.clone()));
+        text
     }
 
     /// Return the license with this id, and its owner.

@@ -56,7 +56,7 @@ pub(in crate::store) fn frame(
         let file = file.map_err(|why| {
             Error::Setup(format!("{why}. Import it again as the vendor signed it, then export."))
         })?;
-        files.push((file.envelope.clone(), file.file.clone()));
+        files.push(((*file.envelope).clone(), file.file.clone()));
     }
     let row = sql.row("SELECT epoch, number - 1 FROM epoch ORDER BY number DESC LIMIT 1", &[])?;
     let mut row = row.ok_or_else(|| Error::Store("the epoch has gone".to_owned()))?;

@@ -1,7 +1,9 @@
 //! The handshake codes that the requests of a batch mean, with their items.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
+use super::catalog::{self, Known as InCatalog};
 use super::table::{CODE, CODE_ITEMS, ORGANIZATION};
 use super::{Sql, Value, files};
 use crate::error::Error;
@@ -24,7 +26,7 @@ pub(super) struct Code {
 
 /// The handshake codes of a batch.
 pub(super) struct Codes {
-    codes: HashMap<String, Code>,
+    codes: HashMap<String, Arc<Code>>,
     /// The default handshake code of each organization, if it has one.
     organizations: HashMap<String, Option<String>>,
     /// The items that are not ready, and why.
@@ -37,40 +39,10 @@ impl Codes {
         let names = |of: fn(&Authorization) -> &str| -> BTreeSet<&str> {
             requests.iter().map(|request| of(request)).filter(|name| !name.is_empty()).collect()
         };
-        let named = names(|request| &request.organization_id);
-        let mut organizations = HashMap::new();
-        for mut row in ORGANIZATION.find(sql, &texts(named))? {
-            organizations.insert(row.take(0)?, row.take::<Option<String>>(1)?);
-        }
+        let organizations = organizations(sql, names(|request| &request.organization_id))?;
         let mut named = names(|request| &request.handshake_code);
         named.extend(organizations.values().flatten().map(String::as_str));
-        let keys = texts(named);
-        let mut codes = HashMap::new();
-        for mut row in CODE.find(sql, &keys)? {
-            let name: String = row.take(0)?;
-            let validation = serde_json::from_str(&row.take::<String>(3)?).map_err(|e| {
-                Error::Store(format!("the validation fields of code \"{name}\" are damaged: {e}"))
-            })?;
-            let code = Code {
-                name: name.clone(),
-                owner: row.take(1)?,
-                password_hash: row.take(2)?,
-                validation,
-                order: if row.take(4)? { Order::AsListed } else { Order::ByRule },
-                items: Vec::new(),
-            };
-            codes.insert(name, code);
-        }
-        let mut listed: Vec<(u32, String, String)> = Vec::new();
-        for mut row in CODE_ITEMS.find(sql, &keys)? {
-            listed.push((row.take(1)?, row.take(0)?, row.take(2)?));
-        }
-        listed.sort_unstable();
-        for (_, name, item_id) in listed {
-            if let Some(code) = codes.get_mut(&name) {
-                code.items.push(item_id);
-            }
-        }
+        let codes = codes(sql, named)?;
         Ok(Self { codes, organizations, not_ready: HashMap::new() })
     }
 
@@ -101,7 +73,7 @@ impl Codes {
             default_code: organization.cloned().flatten(),
         };
         let name = handshake::resolve(asked, &known)?;
-        let code = self.codes.get(&name);
+        let code = self.codes.get(&name).map(Arc::as_ref);
         code.ok_or_else(|| Error::Store(format!("handshake code \"{name}\" has gone")))
     }
 
@@ -120,6 +92,54 @@ impl Codes {
     }
 }
 
-fn texts(names: BTreeSet<&str>) -> Vec<Value<'_>> {
+/// Return the default handshake codes of these organizations, where they have one.
+fn organizations(sql: &dyn Sql, named: BTreeSet<&str>) -> Result<InCatalog<Option<String>>, Error> {
+    let (mut all, others) = catalog::known(sql, |all| &all.organizations, named);
+    let mut found = InCatalog::new();
+    for mut row in ORGANIZATION.find(sql, &texts(others))? {
+        found.insert(row.take(0)?, row.take::<Option<String>>(1)?);
+    }
+    catalog::keep(sql, |all| &mut all.organizations, &found);
+    all.extend(found);
+    Ok(all)
+}
+
+/// Return these handshake codes with their items.
+fn codes(sql: &dyn Sql, named: BTreeSet<&str>) -> Result<InCatalog<Arc<Code>>, Error> {
+    let (mut all, others) = catalog::known(sql, |all| &all.codes, named);
+    let keys = texts(others);
+    let mut found: HashMap<String, Code> = HashMap::new();
+    for mut row in CODE.find(sql, &keys)? {
+        let name: String = row.take(0)?;
+        let validation = serde_json::from_str(&row.take::<String>(3)?).map_err(|e| {
+            Error::Store(format!("the validation fields of code \"{name}\" are damaged: {e}"))
+        })?;
+        let code = Code {
+            name: name.clone(),
+            owner: row.take(1)?,
+            password_hash: row.take(2)?,
+            validation,
+            order: if row.take(4)? { Order::AsListed } else { Order::ByRule },
+            items: Vec::new(),
+        };
+        found.insert(name, code);
+    }
+    let mut listed: Vec<(u32, String, String)> = Vec::new();
+    for mut row in CODE_ITEMS.find(sql, &keys)? {
+        listed.push((row.take(1)?, row.take(0)?, row.take(2)?));
+    }
+    listed.sort_unstable();
+    for (_, name, item_id) in listed {
+        if let Some(code) = found.get_mut(&name) {
+            code.items.push(item_id);
+        }
+    }
+    let found = found.into_iter().map(|(name, code)| (name, Arc::new(code))).collect();
+    catalog::keep(sql, |all| &mut all.codes, &found);
+    all.extend(found);
+    Ok(all)
+}
+
+fn texts(names: Vec<&str>) -> Vec<Value<'_>> {
     names.into_iter().map(Value::Text).collect()
 }

@@ -82,7 +82,7 @@ fn require_item(sql: &dyn Sql, correct: &Correct) -> Result<LicenseItem, Error> 
         Some(item) if !item.metered_quotas().iter().any(|(of, _)| of == module) => {
             no(format!("item \"{item_id}\" has no quota for module {module}"))
         }
-        Some(item) => Ok(item.clone()),
+        Some(item) => Ok((**item).clone()),
         None => no(format!("license file \"{file_id}\" has no item \"{item_id}\"")),
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! Checking a signature costs as much as many reports. Files that were checked are kept in memory.
 //! A row of the database is compared with the checked text byte by byte, so an edit of a row is
-//! noticed by the next batch.
+//! noticed by the next batch. Where the engine tells that nothing was edited, the row is not even
+//! read ([`super::catalog`]).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::signature::{PublicKey, Signed, digest_hex};
 
+use super::catalog::{self, Known};
 use super::table::{FILE, ITEM};
 use super::{Row, Sql, Value, values};
 use crate::error::Error;
@@ -28,13 +30,13 @@ const KEPT_MAX: usize = 4_096;
 #[derive(Debug)]
 pub(in crate::store) struct VerifiedFile {
     /// The file as the vendor signed it.
-    pub(in crate::store) envelope: Signed,
+    pub(in crate::store) envelope: Arc<Signed>,
     /// The key that has signed it, which the organization trusts.
     pub(in crate::store) root_key: PublicKey,
     /// The content.
     pub(in crate::store) file: LicenseFile,
-    /// The places of the items in the file.
-    places: HashMap<String, usize>,
+    /// The items of the file by their ids, for the accounts that share them.
+    items: HashMap<String, Arc<LicenseItem>>,
 }
 
 /// The files by their ids; of a file that cannot be trusted, the reason as a clause for a sentence.
@@ -56,8 +58,8 @@ struct Stored {
 
 impl VerifiedFile {
     /// Return the item with this id.
-    pub(in crate::store) fn item(&self, item_id: &str) -> Option<&LicenseItem> {
-        self.places.get(item_id).and_then(|place| self.file.items.get(*place))
+    pub(in crate::store) fn item(&self, item_id: &str) -> Option<&Arc<LicenseItem>> {
+        self.items.get(item_id)
     }
 
     /// Make a file without items, for a test in which no file matters.
@@ -75,12 +77,12 @@ impl VerifiedFile {
             unknown_items: Vec::new(),
         };
         let [payload, key_id, signature] = [(); 3].map(|()| String::new());
-        let envelope = Signed { payload, key_id, signature };
-        Arc::new(Self { envelope, root_key, file, places: HashMap::new() })
+        let envelope = Arc::new(Signed { payload, key_id, signature });
+        Arc::new(Self { envelope, root_key, file, items: HashMap::new() })
     }
 
     fn is_of(&self, stored: &Stored) -> bool {
-        self.envelope == stored.envelope
+        *self.envelope == stored.envelope
             && self.file.file_id == stored.file_id
             && self.file.organization_id == stored.organization_id
             && self.root_key.to_string() == stored.root_key
@@ -89,13 +91,19 @@ impl VerifiedFile {
 
 /// Look up these files.
 pub(in crate::store) fn find(sql: &dyn Sql, file_ids: &BTreeSet<&str>) -> Result<Files, Error> {
-    let keys: Vec<Value<'_>> = file_ids.iter().copied().map(Value::Text).collect();
-    let mut files = Files::with_capacity(keys.len());
+    let (known, others) = catalog::known(sql, |all| &all.files, file_ids.iter().copied());
+    let mut files: Files = known.into_iter().map(|(id, file)| (id, Ok(file))).collect();
+    let keys: Vec<Value<'_>> = others.into_iter().map(Value::Text).collect();
+    let mut found = Known::new();
     for mut row in FILE.find(sql, &keys)? {
         let stored = Stored::read(&mut row)?;
         let checked = check(sql, &stored)?;
+        if let Ok(file) = &checked {
+            found.insert(stored.file_id.clone(), file.clone());
+        }
         files.insert(stored.file_id, checked);
     }
+    catalog::keep(sql, |all| &mut all.files, &found);
     Ok(files)
 }
 
@@ -187,9 +195,9 @@ fn verify(stored: &Stored, trusted: Option<&str>) -> Result<VerifiedFile, String
             file.file_id, file.organization_id
         ));
     }
-    let places = file.items.iter().enumerate();
-    let places = places.map(|(place, item)| (item.item_id.clone(), place)).collect();
-    Ok(VerifiedFile { envelope: stored.envelope.clone(), root_key, file, places })
+    let items = file.items.iter().map(|item| (item.item_id.clone(), Arc::new(item.clone())));
+    let items = items.collect();
+    Ok(VerifiedFile { envelope: Arc::new(stored.envelope.clone()), root_key, file, items })
 }
 
 /// Write into the log that a file cannot be trusted, unless the log has it already.

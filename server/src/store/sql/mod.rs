@@ -12,6 +12,7 @@ mod authorization;
 mod batch;
 mod bill;
 pub(super) mod by_day;
+pub(super) mod catalog;
 mod codes;
 mod correction;
 mod epoch;
@@ -32,7 +33,10 @@ pub(super) mod table;
 pub(super) mod time;
 mod usage;
 
+use std::cell::RefCell;
+
 use crate::error::Error;
+use catalog::Catalog;
 
 pub(super) use batch::{Answer, Request, run};
 pub use bill::BillFrame;
@@ -49,6 +53,12 @@ pub(super) use table::{Kind, Table, join};
 
 /// A connection within a transaction.
 pub(super) trait Sql {
+    /// Return what is known of the rows that the operator has defined; `None` on a connection that
+    /// cannot tell when they change.
+    fn catalog(&self) -> Option<&RefCell<Catalog>> {
+        None
+    }
+
     /// Run a statement. Return the number of changed rows.
     fn execute(&self, statement: &str, parameters: &[Value<'_>]) -> Result<usize, Error>;
 

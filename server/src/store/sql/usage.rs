@@ -49,7 +49,7 @@ pub(super) fn record<'a>(
     batch.see_receipt(sql, whole.receipt.as_ref(), device_uuid, whole.now)?;
     let is_diverged = identity::hear(sql, batch, whole, &device_key)?;
     let epoch = batch.life.epoch.clone();
-    let receipt = batch.commits.receipt(&epoch).to_text(&whole.keys);
+    let receipt = batch.receipt(&whole.keys);
     let mut answer = UsageAnswer { epoch, is_diverged, receipt, ..UsageAnswer::default() };
     let Report { report, shown, now, .. } = whole;
     for shown in shown {

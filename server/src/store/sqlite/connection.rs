@@ -4,8 +4,10 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, Statement, params_from_iter};
 
 use crate::error::Error;
-use crate::store::sql::{Field, Row, Sql, Table, Value, join};
+use crate::store::sql::{Field, Row, Sql, Table, Value};
 use crate::store::statements;
+
+use super::texts::{self, Verb};
 
 impl Sql for Connection {
     fn execute(&self, statement: &str, parameters: &[Value<'_>]) -> Result<usize, Error> {
@@ -31,8 +33,7 @@ impl Sql for Connection {
     }
 
     fn find(&self, table: &Table, keys: &[Value<'_>]) -> Result<Vec<Row>, Error> {
-        let text = format!("SELECT {} FROM {} WHERE {}", table.names(""), table.name, is_it(table));
-        let mut statement = prepare(self, &text)?;
+        let mut statement = prepare(self, &texts::of(Verb::Find, table))?;
         let mut rows = Vec::with_capacity(keys.len() / table.key.len());
         for key in keys.chunks_exact(table.key.len()) {
             hand_over(&mut statement, key, &mut |row| {
@@ -44,24 +45,15 @@ impl Sql for Connection {
     }
 
     fn put(&self, table: &Table, rows: &[Value<'_>]) -> Result<(), Error> {
-        let columns = table.columns().count();
-        let places = join((1..=columns).map(|number| format!("?{number}")), ", ");
-        let text = format!(
-            "INSERT INTO {} ({}) VALUES ({places}) {}",
-            table.name,
-            table.names(""),
-            table.on_conflict()
-        );
-        let mut statement = prepare(self, &text)?;
-        for row in rows.chunks_exact(columns) {
+        let mut statement = prepare(self, &texts::of(Verb::Put, table))?;
+        for row in rows.chunks_exact(table.columns().count()) {
             statement.execute(params_from_iter(row))?;
         }
         Ok(())
     }
 
     fn remove(&self, table: &Table, keys: &[Value<'_>]) -> Result<(), Error> {
-        let text = format!("DELETE FROM {} WHERE {}", table.name, is_it(table));
-        let mut statement = prepare(self, &text)?;
+        let mut statement = prepare(self, &texts::of(Verb::Remove, table))?;
         for key in keys.chunks_exact(table.key.len()) {
             statement.execute(params_from_iter(key))?;
         }
@@ -84,10 +76,6 @@ impl Sql for Connection {
     }
 }
 
-fn is_it(table: &Table) -> String {
-    table.is_it(str::to_owned, |number, _| format!("?{number}"))
-}
-
 /// Prepare a statement, or take it from the cache.
 fn prepare<'c>(connection: &'c Connection, statement: &str) -> Result<CachedStatement<'c>, Error> {
     statements::note("SQLite", statement);
@@ -102,9 +90,11 @@ fn hand_over(
     let columns = statement.column_count();
     let mut found = statement.query(params_from_iter(parameters))?;
     while let Some(row) = found.next()? {
-        each(Row((0..columns)
-            .map(|column| field(row.get_ref(column)?))
-            .collect::<Result<_, _>>()?))?;
+        let mut fields = Vec::with_capacity(columns);
+        for column in 0..columns {
+            fields.push(field(row.get_ref(column)?)?);
+        }
+        each(Row(fields))?;
     }
     Ok(())
 }

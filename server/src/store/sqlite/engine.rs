@@ -10,13 +10,14 @@ use std::os::unix::fs::MetadataExt;
 
 use rusqlite::Connection;
 
+use super::keeping::Keeping;
 use crate::error::Error;
 use crate::store::group::{Concerned, Engine};
 use crate::store::sql::Sql;
 
 /// The state of the only connection that writes.
 pub(super) struct SqliteEngine {
-    connection: Connection,
+    keeping: Keeping,
     is_saved: Cell<bool>,
     /// The names of the database and its log, with their identity at the time of opening.
     files: Vec<(String, Identity)>,
@@ -37,7 +38,13 @@ impl SqliteEngine {
             .into_iter()
             .filter_map(|name| identity(&name).map(|file| (name, file)))
             .collect();
-        Self { connection, is_saved: Cell::new(false), files }
+        Self { keeping: Keeping::new(connection), is_saved: Cell::new(false), files }
+    }
+
+    /// Run a statement that has no rows and no parameters.
+    fn run(&self, statement: &str) -> Result<(), Error> {
+        self.keeping.connection().prepare_cached(statement)?.execute([])?;
+        Ok(())
     }
 
     fn require_files(&self) -> Result<(), Error> {
@@ -54,37 +61,39 @@ impl SqliteEngine {
 
 impl Engine for SqliteEngine {
     fn sql(&self) -> &dyn Sql {
-        &self.connection
+        &self.keeping
     }
 
     fn begin<'a>(&self, _concerned: impl FnOnce() -> Concerned<'a>) -> Result<(), Error> {
         self.is_saved.set(false);
-        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
+        self.run("BEGIN IMMEDIATE")?;
+        self.keeping.look_for_changes()
     }
 
     fn save(&self) -> Result<(), Error> {
         if self.is_saved.replace(true) {
-            self.connection.prepare_cached("RELEASE request")?.execute([])?;
+            self.run("RELEASE request")?;
         }
-        self.connection.prepare_cached("SAVEPOINT request")?.execute([])?;
-        Ok(())
+        self.run("SAVEPOINT request")
     }
 
     fn undo(&self) -> Result<(), Error> {
-        self.connection.prepare_cached("ROLLBACK TO request")?.execute([])?;
-        Ok(())
+        self.keeping.forget();
+        self.run("ROLLBACK TO request")
     }
 
     fn commit(&self) -> Result<(), Error> {
         self.require_files()?;
-        Ok(self.connection.execute_batch("COMMIT")?)
+        self.run("COMMIT")
     }
 
     fn roll_back(&self) {
+        self.keeping.forget();
         // After some errors, SQLite drops the transaction by itself; then there is nothing to roll
         // back.
-        if !self.connection.is_autocommit()
-            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        let connection = self.keeping.connection();
+        if !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
         {
             tracing::error!(%error, "a failed transaction cannot be rolled back");
         }

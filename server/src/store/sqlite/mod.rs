@@ -12,12 +12,15 @@
 
 #[cfg(test)]
 mod batches;
+mod cache;
 mod connection;
 mod copy;
 mod engine;
 mod inline;
+mod keeping;
 mod migration;
 mod pages;
+mod texts;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,9 +47,6 @@ pub(super) use pages::integrity;
 /// The time for which a connection waits for another process's lock, because `init` and the server
 /// may both write.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-
-/// The size of the page cache in memory, in KiB.
-const CACHE_KIB: i64 = 64 << 10;
 
 /// The number of 4 KiB pages in the write-ahead log after which they are copied into the database:
 /// 32 MiB.
@@ -77,7 +77,16 @@ impl SqliteStore {
     /// # Errors
     /// Fails when the file cannot be opened, is not a database, or was written by a newer version.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::open_with_group(path, GROUP_MAX)
+        Self::open_with(path, GROUP_MAX, None)
+    }
+
+    /// Open the store with this size of its cache of pages in bytes; `None` for a share of the
+    /// memory that this process may have.
+    ///
+    /// # Errors
+    /// Fails as [`SqliteStore::open`] does.
+    pub fn open_with_cache(path: &Path, cache: Option<u64>) -> Result<Self, Error> {
+        Self::open_with(path, GROUP_MAX, cache)
     }
 
     /// Open the store with another bound on how many requests share a transaction, for
@@ -86,6 +95,11 @@ impl SqliteStore {
     /// # Errors
     /// Fails as [`SqliteStore::open`] does.
     pub fn open_with_group(path: &Path, group_max: usize) -> Result<Self, Error> {
+        Self::open_with(path, group_max, None)
+    }
+
+    fn open_with(path: &Path, group_max: usize, cache: Option<u64>) -> Result<Self, Error> {
+        let cache_kib = cache.unwrap_or_else(cache::bytes) >> 10;
         crate::data_dir::touch_private(path)?;
         let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .and_then(|connection| {
@@ -97,7 +111,8 @@ impl SqliteStore {
                 // The rows of a million devices are spread over the file. Thus pages that are often
                 // read should stay in memory. Pages that are often written should be copied out of
                 // the log once, not each time.
-                connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+                let cache_size = -i64::try_from(cache_kib).unwrap_or(i64::MAX);
+                connection.pragma_update(None, "cache_size", cache_size)?;
                 connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
                 Ok(connection)
             })

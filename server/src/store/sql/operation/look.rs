@@ -155,7 +155,7 @@ fn fill_items(sql: &dyn Sql, items: &mut [ItemRow]) -> Result<(), Error> {
     let files = files::find(sql, &ids)?;
     for row in items.iter_mut() {
         let file = files.get(&row.file_id).and_then(|file| file.as_ref().ok());
-        row.item = file.and_then(|file| file.item(&row.item_id)).cloned();
+        row.item = file.and_then(|file| file.item(&row.item_id)).map(|item| (**item).clone());
     }
     let without = items.iter().filter(|row| row.item.is_none());
     let mut why = files::items_not_ready(sql, &without.map(|row| row.item_id.as_str()).collect())?;
