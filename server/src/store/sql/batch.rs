@@ -11,6 +11,8 @@ use seatmeter_protocol::message::{DeviceFacts, EndedLicense, UsageAnswer};
 use seatmeter_protocol::signature::PublicKey;
 
 use super::ahead::{Named, texts};
+use super::alerts::Attempts;
+use super::booked_alerts::Booked;
 use super::codes::Codes;
 use super::epoch::{Life, RollbackProof, life};
 use super::identity::Identities;
@@ -110,6 +112,9 @@ pub(super) struct Batch<'a> {
     pub(super) accounts: Accounts,
     pub(super) commits: Commits,
     pub(super) refusals: Refusals,
+    pub(super) attempts: Attempts,
+    /// What was used of the items before the batch.
+    booked: Booked,
 }
 
 /// The requests of a batch by their kinds.
@@ -178,7 +183,20 @@ impl<'a> Batch<'a> {
             owners.insert(license_id, owner);
         }
         let refusals = Refusals::default();
-        Ok(Self { life, codes, identities, segments, owners, accounts, commits, refusals })
+        let (attempts, booked) =
+            (Attempts::default(), Booked::before(&accounts, *asked.times().end()));
+        Ok(Self {
+            life,
+            codes,
+            identities,
+            segments,
+            owners,
+            accounts,
+            commits,
+            refusals,
+            attempts,
+            booked,
+        })
     }
 
     /// Begin another life if this receipt is newer than the data.
@@ -247,7 +265,9 @@ impl<'a> Batch<'a> {
         self.segments.save(sql, &self.owners)?;
         save::save(sql, &mut self.accounts)?;
         self.identities.save(sql)?;
-        self.refusals.save(sql)
+        self.refusals.save(sql)?;
+        self.attempts.save(sql)?;
+        self.booked.fire(sql, &self.accounts)
     }
 }
 
