@@ -48,6 +48,7 @@ run-web: tools ## The main job in a browser: server with TLS, the page of web_ex
 test: tools ## Run every test
 	@scripts/tools.sh patch=patch
 	@scripts/tools.sh initdb=postgresql || echo "the tests of the PostgreSQL store will be skipped" >&2
+	@scripts/tools.sh promtool=prometheus || echo "the tests with Prometheus will be skipped" >&2
 	@scripts/tools.sh /usr/sbin/nginx=nginx-light /usr/sbin/haproxy=haproxy || echo "the tests of reverse proxies will be skipped" >&2
 	@scripts/tools.sh bindfs=bindfs || echo "the test of a data directory on FUSE will be skipped" >&2
 	@scripts/languages.sh || echo "the tests of some languages will be skipped" >&2
@@ -55,7 +56,7 @@ test: tools ## Run every test
 	@python3 -c 'import cryptography' 2>/dev/null || scripts/tools.sh /usr/lib/python3/dist-packages/cryptography=python3-cryptography || echo "the tests of the client in another language will be skipped" >&2
 	@echo "building the tests: many minutes, the first time" >&2
 	@cargo test --workspace --no-run
-	@SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace --no-fail-fast
+	@SEATMETER_TEST_PYTHON="$$(scripts/test_python.sh $(TARGET))" SEATMETERD=$(abspath $(TARGET))/debug/seatmeterd cargo test --quiet --workspace --no-fail-fast
 
 .PHONY: sim
 sim: tools ## Simulate whole worlds for a minute (SIM_SECONDS=60), or one (SEATMETER_SIM_SEED=N)

@@ -1,5 +1,6 @@
 //! How long an operator's questions take: `status` over 1 000 items and a million devices, and a
-//! day of 480 slots of an item with 10 000 devices, on SQLite.
+//! day of 480 slots of an item with 10 000 devices, on SQLite. The same for a scrape, whose snapshot is
+//! taken beside it, and for the check of alerts.
 //!
 //! `cargo bench -p seatmeter-server --bench queries -- [devices]`. Each figure is the median of
 //! seven answers, each on a connection of its own, as the server asks.
@@ -8,13 +9,21 @@
 #![allow(clippy::disallowed_methods, reason = "it measures with the system's clock")]
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::signature::{Signed, SigningKey};
+use seatmeter_server::alerts::conditions::ServerFacts;
+use seatmeter_server::clock::Clock;
+use seatmeter_server::keyring::Keyring;
+use seatmeter_server::licensing::Licensing;
+use seatmeter_server::metrics::{Metrics, Server, write};
 use seatmeter_server::operator::commands::{Actor, Change, Import};
+use seatmeter_server::operator::queries::alerts::AlertCheckQuery;
 use seatmeter_server::operator::queries::day::DayQuery;
+use seatmeter_server::operator::queries::gauges::{DeviceCountsQuery, GaugesQuery};
 use seatmeter_server::operator::queries::holders::HoldersQuery;
 use seatmeter_server::operator::queries::status::StatusQuery;
 use seatmeter_server::operator::queries::year::YearQuery;
@@ -112,15 +121,40 @@ fn fill(path: &std::path::Path, devices: u64) {
 }
 
 fn measure<Q: Question>(name: &str, location: &Location, question: Q) {
+    time(name, || drop(location.read_usage().unwrap().ask(&question, NOW).unwrap()));
+}
+
+fn time(name: &str, mut work: impl FnMut()) {
     let mut times: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
             let begun = Instant::now();
-            location.read_usage().unwrap().ask(&question, NOW).unwrap();
+            work();
             begun.elapsed()
         })
         .collect();
     times.sort();
     let _ = writeln!(std::io::stdout(), "{name}: {:.1} ms", times[ROUNDS / 2].as_secs_f64() * 1e3);
+}
+
+struct Stopped;
+
+impl Clock for Stopped {
+    fn unix_seconds(&self) -> u64 {
+        NOW
+    }
+}
+
+/// Write the page of a scrape, whose snapshot is there.
+fn scrape(location: &Location) {
+    let store = location.open().unwrap().store;
+    let keys = Keyring::new(key(), vec![]);
+    let licensing = Arc::new(Licensing { store, keys, clock: Arc::new(Stopped) });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let metrics = Arc::new(Metrics::default());
+    let snapshot = runtime.block_on(metrics.snapshot.get(&licensing)).unwrap();
+    time("a scrape", || {
+        drop(write(metrics.clone(), Some(snapshot.clone()), Server::default()).unwrap());
+    });
 }
 
 fn main() {
@@ -153,4 +187,8 @@ fn main() {
         &location,
         HoldersQuery { item: Some(item(0)), ..HoldersQuery::default() },
     );
+    measure("the snapshot of a scrape", &location, GaugesQuery);
+    measure("the number of devices", &location, DeviceCountsQuery);
+    measure("a check of alerts", &location, AlertCheckQuery { facts: ServerFacts::default() });
+    scrape(&location);
 }

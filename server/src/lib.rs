@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod alerts;
 pub mod audit_chain;
 pub mod authorities;
 pub mod backup;
@@ -27,6 +28,7 @@ pub mod keyring;
 pub mod kill_points;
 pub mod licensing;
 pub mod log_lines;
+pub mod metrics;
 pub mod named_file;
 pub mod operator;
 pub mod password;

@@ -327,6 +327,58 @@ CREATE TABLE last_done (
     at   BIGINT NOT NULL
 );
 
+CREATE TABLE alert (
+    alert_id        TEXT NOT NULL PRIMARY KEY,
+    kind            TEXT NOT NULL,
+    subject         TEXT NOT NULL,
+    what            TEXT NOT NULL,
+    level           BIGINT NOT NULL,
+    organization_id TEXT NOT NULL,
+    fired_at        BIGINT NOT NULL,
+    recovered_at    BIGINT,
+    muted_until     BIGINT NOT NULL,
+    detail          TEXT NOT NULL
+);
+
+CREATE TABLE alert_event (
+    event_id        TEXT NOT NULL PRIMARY KEY,
+    at              BIGINT NOT NULL,
+    event           TEXT NOT NULL,
+    alert_id        TEXT NOT NULL,
+    kind            TEXT NOT NULL,
+    subject         TEXT NOT NULL,
+    what            TEXT NOT NULL,
+    level           BIGINT NOT NULL,
+    organization_id TEXT NOT NULL,
+    detail          TEXT NOT NULL
+);
+CREATE INDEX alert_event_by_time ON alert_event (at);
+
+CREATE TABLE alert_delivery (
+    channel    TEXT NOT NULL,
+    event_id   TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    attempts   BIGINT NOT NULL,
+    next_at    BIGINT NOT NULL,
+    last_at    BIGINT NOT NULL,
+    last_error TEXT NOT NULL,
+    PRIMARY KEY (channel, event_id)
+);
+CREATE INDEX alert_delivery_due ON alert_delivery (state, next_at);
+
+CREATE TABLE alert_threshold (
+    item_id  TEXT NOT NULL PRIMARY KEY,
+    percents TEXT NOT NULL
+);
+
+CREATE TABLE authorization_hour (
+    handshake_code TEXT NOT NULL,
+    hour           BIGINT NOT NULL,
+    granted        BIGINT NOT NULL,
+    refused        BIGINT NOT NULL,
+    PRIMARY KEY (handshake_code, hour)
+);
+
 CREATE TABLE server_key (
     only_row BIGINT NOT NULL PRIMARY KEY,
     key_id   TEXT NOT NULL

@@ -405,6 +405,69 @@ CREATE TABLE last_done (
     at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Alerts: a threshold of something, from when it fired until it recovers. A row that has recovered
+-- fires again; an operator who re-arms an alert deletes its row. `alert_id` is a digest of kind,
+-- subject, what and level. `organization_id` is empty for alerts about the whole server.
+-- `muted_until` is 0 for an alert that is told.
+CREATE TABLE alert (
+    alert_id        TEXT NOT NULL PRIMARY KEY,
+    kind            TEXT NOT NULL,
+    subject         TEXT NOT NULL,
+    what            TEXT NOT NULL,
+    level           INTEGER NOT NULL,
+    organization_id TEXT NOT NULL,
+    fired_at        INTEGER NOT NULL,
+    recovered_at    INTEGER,
+    muted_until     INTEGER NOT NULL,
+    detail          TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What is told of alerts: written with the alert, in the same transaction. `event` is fired, recovered or
+-- test.
+CREATE TABLE alert_event (
+    event_id        TEXT NOT NULL PRIMARY KEY,
+    at              INTEGER NOT NULL,
+    event           TEXT NOT NULL,
+    alert_id        TEXT NOT NULL,
+    kind            TEXT NOT NULL,
+    subject         TEXT NOT NULL,
+    what            TEXT NOT NULL,
+    level           INTEGER NOT NULL,
+    organization_id TEXT NOT NULL,
+    detail          TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alert_event_by_time ON alert_event (at);
+
+-- How the telling of an event goes on each channel. A server that tells it moves `next_at` ahead first,
+-- so that no other server of this database does the same. `state` is waiting, done or given_up.
+CREATE TABLE alert_delivery (
+    channel    TEXT NOT NULL,
+    event_id   TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    attempts   INTEGER NOT NULL,
+    next_at    INTEGER NOT NULL,
+    last_at    INTEGER NOT NULL,
+    last_error TEXT NOT NULL,
+    PRIMARY KEY (channel, event_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alert_delivery_due ON alert_delivery (state, next_at);
+
+-- The thresholds of an item, in percent with commas between them; the empty id has those of all other
+-- items.
+CREATE TABLE alert_threshold (
+    item_id  TEXT NOT NULL PRIMARY KEY,
+    percents TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- How many authorizations of an hour were granted and refused under a handshake code.
+CREATE TABLE authorization_hour (
+    handshake_code TEXT NOT NULL,
+    hour           INTEGER NOT NULL,
+    granted        INTEGER NOT NULL,
+    refused        INTEGER NOT NULL,
+    PRIMARY KEY (handshake_code, hour)
+) STRICT, WITHOUT ROWID;
+
 -- The key that the server signs with since it was rotated. The transaction that changes it writes
 -- the audit log, too. The key itself is a file, prepared before; a server that finds the wrong one
 -- in use puts the right one in its place.

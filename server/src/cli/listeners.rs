@@ -39,6 +39,11 @@ pub(super) struct ListenerArguments {
     )]
     listen: Vec<ListenAddress>,
 
+    /// Address and port at which /metrics alone is served, without a token; more than one may be
+    /// given. Without it, /metrics needs a token with the role viewer at the address of the server
+    #[arg(long, value_name = "ADDRESS", env = "SEATMETERD_METRICS_LISTEN", value_delimiter = ',')]
+    metrics_listen: Vec<ListenAddress>,
+
     /// Certificate of the server and of its issuers, in PEM form. It is read again when it changes
     #[arg(long, value_name = "FILE", env = "SEATMETERD_TLS_CERT")]
     tls_cert: Option<PathBuf>,
@@ -92,7 +97,8 @@ impl ListenerArguments {
     /// # Errors
     /// Fails when options do not fit together, or a file cannot be used.
     pub(super) fn tls(&self) -> Result<Option<Arc<Tls>>, Error> {
-        let https = self.listen.iter().find(|listen| listen.is_tls == Some(true));
+        let all = self.listen.iter().chain(&self.metrics_listen);
+        let https = all.clone().find(|listen| listen.is_tls == Some(true));
         let missing = |given: &str, missing: &str, what: &str| {
             Err(Error::Setup(format!("{given} needs {missing} FILE, {what}.")))
         };
@@ -144,6 +150,35 @@ impl ListenerArguments {
     /// # Errors
     /// Fails when an address cannot be used.
     pub(super) fn bind(&self, tls: Option<&Arc<Tls>>) -> Result<Vec<(Listener, String)>, Error> {
+        self.bind_all(&self.listen, tls)
+    }
+
+    /// Listen on the addresses for metrics alone.
+    ///
+    /// # Errors
+    /// Fails when an address cannot be used.
+    pub(super) fn bind_metrics(
+        &self,
+        tls: Option<&Arc<Tls>>,
+    ) -> Result<Vec<(Listener, String)>, Error> {
+        let listeners = self.bind_all(&self.metrics_listen, tls)?;
+        for (listener, url) in &listeners {
+            let local = listener.socket.local_addr().ok();
+            if local.is_some_and(|local| !local.ip().is_loopback()) {
+                tracing::warn!(
+                    "everybody who reaches {url} can read {url}/metrics without a token: the ids \
+                     of items, what is used of them, and when they expire"
+                );
+            }
+        }
+        Ok(listeners)
+    }
+
+    fn bind_all(
+        &self,
+        addresses: &[ListenAddress],
+        tls: Option<&Arc<Tls>>,
+    ) -> Result<Vec<(Listener, String)>, Error> {
         let bind = |listen: &ListenAddress| {
             let tls = tls.filter(|_| listen.is_tls != Some(false)).cloned();
             let scheme = if tls.is_some() { "https" } else { "http" };
@@ -151,7 +186,7 @@ impl ListenerArguments {
             let local = socket.local_addr().map_err(|e| refused(listen, &e))?;
             Ok((Listener { socket, tls }, format!("{scheme}://{local}")))
         };
-        self.listen.iter().map(bind).collect()
+        addresses.iter().map(bind).collect()
     }
 
     fn socket(&self, address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {

@@ -4,6 +4,8 @@
 //! invalid command line. The result of a command goes to standard output, everything else to
 //! standard error.
 
+mod alert;
+mod alert_options;
 mod audit;
 mod backup;
 mod check;
@@ -92,6 +94,9 @@ enum Command {
     /// Devices
     #[command(subcommand)]
     Device(operator::Device),
+    /// Alerts: what an operator is told, and how
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
     /// Tokens of the admin API
     #[command(subcommand)]
     Token(token::Token),
@@ -329,6 +334,7 @@ fn run(command: Command, output: &mut dyn Write) -> Result<(), Error> {
         Command::Item(command) => operator::item(&command, output),
         Command::Handshake(command) => operator::handshake(&command, output),
         Command::Device(command) => operator::device(&command, output),
+        Command::Alert(command) => alert::run(&command, output),
         Command::Token(command) => token::run(&command, output),
         Command::User(command) => user::run(&command, output),
         Command::Config(command) => config::command::run(&command, output),

@@ -168,6 +168,14 @@ pub(super) fn devices(list: &DeviceList, output: &mut dyn Write) -> Result<(), E
     write(&found, &form, output)
 }
 
+pub(super) fn ask<Q>(ask: &Ask<Q>, output: &mut dyn Write) -> Result<(), Error>
+where
+    Q: Question + Args,
+    Q::Answer: Serialize + Sheets,
+{
+    show(ask, &Source::of(&ask.data)?, output)
+}
+
 fn show<Q>(ask: &Ask<Q>, source: &Source, output: &mut dyn Write) -> Result<(), Error>
 where
     Q: Question + Args,

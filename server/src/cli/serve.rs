@@ -11,10 +11,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::alert_options::AlertArguments;
 use super::listeners::{self, ListenerArguments};
 use super::log::LogArguments;
 use super::{DataOption, OpenData, init, output_error};
 use crate::access::SessionLimits;
+use crate::alerts::deliver::{Ways, keep_telling};
+use crate::alerts::watch::keep_checking;
 use crate::clock::Clock;
 use crate::data_dir::DataDir;
 use crate::error::Error;
@@ -23,6 +26,7 @@ use crate::http::budget::{BUDGET_BYTES_MIN, BodyBudget};
 use crate::http::demo;
 use crate::http::limit::{Rate, RateLimits};
 use crate::http::listen::ConnectionLimits;
+use crate::http::metrics::METRICS_PATH;
 use crate::http::proxy::{Network, TrustedProxies};
 use crate::http::standby::Peer;
 use crate::http::tls::Tls;
@@ -74,6 +78,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     sessions: SessionArguments,
+
+    #[command(flatten)]
+    alerts: AlertArguments,
 
     /// Requests per second that one source address may send
     #[arg(long, value_name = "N", env = "SEATMETERD_RATE_PER_SOURCE", default_value_t = http::RATE_PER_SOURCE,
@@ -130,6 +137,7 @@ impl Arguments {
     pub(super) fn check(&self) -> Result<(), Error> {
         self.listeners.tls()?;
         self.demo.as_deref().map(demo::require_folder).transpose()?;
+        self.alerts.ways()?;
         self.main_server().map(|_| ())
     }
 
@@ -211,6 +219,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let tls = arguments.listeners.tls()?;
     let main_server = arguments.main_server()?;
     arguments.demo.as_deref().map(demo::require_folder).transpose()?;
+    let ways = arguments.alerts.ways()?;
     init::prepare(&arguments.data, output)?;
     let _lock = arguments.data.dir().lock()?;
     warn_of_password();
@@ -236,6 +245,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         access: arguments.sessions.access_control(),
         main_server,
         demo: arguments.demo.clone(),
+        tls: tls.clone(),
         server_clock: Some(clock.clone()),
         key_folder: Some(arguments.data.dir()),
         backups: backups(&arguments.data),
@@ -246,7 +256,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         .enable_all()
         .build()
         .map_err(|e| Error::Setup(format!("the system gives no threads for the server: {e}")))?;
-    let outcome = runtime.block_on(listen(&arguments.listeners, tls, web, clock, output));
+    let outcome = runtime.block_on(listen(&arguments.listeners, tls, web, clock, ways, output));
     // Requests that did not end in time are dropped here; the work that they had queued is still
     // recorded below.
     runtime.shutdown_background();
@@ -266,6 +276,7 @@ async fn listen(
     tls: Option<Arc<Tls>>,
     web: Arc<Web>,
     clock: Arc<ServerClock>,
+    ways: Ways,
     output: &mut dyn Write,
 ) -> Result<(), Error> {
     // The handlers are installed before the address is known to anybody, so that a stop right after
@@ -274,6 +285,7 @@ async fn listen(
         [stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?];
     let renewing = tls.clone().map(renew).transpose()?;
     let listeners = addresses.bind(tls.as_ref())?;
+    let for_metrics = addresses.bind_metrics(tls.as_ref())?;
     let key_id = web.licensing.keys.current().public().id();
     for (listener, _) in &listeners {
         listeners::warn_of_plain_http(listener);
@@ -282,6 +294,9 @@ async fn listen(
         tracing::info!(key_id, "listening on {url}");
         writeln!(output, "seatmeterd listening on {url}").map_err(output_error)?;
     }
+    for (_, url) in &for_metrics {
+        writeln!(output, "metrics at {url}{METRICS_PATH}").map_err(output_error)?;
+    }
     output.flush().map_err(output_error)?;
 
     let listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
@@ -289,6 +304,11 @@ async fn listen(
     let tidying = tokio::spawn(tidy(web.licensing.clone()));
     let serving = tokio::spawn(say_serving(web.licensing.clone(), clock));
     let telling = tokio::spawn(tell(web.clone()));
+    let watching = tokio::spawn(keep_checking(web.clone()));
+    let alerting = tokio::spawn(keep_telling(web.licensing.clone(), ways));
+    let for_metrics = for_metrics.into_iter().map(|(listener, _)| listener).collect();
+    let measuring = http::serve_metrics(for_metrics, web.clone(), until_set(stopped.clone()));
+    tokio::spawn(measuring);
     let told = web.clone();
     let server = tokio::spawn(http::serve_all(listeners, web, until_set(stopped)));
     let mut end = pin!(async {
@@ -306,6 +326,8 @@ async fn listen(
     tidying.abort();
     serving.abort();
     telling.abort();
+    watching.abort();
+    alerting.abort();
     renewing.inspect(|task| task.abort());
     stop.send_replace(true);
     let outcome = tokio::time::timeout(DRAIN_TIME_MAX, end).await.unwrap_or_else(|_| {

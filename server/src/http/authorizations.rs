@@ -40,7 +40,8 @@ async fn authorize(
     let ask = |request| web.licensing.authorize(request, &proof);
     // A device accepts a grant only with the key that its license file names.
     let key = |granted: &AuthorizationAnswer| Some(granted.local_license.key_id.clone());
-    respond(&web, &headers, &body, ask, key).await
+    let count = |outcome: &_| web.metrics.authorized(outcome);
+    respond(&web, &headers, &body, ask, count, key).await
 }
 
 /// Cost and refuse the same as the authorization, but grant nothing.
@@ -52,16 +53,17 @@ async fn check(
 ) -> Response {
     let proof = proof(AUTHORIZATION_CHECKS_PATH, &headers, &body, source);
     let ask = |request| web.licensing.check(request, &proof);
-    respond(&web, &headers, &body, ask, |_| None).await
+    respond(&web, &headers, &body, ask, |_| (), |_| None).await
 }
 
-/// Ask with the request in this body if it is admitted. `key` returns the id of the key that must
-/// sign the answer.
+/// Ask with the request in this body if it is admitted. `count` gets the outcome, and `key` returns
+/// the id of the key that must sign the answer.
 async fn respond<T: Serialize, F: Future<Output = Result<T, Error>>>(
     web: &Web,
     headers: &HeaderMap,
     body: &[u8],
     ask: impl FnOnce(AuthorizationRequest) -> F,
+    count: impl FnOnce(&Result<T, Error>),
     key: impl FnOnce(&T) -> Option<String>,
 ) -> Response {
     let mut request = match parse::<AuthorizationRequest>(headers, body) {
@@ -74,6 +76,7 @@ async fn respond<T: Serialize, F: Future<Output = Result<T, Error>>>(
         Ok(()) => ask(request).await,
         Err(error) => Err(error),
     };
+    count(&outcome);
     let key = outcome.as_ref().ok().and_then(key);
     let mut response = limited(left, asker.note(answer(outcome)));
     if let Some(key) = key {

@@ -83,7 +83,7 @@ pub(super) async fn complete(web: &Web, status: &mut ServerStatus) {
 
 /// Return whether the server is ready, and why it is not. A check that was made a moment ago is not
 /// repeated, because it writes.
-async fn state(web: &Web) -> (bool, Option<String>) {
+pub async fn state(web: &Web) -> (bool, Option<String>) {
     let seen = web.readiness.seen.lock().await.clone();
     let known = seen.filter(|(at, _)| at.elapsed() < KNOWN_FOR).map(|(_, outcome)| outcome);
     let outcome = match known {

@@ -13,6 +13,7 @@
 //! GET  /demo/…                                    demo.rs             with `serve --demo` alone
 //! GET  /problems, /problems/NAME                  problems.rs         unsigned: for people
 //! GET  /v1/openapi.json, /v1/schemas/NAME         schemas.rs          unsigned: for programs
+//! GET  /metrics                                   metrics.rs          token, or an address of its own
 //! anything else                                                       problem 404 or 405
 //! ```
 //!
@@ -30,6 +31,7 @@ pub mod demo;
 pub mod health;
 pub mod limit;
 pub mod listen;
+pub mod metrics;
 mod problems;
 mod proof;
 pub mod proxy;
@@ -51,6 +53,7 @@ use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::log_lines::Lines;
+use crate::metrics::Metrics;
 use crate::problem::ProblemKind;
 use crate::server_time::ServerClock;
 use admin::access::{AccessControl, holds_token, nothing_here};
@@ -70,6 +73,9 @@ pub const RATE_PER_SOURCE: u32 = 2_000;
 /// The number of authorizations per second for one handshake code, unless the operator sets
 /// another.
 pub const RATE_PER_CODE: u32 = 1_000;
+
+/// The number of connections to an address for metrics alone.
+const METRICS_CONNECTIONS: usize = 16;
 
 /// The server with its settings for the network.
 #[derive(Debug)]
@@ -94,6 +100,10 @@ pub struct Web {
     pub access: AccessControl,
     /// The main server, when this server is its standby.
     pub main_server: Option<Peer>,
+    /// The counters for scrapes.
+    pub metrics: Arc<Metrics>,
+    /// The certificate of the server, if it has one.
+    pub tls: Option<Arc<tls::Tls>>,
     /// The lines of the log about requests that were not granted.
     pub lines: Lines,
     /// Whether the store could write at the last check.
@@ -130,6 +140,8 @@ impl Web {
             admin_needs_certificate: false,
             access: AccessControl::default(),
             main_server: None,
+            metrics: Arc::default(),
+            tls: None,
             lines: Lines::default(),
             readiness: Readiness::default(),
             key_folder: None,
@@ -173,7 +185,7 @@ pub fn router(web: Arc<Web>) -> Router {
     let certified =
         axum::middleware::from_fn_with_state(web.clone(), tls::require_client_certificate);
     let dashboard = dashboard::router(&web).layer(certified.clone());
-    let admin_api = admin::router(&web).layer(certified);
+    let admin_api = admin::router(&web).merge(metrics::router()).layer(certified);
     let pages = if web.demo.is_some() { demo::router() } else { Router::new() };
     client_api
         .merge(browser::preflights())
@@ -214,6 +226,21 @@ pub async fn serve_all(
     let bodies = web.bodies.clone();
     let announcing = web.proxy_protocol.then(|| web.proxies.clone());
     listen::serve(listeners, router(web), connections, bodies, announcing, stop).await
+}
+
+/// Serve metrics alone on these until `stop` is ready.
+///
+/// # Errors
+/// Fails when a listener fails.
+pub async fn serve_metrics(
+    listeners: Vec<Listener>,
+    web: Arc<Web>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    // Few connections, so that scrapers take none from devices.
+    let limits = ConnectionLimits { count_max: METRICS_CONNECTIONS, ..web.connections };
+    let bodies = web.bodies.clone();
+    listen::serve(listeners, metrics::open_router(web), limits, bodies, None, stop).await
 }
 
 async fn not_found(uri: Uri) -> Response {

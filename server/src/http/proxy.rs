@@ -59,6 +59,14 @@ pub struct TrustedProxies {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network(IpNet);
 
+impl Network {
+    /// Return whether an address is in the network.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
 /// The source of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {

@@ -26,7 +26,9 @@ async fn record(State(web): State<Arc<Web>>, headers: HeaderMap, body: Bytes) ->
         Err(error) => return error.into_response(),
     };
     let asker = Asker { device: report.device.uuid.clone(), code: String::new() };
+    web.metrics.reported(&report, web.licensing.clock.unix_seconds());
     let outcome = book(&web, report, &headers, &body).await;
+    web.metrics.recorded(&outcome);
     let refused = outcome.as_ref().ok().and_then(refused);
     let mut response = answer(outcome);
     if let Some(error) = refused {

@@ -132,6 +132,39 @@ pub enum Change {
         /// The id of the key.
         key_id: String,
     },
+    /// Let an alert fire again.
+    RearmAlert {
+        /// The id of the alert.
+        alert_id: String,
+    },
+    /// Tell nothing of an alert until an instant.
+    MuteAlert {
+        /// The id of the alert.
+        alert_id: String,
+        /// The instant, Unix seconds; 0 to tell of it again.
+        until: u64,
+    },
+    /// Try whether alerts arrive.
+    TestAlerts,
+    /// Set the thresholds at which alerts fire.
+    SetThresholds {
+        /// The item; `None` for all items without their own.
+        item_id: Option<String>,
+        /// The thresholds in percent.
+        percents: Vec<u32>,
+    },
+    /// Post no more events, because the receiver of the webhook wants none.
+    DisableWebhook {
+        /// The id of the webhook.
+        id: String,
+    },
+    /// Post events again.
+    EnableWebhook,
+    /// Tell an event once more.
+    ReplayEvent {
+        /// The id of the event.
+        event_id: String,
+    },
     /// Record that a backup was made.
     NoteBackup {
         /// The name of the file.

@@ -1,6 +1,7 @@
 //! The checked operations of an operator: the code behind both the command line and the admin API.
 
 pub mod access;
+pub mod alerts;
 pub mod commands;
 pub mod import;
 pub mod queries;

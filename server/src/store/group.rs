@@ -27,13 +27,17 @@ use super::queue::{NoPlace, Queue};
 use super::reading::Readers;
 use super::sql::{self, Acknowledged, Answer, Request, Sequence, Sql};
 use super::{
-    Authorization, Decision, NewSession, Organization, ReadWork, Reply, Report, Shown, Store,
+    Authorization, Decision, DeliveryOutcome, NewSession, Organization, ReadWork, Reply, Report,
+    Shown, Store, TakeDeliveries,
 };
 use crate::access::Known;
+use crate::alerts::Alert;
 use crate::error::Error;
 use crate::kill_points::kill_point;
 use crate::log_lines::Pace;
+use crate::metrics::histogram::{Counted, Histogram};
 use crate::operator::commands::{Actor, Change, Listing, View};
+use crate::operator::queries::alerts::AlertCheck;
 use crate::server_time::RecordedTime;
 
 /// The greatest number of requests that share a transaction: large enough that the sync no longer
@@ -59,6 +63,10 @@ const WORK_TIME_MAX: Duration = Duration::from_millis(100);
 /// The time after which a request that waits for its transaction is refused instead. A client waits
 /// for ten seconds in all, and the transaction takes its time, too.
 const WAIT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The bounds of the time that a transaction takes, in seconds.
+const COMMIT_SECONDS: &[f64] =
+    &[0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// The number of attempts to run a group that conflicts with other transactions.
 const ATTEMPTS: u32 = 4;
@@ -181,6 +189,7 @@ impl Job {
 /// A handle of the writer threads.
 pub(super) struct Writers {
     queue: Arc<Queue<Job>>,
+    commits: Arc<Histogram>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -190,14 +199,18 @@ impl Writers {
         engines: impl IntoIterator<Item = E>,
         group_max: usize,
     ) -> Result<Self, Error> {
-        let mut writers = Self { queue: Arc::new(Queue::new(QUEUE_MAX)), threads: Vec::new() };
+        let mut writers = Self {
+            queue: Arc::new(Queue::new(QUEUE_MAX)),
+            commits: Arc::new(Histogram::new(COMMIT_SECONDS)),
+            threads: Vec::new(),
+        };
         let acknowledged = Acknowledged::default();
         for (place, engine) in engines.into_iter().enumerate() {
-            let queue = writers.queue.clone();
+            let (queue, commits) = (writers.queue.clone(), writers.commits.clone());
             let sequence = Sequence::of_writer(place, acknowledged.clone());
             let thread = std::thread::Builder::new()
                 .name("store-writer".to_owned())
-                .spawn(move || write_groups(&engine, &queue, group_max, sequence))
+                .spawn(move || write_groups(&engine, &queue, &commits, group_max, sequence))
                 .map_err(|e| {
                     Error::Setup(format!("the system gives no thread for the database: {e}"))
                 })?;
@@ -322,6 +335,27 @@ impl<S: GroupStore> Store for S {
 
     fn waiting(&self) -> Option<u64> {
         Some(self.writers().queue.waiting() as u64)
+    }
+
+    fn note_alerts(&self, check: AlertCheck, now: u64) -> Reply<()> {
+        let AlertCheck { reached, recovered } = check;
+        self.writers().submit(move |sql| sql::alerts::note(sql, &reached, &recovered, now))
+    }
+
+    fn note_summaries(&self, summaries: Vec<(String, Alert)>, now: u64) -> Reply<()> {
+        self.writers().submit(move |sql| sql::alerts::note_summaries(sql, &summaries, now))
+    }
+
+    fn take_deliveries(&self, take: TakeDeliveries) -> Reply<Vec<String>> {
+        self.writers().submit(move |sql| sql::deliveries::take(sql, &take))
+    }
+
+    fn note_deliveries(&self, outcome: DeliveryOutcome) -> Reply<()> {
+        self.writers().submit(move |sql| sql::deliveries::note(sql, &outcome))
+    }
+
+    fn commit_times(&self) -> Option<Counted> {
+        Some(self.writers().commits.counted())
     }
 
     fn look(&self, view: View, _: u64) -> Reply<Listing> {
@@ -492,6 +526,7 @@ static NOT_RECORDED: Pace = Pace::per_second();
 fn write_groups(
     engine: &impl Engine,
     queue: &Queue<Job>,
+    commits: &Histogram,
     group_max: usize,
     mut sequence: Sequence,
 ) {
@@ -511,6 +546,7 @@ fn write_groups(
         let begun = Instant::now();
         let outcome = run_group(engine, &mut group, &mut sequence);
         last = LastGroup { requests: group.jobs.len(), took: begun.elapsed() };
+        commits.note(last.took.as_secs_f64());
         if let Err(error) = &outcome
             && let Some(before) = NOT_RECORDED.due()
         {

@@ -30,9 +30,12 @@ use seatmeter_protocol::request_auth::{Proof, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::access::{Known, SessionLimits};
+use crate::alerts::Alert;
 use crate::error::Error;
 use crate::keyring::Keyring;
+use crate::metrics::histogram::Counted;
 use crate::operator::commands::{Actor, Change, Listing, View};
+use crate::operator::queries::alerts::AlertCheck;
 use crate::policy::{Admitted, Claim};
 use crate::receipt::Receipt;
 use crate::server_time::{RecordedTime, ServerClock};
@@ -80,6 +83,31 @@ pub trait Store: Send + Sync + 'static {
     /// Return the number of requests that wait; `None` for a store in which none does.
     fn waiting(&self) -> Option<u64> {
         None
+    }
+
+    /// Return how long transactions took; `None` for a store that does not measure it.
+    fn commit_times(&self) -> Option<Counted> {
+        None
+    }
+
+    /// Fire alerts that are reached, and note those that have recovered, each with its event.
+    fn note_alerts(&self, _: AlertCheck, _now: u64) -> Reply<()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Write summaries, each by the id of its event, unless they are written.
+    fn note_summaries(&self, _: Vec<(String, Alert)>, _now: u64) -> Reply<()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Take events to be told in one way. Return the ids of those that nobody else has taken.
+    fn take_deliveries(&self, _: TakeDeliveries) -> Reply<Vec<String>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Record how it went to tell these events.
+    fn note_deliveries(&self, _: DeliveryOutcome) -> Reply<()> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// Read a list.
@@ -159,6 +187,34 @@ pub trait Store: Send + Sync + 'static {
     /// Answer once the store has written something and made it durable. Return a sentence for each
     /// license file that cannot be trusted.
     fn ready(&self) -> Reply<Vec<String>>;
+}
+
+/// Events to be taken.
+#[derive(Clone, Debug)]
+pub struct TakeDeliveries {
+    /// The way: mail or webhook.
+    pub channel: &'static str,
+    /// The ids of the events.
+    pub event_ids: Vec<String>,
+    /// The instant, Unix seconds.
+    pub now: u64,
+    /// The instant until which nobody else takes them, Unix seconds.
+    pub until: u64,
+}
+
+/// How it went to tell events.
+#[derive(Clone, Debug)]
+pub struct DeliveryOutcome {
+    /// The way: mail or webhook.
+    pub channel: &'static str,
+    /// The ids of the events.
+    pub event_ids: Vec<String>,
+    /// The instant, Unix seconds.
+    pub now: u64,
+    /// Why it failed; `None` when it did not.
+    pub error: Option<String>,
+    /// The instant of the next attempt, Unix seconds; `None` when there is none.
+    pub next_at: Option<u64>,
 }
 
 /// What a caller of the admin API has shown, as its SHA-256.

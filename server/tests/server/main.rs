@@ -5,6 +5,7 @@
 
 mod access;
 mod access_commands;
+mod alerts;
 mod audit;
 mod authorizations;
 mod batches;
@@ -19,6 +20,7 @@ mod everyday;
 mod export;
 mod failover;
 mod http_limits;
+mod metrics;
 mod on_postgres;
 mod operation;
 mod owners;

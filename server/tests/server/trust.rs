@@ -634,6 +634,10 @@ fn a_second_rollback_within_a_year_is_told_as_two_servers_with_one_key() {
         device.asked.held_license.clone_from(&device.newest);
         device.ask(&server).unwrap();
         assert_eq!(rollbacks(&server), round);
+        let fired = |kind: &str| {
+            server.number(&format!("SELECT count(*) FROM alert_event WHERE kind = '{kind}'"))
+        };
+        assert_eq!((fired("rolled_back"), fired("two_servers")), (round, round - 1));
         std::thread::sleep(std::time::Duration::from_millis(1_100));
         let told = told();
         assert_eq!(told["rollbacks_noticed"], round);

@@ -157,6 +157,18 @@ pub(in crate::http) async fn by_session(
     Ok(Some((known.caller, session)))
 }
 
+/// Return the caller of a request that only reads, at a path outside of this API.
+pub(in crate::http) async fn reader(
+    web: &Web,
+    source: Option<proxy::Source>,
+    request: Request,
+) -> Result<Caller, Error> {
+    let (parts, _) = request.into_parts();
+    require_no_token_in_url(&parts)?;
+    let (caller, _) = caller(web, source, &parts).await?;
+    Ok(caller)
+}
+
 async fn by_token(web: &Web, shown: &HeaderValue) -> Result<Caller, Error> {
     let parts = shown.to_str().ok().and_then(|shown| shown.split_once(' '));
     let Some((_, token)) = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {

@@ -10,6 +10,7 @@
 //! belongs to it: lists go through [`list`], changes take the caller as their author.
 
 pub mod access;
+mod alerts;
 mod codes;
 pub(in crate::http) mod csrf;
 mod devices;
@@ -133,6 +134,14 @@ fn routes() -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(queries::devices))
         .routes(routes!(devices::release_device))
         .routes(routes!(devices::rename_device))
+        .routes(routes!(alerts::alerts))
+        .routes(routes!(alerts::test_alerts))
+        .routes(routes!(alerts::mute_alert))
+        .routes(routes!(alerts::rearm_alert))
+        .routes(routes!(alerts::set_thresholds))
+        .routes(routes!(alerts::events))
+        .routes(routes!(alerts::replay_event))
+        .routes(routes!(alerts::enable_webhook))
         .routes(routes!(records::audit))
         .routes(routes!(records::epochs))
         .routes(routes!(tokens::tokens, tokens::make_token))

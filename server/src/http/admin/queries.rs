@@ -38,13 +38,13 @@ const FORMAT: &str = "format";
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     Json,
     Csv,
 }
 
 /// A question with the form of its answer.
-pub(super) struct Wanted<Q>(Q, Form);
+pub(super) struct Wanted<Q>(pub(super) Q, pub(super) Form);
 
 impl<Q: DeserializeOwned> FromRequestParts<Arc<Web>> for Wanted<Q> {
     type Rejection = Response;
@@ -75,7 +75,7 @@ fn parse<Q: DeserializeOwned>(uri: &Uri) -> Result<Wanted<Q>, String> {
 }
 
 /// Ask the store, and answer in this form.
-async fn respond<Q>(web: &Web, by: &Caller, question: Q, form: Form) -> Response
+pub(super) async fn respond<Q>(web: &Web, by: &Caller, question: Q, form: Form) -> Response
 where
     Q: Question,
     Q::Answer: Serialize + Sheets,

@@ -81,6 +81,12 @@ impl Tls {
         Ok(Arc::new(Self { files, in_use: RwLock::new(loaded), seen, turns }))
     }
 
+    /// Return the end of the certificate that is in use, Unix seconds.
+    #[must_use]
+    pub fn ends_at(&self) -> u64 {
+        self.in_use.read().ends_at
+    }
+
     /// Make the handshake with a client, within this time. If it gets HTTP/2, return its room in
     /// the budget, too.
     pub(super) async fn accept(

@@ -5,12 +5,14 @@
 //! and CSV are written. The statements are in `store/sql/queries`; one snapshot of the data
 //! answers a question.
 
+pub mod alerts;
 pub mod audit;
 pub mod day;
 pub mod devices;
 pub mod domains;
 pub mod explain;
 pub mod forecast;
+pub mod gauges;
 pub mod holders;
 pub mod plan;
 pub mod refusals;

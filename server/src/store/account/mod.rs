@@ -334,6 +334,11 @@ impl Account {
     /// Return the state of the item for a device, as far as the meters show it.
     pub(in crate::store) fn standing(&mut self, device_uuid: &str, now: u64) -> ItemState {
         self.forget_ended(now);
+        self.standing_as_loaded(device_uuid, now)
+    }
+
+    /// Return the state of the item without looking for seats that have ended.
+    fn standing_as_loaded(&self, device_uuid: &str, now: u64) -> ItemState {
         let mut state = ItemState::default();
         if self.item.charge_way.is_metered() {
             state.used = self
@@ -351,6 +356,16 @@ impl Account {
                 Occupied { by_others: self.holders.all_seats(), ..Occupied::default() };
         }
         state
+    }
+
+    /// Return what is used of the item as far as it is loaded, to see whether a batch changes it.
+    pub(in crate::store) fn meters_as_loaded(&self, now: u64) -> Vec<Meter> {
+        meters(&self.item, &self.standing_as_loaded(NOBODY, now), now)
+    }
+
+    /// Return the organization that has bought the item.
+    pub(in crate::store) fn organization_id(&self) -> &str {
+        &self.file.file.organization_id
     }
 
     /// Return how the item stands for an operator.

@@ -71,8 +71,12 @@ fn answer(
         }
         No::Other(error) => Err(error),
     });
-    if let (true, Err(error)) = (is_kept, &outcome) {
-        refusals::note(batch, request, &nearest, error);
+    match &outcome {
+        Err(error) if is_kept => refusals::note(batch, request, &nearest, error),
+        Ok(Decision::Granted(granted)) if is_kept => {
+            batch.attempts.count(&granted.handshake_code, request.claim.now, true);
+        }
+        _ => {}
     }
     outcome.map_err(|error| error.in_life(&batch.life.epoch))
 }

@@ -11,6 +11,8 @@ use seatmeter_protocol::message::{DeviceFacts, EndedLicense, UsageAnswer};
 use seatmeter_protocol::signature::PublicKey;
 
 use super::ahead::{Named, texts};
+use super::alerts::Attempts;
+use super::booked_alerts::Booked;
 use super::codes::Codes;
 use super::epoch::{Life, RollbackProof, life};
 use super::identity::Identities;
@@ -114,6 +116,9 @@ pub(super) struct Batch<'a> {
     /// for nearly all requests.
     receipt: Option<(String, Keyring, String)>,
     pub(super) refusals: Refusals,
+    pub(super) attempts: Attempts,
+    /// What was used of the items before the batch.
+    booked: Booked,
 }
 
 /// The requests of a batch by their kinds.
@@ -181,6 +186,7 @@ impl<'a> Batch<'a> {
             }
             owners.insert(license_id, owner);
         }
+        let booked = Booked::before(&accounts, *asked.times().end());
         Ok(Self {
             life,
             codes,
@@ -191,6 +197,8 @@ impl<'a> Batch<'a> {
             commits,
             receipt: None,
             refusals: Refusals::default(),
+            attempts: Attempts::default(),
+            booked,
         })
     }
 
@@ -274,7 +282,9 @@ impl<'a> Batch<'a> {
         self.segments.save(sql, &self.owners)?;
         save::save(sql, &mut self.accounts)?;
         self.identities.save(sql)?;
-        self.refusals.save(sql)
+        self.refusals.save(sql)?;
+        self.attempts.save(sql)?;
+        self.booked.fire(sql, &self.accounts)
     }
 }
 

@@ -20,7 +20,7 @@ use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::signature::digest_hex;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
-use super::{Sql, access, audit, time, values};
+use super::{Sql, access, alerts, audit, time, values};
 use crate::error::{Error, Refusal};
 use crate::operator::commands::{Actor, ROLLBACK, ROLLBACK_YEAR};
 use crate::policy::history;
@@ -269,6 +269,7 @@ impl Life {
         let detail = format!("{}{again}", proof.detail);
         tracing::error!(epoch, "the data of this server was put back: {detail}");
         note(sql, Cause::Rollback, "server", &epoch, &detail, now)?;
+        alerts::rolled_back(sql, &epoch, &proof.detail, of_year > 0, now)?;
         let mut others = std::mem::take(&mut self.others);
         others.insert(std::mem::take(&mut self.epoch), history::Life::Earlier);
         *self = Self { number, epoch, is_rollback: true, careful_until, others };

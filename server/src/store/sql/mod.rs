@@ -7,14 +7,17 @@
 
 pub(super) mod access;
 mod ahead;
+pub(super) mod alerts;
 pub(super) mod audit;
 mod authorization;
 mod batch;
 mod bill;
+mod booked_alerts;
 pub(super) mod by_day;
 pub(super) mod catalog;
 mod codes;
 mod correction;
+pub(super) mod deliveries;
 mod epoch;
 pub(super) mod files;
 mod held;

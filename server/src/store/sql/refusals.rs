@@ -79,6 +79,9 @@ pub(super) fn note(batch: &mut Batch<'_>, request: &Authorization, item_id: &str
     let known = batch.codes.meant(request);
     let handshake_code = known.map(|code| code.name.clone()).unwrap_or_default();
     let now = request.claim.now;
+    if !handshake_code.is_empty() {
+        batch.attempts.count(&handshake_code, now, false);
+    }
     let mut detail = error_detail(error);
     truncate(&mut detail, DETAIL_BYTES_MAX);
     let instance = Instance { at: now, detail, numbers: to_json(numbers) };
@@ -106,7 +109,7 @@ fn to_json(numbers: Option<&ProblemNumbers>) -> String {
     numbers.and_then(|numbers| serde_json::to_string(numbers).ok()).unwrap_or_default()
 }
 
-fn truncate(text: &mut String, bytes_max: usize) {
+pub(super) fn truncate(text: &mut String, bytes_max: usize) {
     if text.len() > bytes_max {
         let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);

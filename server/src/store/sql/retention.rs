@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 
 use super::table::{COMPACTED, USAGE_OLD};
-use super::{Sql, by_day, refusals, values};
+use super::{Sql, alerts, by_day, refusals, values};
 use crate::error::Error;
 use crate::policy::reportable::first_open_slot;
 use crate::store::day_totals::{DayTotals, OLD_DAYS, day_of, first_old_day};
@@ -23,7 +23,10 @@ const ROWS: usize = 1_000;
 
 /// Delete some data that no rule needs any more. Return whether there is more to delete.
 pub(in crate::store) fn tidy(sql: &dyn Sql, now: u64) -> Result<bool, Error> {
-    Ok(compact(sql, now)? || close_old_slots(sql, now, ROWS)? || forget_refusals(sql, now, ROWS)?)
+    Ok(compact(sql, now)?
+        || close_old_slots(sql, now, ROWS)?
+        || forget_refusals(sql, now, ROWS)?
+        || alerts::forget_old(sql, now, ROWS)? >= ROWS)
 }
 
 /// Compact some usage that is long past. Return whether there is more to compact.

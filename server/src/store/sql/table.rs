@@ -415,6 +415,14 @@ pub(in crate::store) const DEVICE_NAME: Table = Table {
     rest: &[("name", Text)],
 };
 
+/// Authorizations of an hour, to be added to those that are counted.
+pub(in crate::store) const AUTHORIZATION_HOUR: Table = Table {
+    name: "authorization_hour",
+    key: &[("handshake_code", Text), ("hour", Integer)],
+    last: "=",
+    rest: &[("granted", Kind::Sum), ("refused", Kind::Sum)],
+};
+
 /// When something was done last.
 pub(in crate::store) const LAST_DONE: Table =
     Table { name: "last_done", key: &[("what", Text)], last: "=", rest: &[("at", Integer)] };

@@ -10,7 +10,7 @@ use crate::store::account::{load, save};
 use crate::store::sql::access::{self, require_done, unknown};
 use crate::store::sql::queries::BACKUP;
 use crate::store::sql::table::LAST_DONE;
-use crate::store::sql::{Sql, audit, correction, import, time, values};
+use crate::store::sql::{Sql, alerts, audit, correction, deliveries, import, time, values};
 use crate::utc;
 
 /// The line of a change in the audit log.
@@ -30,12 +30,13 @@ pub(in crate::store) fn change(sql: &dyn Sql, change: &Change, by: &Actor) -> Re
     };
     // A revoked token, for example, no longer has an owner.
     let owner = owner::of(sql, change)?;
-    let line = carry_out(sql, change, by.now)?;
+    let line = carry_out(sql, change, by)?;
     let owner = owner.unwrap_or_default();
     audit::add_of(sql, by, &owner, line.action, &line.subject, &line.detail)
 }
 
-fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
+fn carry_out(sql: &dyn Sql, change: &Change, by: &Actor) -> Result<Line, Error> {
+    let now = by.now;
     let line = |action, subject: &str, detail: String| Line {
         action,
         subject: subject.to_owned(),
@@ -73,6 +74,35 @@ fn carry_out(sql: &dyn Sql, change: &Change, now: u64) -> Result<Line, Error> {
         Change::DeleteDevice { device_uuid } => {
             let detail = delete_device(sql, device_uuid, now)?;
             line("delete device", device_uuid, detail)
+        }
+        Change::RearmAlert { alert_id } => {
+            alerts::rearm(sql, alert_id)?;
+            line("re-arm alert", alert_id, String::new())
+        }
+        Change::MuteAlert { alert_id, until } => {
+            alerts::mute(sql, alert_id, *until)?;
+            line("mute alert", alert_id, format!("until {}", utc::text(*until)))
+        }
+        Change::TestAlerts => {
+            alerts::test(sql, &by.name, now)?;
+            line("test alerts", "test", String::new())
+        }
+        Change::SetThresholds { item_id, percents } => {
+            let (item_id, percents) = (item_id.as_deref(), crate::alerts::written(percents));
+            alerts::set_thresholds(sql, item_id, &percents)?;
+            line("set alert thresholds", item_id.unwrap_or("all items"), percents)
+        }
+        Change::DisableWebhook { id } => {
+            LAST_DONE.put(sql, values![&deliveries::off(id), now])?;
+            line("disable webhook", id, "its receiver has answered 410".to_owned())
+        }
+        Change::EnableWebhook => {
+            deliveries::enable(sql)?;
+            line("enable webhook", "all", String::new())
+        }
+        Change::ReplayEvent { event_id } => {
+            deliveries::replay(sql, event_id, now)?;
+            line("replay alert event", event_id, String::new())
         }
         Change::NoteBackup { file } => {
             LAST_DONE.put(sql, values![BACKUP, now])?;

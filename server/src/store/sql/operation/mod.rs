@@ -9,3 +9,4 @@ pub(super) use change::{make_code, set_items};
 pub use look::Keys;
 pub(super) use look::items_of;
 pub(in crate::store) use look::{keys, look};
+pub(super) use owner::of_item as owner_of_item;

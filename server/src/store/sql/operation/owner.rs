@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::operator::commands::Change;
 use crate::problem::ProblemKind;
 use crate::store::sql::access::{organization_of_token, unknown};
-use crate::store::sql::{Sql, values};
+use crate::store::sql::{Sql, alerts, values};
 
 /// Return the organization that a change concerns; `None` when it concerns the whole server,
 /// several organizations, or nothing that exists.
@@ -31,7 +31,16 @@ pub(super) fn of(sql: &dyn Sql, change: &Change) -> Result<Option<String>, Error
         Change::RevokeToken { name } => {
             organization_of_token(sql, name)?.filter(|id| !id.is_empty())
         }
-        Change::UseKey { .. }
+        Change::RearmAlert { alert_id } | Change::MuteAlert { alert_id, .. } => {
+            alerts::owner(sql, alert_id)?
+        }
+        Change::SetThresholds { item_id: Some(item_id), .. } => of_item(sql, item_id)?,
+        Change::SetThresholds { item_id: None, .. }
+        | Change::TestAlerts
+        | Change::DisableWebhook { .. }
+        | Change::EnableWebhook
+        | Change::ReplayEvent { .. }
+        | Change::UseKey { .. }
         | Change::AcceptClock
         | Change::NoteBackup { .. }
         | Change::MakeUser { .. }
@@ -103,6 +112,10 @@ fn refusal(sql: &dyn Sql, change: &Change, organization_id: &str) -> Result<Erro
             Some(organization_id) => unknown("organization", organization_id),
             None => whole_server(),
         },
+        Change::RearmAlert { alert_id } | Change::MuteAlert { alert_id, .. } => {
+            unknown("alert", alert_id)
+        }
+        Change::SetThresholds { item_id: Some(item_id), .. } => unknown("item", item_id),
         Change::RevokeToken { name } => unknown("token in use", name),
         _ => whole_server(),
     })
@@ -120,7 +133,10 @@ pub(super) fn nothing_from(item_id: &str, device_uuid: &str) -> Error {
     Error::not_found(format!("device {device_uuid} has nothing from item \"{item_id}\""))
 }
 
-pub(super) fn of_item(sql: &dyn Sql, item_id: &str) -> Result<Option<String>, Error> {
+pub(in crate::store::sql) fn of_item(
+    sql: &dyn Sql,
+    item_id: &str,
+) -> Result<Option<String>, Error> {
     sql.value(
         "SELECT organization_id FROM license_item JOIN license_file USING (file_id) WHERE \
          item_id = ?1",

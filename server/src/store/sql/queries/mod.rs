@@ -3,15 +3,18 @@
 //! They run on a connection that only reads, in a transaction that shows one instant. A caller that
 //! is bound to an organization sees what belongs to it; everything else does not exist for it.
 
+mod alerts;
 mod audit;
 mod day;
 mod devices;
 mod domains;
 mod explain;
+mod gauges;
 mod holders;
 mod plan;
 mod refusals;
 mod status;
+mod summaries;
 mod usage;
 mod year;
 

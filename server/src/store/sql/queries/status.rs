@@ -39,7 +39,7 @@ impl Question for StatusQuery {
     }
 }
 
-fn server(from: &Snapshot<'_>) -> Result<ServerStatus, Error> {
+pub(super) fn server(from: &Snapshot<'_>) -> Result<ServerStatus, Error> {
     let sql = from.sql();
     let newest = "SELECT number, epoch, begun_at, cause FROM epoch ORDER BY number DESC LIMIT 1";
     let mut status = ServerStatus {
@@ -72,7 +72,7 @@ struct Beside {
     next_free_at: Option<u64>,
 }
 
-fn items(from: &Snapshot<'_>, ids: &[String]) -> Result<Vec<ItemStatus>, Error> {
+pub(super) fn items(from: &Snapshot<'_>, ids: &[String]) -> Result<Vec<ItemStatus>, Error> {
     let (sql, now) = (from.sql(), from.now);
     let mut accounts: Accounts = accounts(sql, ids.iter().map(String::as_str), &(now..=now))?;
     let mut beside = beside(sql, ids, now)?;
