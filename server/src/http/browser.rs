@@ -246,7 +246,7 @@ async fn origin(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
 /// Take the website of a request from its header, and not from its body.
 ///
 /// # Errors
-/// -20103 when a browser should have sent the request, and the header is missing; -20114 when it
+/// -20108 when a browser should have sent the request, and the header is missing; -20114 when it
 /// names no website.
 pub(super) fn take_website(
     request: &mut AuthorizationRequest,
@@ -257,7 +257,7 @@ pub(super) fn take_website(
         return match is_browser {
             false => Ok(()),
             true => Err(Error::Refused(Refusal::new(
-                ErrorCode::DOMAIN_MISMATCH,
+                ErrorCode::DEPLOYMENT_TYPE_MISMATCH,
                 "a request with deploymentType 20 (browser) must have the header Origin, with \
                  which a browser names the website of the page: send it from a page, or with \
                  another deploymentType",

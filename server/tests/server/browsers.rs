@@ -70,7 +70,7 @@ fn a_browser_without_an_origin_or_with_none_of_a_website_is_refused() {
     let server = TestServer::with_items(vec![item_of(ChargeWay::BarcodeScan)]);
     let mut request = of_browser(&id());
     request.validation.website_domain = "https://company.com".into();
-    assert_eq!(ask(&server, &request, None).1, Err(ErrorCode::DOMAIN_MISMATCH));
+    assert_eq!(ask(&server, &request, None).1, Err(ErrorCode::DEPLOYMENT_TYPE_MISMATCH));
     for origin in ["null", "company.com", "file://", "https://company.com/page"] {
         let outcome = ask(&server, &request, Some(origin)).1;
         assert_eq!(outcome, Err(ErrorCode::VALIDATION_FIELD_MISMATCH), "{origin}");
