@@ -208,6 +208,8 @@
 #define SM_ERR_REQUIRED_ITEM_MISSING (-20124)
 /** The license has no capacity for another authorization now. Try again when a device has given its seats back, or ask your vendor for more. */
 #define SM_ERR_QUOTA_EXCEEDED (-20130)
+/** The license server does not speak the protocol version of this library. Update the older of the two. */
+#define SM_ERR_PROTOCOL_MISMATCH (-20140)
 /** Another installation uses this device's identity. Call InitLicenseFromDLS again: this installation then gets an identity of its own. */
 #define SM_ERR_DEVICE_CLONED (-20151)
 /** The license server cannot be reached. Check its URL, the network and the proxy, or run seatmeterd doctor. */
