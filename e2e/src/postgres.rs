@@ -132,7 +132,7 @@ impl Cluster {
             .args(["-h", "127.0.0.1", "-p", &port.to_string()])
             .arg("-k")
             .arg(folder.path());
-        for setting in settings.iter().chain(&["max_connections=60", "shared_buffers=128MB"]) {
+        for setting in settings.iter().chain(&["max_connections=300", "shared_buffers=128MB"]) {
             postgres.args(["-c", setting]);
         }
         let log = std::fs::File::create(folder.path().join("log")).expect("the folder is writable");

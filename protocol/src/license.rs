@@ -274,8 +274,8 @@ impl VersionRange {
         self.from.is_none() && self.to.is_none()
     }
 
-    /// Return whether the range covers any version. The range from 9.1 to 9 does, because `9` stands
-    /// for all versions that begin with it.
+    /// Return whether the range covers any version. The range from 9.1 to 9 does, because `9`
+    /// stands for all versions that begin with it.
     #[must_use]
     pub fn has_any(&self) -> bool {
         self.from

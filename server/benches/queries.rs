@@ -1,6 +1,6 @@
 //! How long an operator's questions take: `status` over 1 000 items and a million devices, and a
-//! day of 480 slots of an item with 10 000 devices, on SQLite. The same for a scrape, whose snapshot is
-//! taken beside it, and for the check of alerts.
+//! day of 480 slots of an item with 10 000 devices, on SQLite. The same for a scrape, whose
+//! snapshot is taken beside it, and for the check of alerts.
 //!
 //! `cargo bench -p seatmeter-server --bench queries -- [devices]`. Each figure is the median of
 //! seven answers, each on a connection of its own, as the server asks.
@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::signature::{Signed, SigningKey};
-use seatmeter_server::alerts::conditions::ServerFacts;
 use seatmeter_server::clock::Clock;
 use seatmeter_server::keyring::Keyring;
 use seatmeter_server::licensing::Licensing;
 use seatmeter_server::metrics::{Metrics, Server, write};
 use seatmeter_server::operator::commands::{Actor, Change, Import};
 use seatmeter_server::operator::queries::alerts::AlertCheckQuery;
+use seatmeter_server::operator::queries::conditions::ServerFacts;
 use seatmeter_server::operator::queries::day::DayQuery;
 use seatmeter_server::operator::queries::gauges::{DeviceCountsQuery, GaugesQuery};
 use seatmeter_server::operator::queries::holders::HoldersQuery;

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod alert;
 pub mod alerts;
 pub mod audit_chain;
 pub mod authorities;

@@ -202,9 +202,9 @@ fn random_share(license: &LocalLicense) -> u64 {
     license.license_id.get(..4).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
 }
 
-/// Return the pause after a round that had no success, after so many before it. A server that is too
-/// busy says when it wants to be asked again. It says the same to all, so those that it has put off
-/// for long are spread over as long a time again.
+/// Return the pause after a round that had no success, after so many before it. A server that is
+/// too busy says when it wants to be asked again. It says the same to all, so those that it has put
+/// off for long are spread over as long a time again.
 fn pause_after(failures: u32, asked: Option<u64>) -> Duration {
     let own = (RETRY_FIRST_SECONDS << failures.min(16)).min(RETRY_LAST_SECONDS);
     let asked = asked.unwrap_or(0).min(RETRY_ASKED_MAX);

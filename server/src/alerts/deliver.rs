@@ -17,7 +17,7 @@ use seatmeter_protocol::signature::random_bytes;
 use super::mail::Mail;
 use super::summary::{self, Period};
 use super::webhook::Webhook;
-use super::{AlertKind, MAIL, WEBHOOK};
+use crate::alert::{AlertKind, MAIL, WEBHOOK};
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operator::queries::alerts::{DueQuery, EventRow};
@@ -26,15 +26,15 @@ use crate::store::{DeliveryOutcome, TakeDeliveries};
 /// The interval at which due events are looked for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The time after which an event that was never tried is no longer told, in seconds: whoever sets up
-/// mail today does not want the alerts of last year.
+/// The time after which an event that was never tried is no longer told, in seconds: whoever sets
+/// up mail today does not want the alerts of last year.
 const FIRST_WITHIN_SECONDS: u64 = 86_400;
 
 /// The greatest number of events that are told at once.
 const EVENTS_AT_ONCE: u32 = 50;
 
-/// The time for which a server keeps events that it has taken, in seconds. It is longer than any way
-/// may take for all of them.
+/// The time for which a server keeps events that it has taken, in seconds. It is longer than any
+/// way may take for all of them.
 const TAKEN_SECONDS: u64 = 900;
 
 /// The times between attempts, in seconds, as Standard Webhooks recommends them.
@@ -182,8 +182,8 @@ async fn note(
     licensing.store.note_deliveries(outcome).await
 }
 
-/// Return the instant of the next attempt; `None` after the last one. Chance spreads the attempts of
-/// many servers.
+/// Return the instant of the next attempt; `None` after the last one. Chance spreads the attempts
+/// of many servers.
 fn next_at(attempts_before: u32, now: u64) -> Option<u64> {
     let seconds = *RETRY_SECONDS.get(attempts_before as usize)?;
     let chance = random_bytes::<2>().map_or(0, u16::from_le_bytes);

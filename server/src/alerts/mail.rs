@@ -11,7 +11,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
 use super::deliver::Failure;
 use super::watch::host;
-use super::{AlertKind, short_digest};
+use crate::alert::{AlertKind, short_digest};
 use crate::error::Error;
 use crate::operator::queries::alerts::EventRow;
 use crate::operator::secret::Secret;
@@ -106,8 +106,8 @@ impl Mail {
         Ok(Self { transport: builder.build(), server: format!("{host}:{port}"), from, to })
     }
 
-    /// Send one mail about these events to all recipients. If the mail server refuses one of several
-    /// recipients, each gets a mail of its own.
+    /// Send one mail about these events to all recipients. If the mail server refuses one of
+    /// several recipients, each gets a mail of its own.
     ///
     /// # Errors
     /// Fails when no recipient gets the mail.

@@ -1,16 +1,15 @@
 //! The summary of a week or month, one mail for each organization.
 //!
-//! A summary is an event, as those of alerts are: its id is made of organization and period, so it is
-//! written once, whichever server of a database is first.
+//! A summary is an event, as those of alerts are: its id is made of organization and period, so it
+//! is written once, whichever server of a database is first.
 
 use clap::ValueEnum;
 use seatmeter_protocol::license::DAY_SECONDS;
 
-use super::{Alert, AlertKind, short_digest};
+use crate::alert::{Alert, AlertKind};
 use crate::error::Error;
 use crate::licensing::Licensing;
-use crate::operator::queries::alerts::SummariesQuery;
-use crate::operator::queries::status::ItemStatus;
+use crate::operator::queries::summaries::{ItemSummary, SummariesQuery, event_id};
 use crate::operator::queries::{civil, date, day};
 use crate::policy::select::item_choice::name;
 use crate::utc;
@@ -47,19 +46,8 @@ impl Period {
     }
 }
 
-/// What was done under an item in a period.
-#[derive(Clone, Debug)]
-pub struct ItemSummary {
-    /// How the item stands now.
-    pub status: ItemStatus,
-    /// What was counted, with its unit: such as `1200 scans`.
-    pub counted: Vec<String>,
-    /// How many authorizations were refused.
-    pub refused: u64,
-}
-
-/// Write the summaries of the last period that is over, unless they are written. Return the first day
-/// after it.
+/// Write the summaries of the last period that is over, unless they are written. Return the first
+/// day after it.
 ///
 /// # Errors
 /// Fails when the data cannot be read or written.
@@ -78,12 +66,6 @@ pub async fn write_due(licensing: &Licensing, period: Period) -> Result<u32, Err
         licensing.store.note_summaries(summaries, now).await?;
     }
     Ok(until)
-}
-
-/// Return the id of the event of a summary.
-#[must_use]
-pub fn event_id(organization_id: &str, from: u32, until: u32) -> String {
-    short_digest(&format!("summary\n{organization_id}\n{from}\n{until}"))
 }
 
 fn summary(organization_id: &str, from: u32, until: u32, items: &[ItemSummary]) -> Alert {

@@ -1,16 +1,16 @@
 //! The check of everything that alerts are about, every 10 minutes.
 //!
-//! What is reached by usage fires where the usage is booked. This check finds what time brings about,
-//! what the server alone knows, and what has recovered. It reads beside the requests that write, and
-//! writes only when something has changed.
+//! What is reached by usage fires where the usage is booked. This check finds what time brings
+//! about, what the server alone knows, and what has recovered. It reads beside the requests that
+//! write, and writes only when something has changed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::conditions::ServerFacts;
 use crate::error::Error;
 use crate::http::{Web, health};
 use crate::operator::queries::alerts::{AlertCheck, AlertCheckQuery};
+use crate::operator::queries::conditions::ServerFacts;
 
 /// The interval between two checks.
 const CHECK_INTERVAL: Duration = Duration::from_secs(600);

@@ -165,7 +165,7 @@ impl Webhook {
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let name = ServerName::try_from(host.clone()).map_err(|_| bad())?;
         let tls = is_tls.then_some((config, name));
-        Ok(Self { host, port, path, id: super::short_digest(url), tls, signers, allowed })
+        Ok(Self { host, port, path, id: crate::alert::short_digest(url), tls, signers, allowed })
     }
 
     /// Return a name of the webhook that says nothing of its URL, which may hold a secret.

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::DataOption;
 use super::operator::{Operator, actor, carry_out, done};
 use super::queries::{Ask, ask};
-use crate::alerts::percents;
+use crate::alert::percents;
 use crate::error::Error;
 use crate::operator::commands::Change;
 use crate::operator::queries::alerts::{AlertsQuery, DeliveriesQuery};

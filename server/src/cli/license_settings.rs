@@ -3,6 +3,7 @@
 use clap::{ArgAction, Args};
 use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem, PageQuotas};
+use seatmeter_protocol::license_module::spelling_of;
 use seatmeter_protocol::version::Version;
 
 use crate::error::Error;
@@ -56,7 +57,7 @@ pub(super) struct Settings {
     #[arg(long, value_name = "BITS", value_parser = bits)]
     products: Option<u32>,
     /// A module that the item covers; repeat for more
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = module_name)]
     module: Vec<String>,
     /// The first version of the product that the item covers
     #[arg(long, value_name = "VERSION")]
@@ -100,6 +101,12 @@ fn quota_of<'q>(quotas: &'q mut PageQuotas, module: &str) -> Option<&'q mut u64>
         "ocr" => Some(&mut quotas.ocr),
         _ => None,
     }
+}
+
+/// Return the name of a module as it is spelled. A name that is none is refused with the file.
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
+fn module_name(name: &str) -> Result<String, String> {
+    Ok(spelling_of(name).unwrap_or(name).to_owned())
 }
 
 impl Settings {

@@ -258,9 +258,9 @@ pub(super) fn take_website(
             false => Ok(()),
             true => Err(Error::Refused(Refusal::new(
                 ErrorCode::DEPLOYMENT_TYPE_MISMATCH,
-                "a request with deploymentType 20 (browser) must have the header Origin, with \
-                 which a browser names the website of the page: send it from a page, or with \
-                 another deploymentType",
+                "deploymentType is 20 (browser), and the request has no header Origin, with which a \
+                 browser names the website of the page: send it from a page, or set \
+                 deploymentType to what the program is, such as 1 (server)",
             ))),
         };
     };

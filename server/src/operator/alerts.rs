@@ -1,7 +1,7 @@
 //! What an operator does about alerts, checked before it is done.
 
 use crate::access::By;
-use crate::alerts::{percents, written};
+use crate::alert::{percents, written};
 use crate::error::Error;
 use crate::licensing::Licensing;
 use crate::operator::commands::Change;

@@ -31,7 +31,7 @@ use super::{
     Shown, Store, TakeDeliveries,
 };
 use crate::access::Known;
-use crate::alerts::Alert;
+use crate::alert::Alert;
 use crate::error::Error;
 use crate::kill_points::kill_point;
 use crate::log_lines::Pace;

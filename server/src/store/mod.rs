@@ -30,7 +30,7 @@ use seatmeter_protocol::request_auth::{Proof, ReportKey, RequestFacts};
 use seatmeter_protocol::signature::{PublicKey, Signed};
 
 use crate::access::{Known, SessionLimits};
-use crate::alerts::Alert;
+use crate::alert::Alert;
 use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::metrics::histogram::Counted;

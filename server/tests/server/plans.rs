@@ -466,8 +466,8 @@ const FILLED: &str = "
     generate_series(1, 20000) AS i;
     INSERT INTO foreign_epoch SELECT 'e' || i, 1 FROM generate_series(1, 2000) AS i;
     INSERT INTO device_seats SELECT 'i1', 'd' || i, 1, 1 FROM generate_series(1, 20000) AS i;
-    INSERT INTO local_license SELECT 'i1', 'd' || i, 'l' || i, 'c1', i, 1, 1, i, i, 'd' || i, i FROM \
-    generate_series(1, 20000) AS i;
+    INSERT INTO local_license SELECT 'i1', 'd' || i, 'l' || i, 'c1', i, 1, 1, i, i, 'd' || i, i \
+    FROM generate_series(1, 20000) AS i;
     INSERT INTO seat_holder SELECT 'i1', 'd' || i, 'd' || i, 1, i FROM generate_series(1, 20000) \
     AS i;
     INSERT INTO segment SELECT 'i1', 's' || i, 'l' || i, 'd' || i, 'c1', 1 FROM \

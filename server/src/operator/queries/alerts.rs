@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::sheet::{Cell, Sheet, Sheets};
-use crate::alerts::conditions::ServerFacts;
-use crate::alerts::{Alert, AlertKind};
+use crate::alert::{Alert, AlertKind};
+use crate::operator::queries::conditions::ServerFacts;
 
 /// Which alerts are there?
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
@@ -91,7 +91,7 @@ impl Sheets for Alerts {
             ]
         };
         let rows: Vec<_> = self.alerts.iter().map(row).collect();
-        let percents = crate::alerts::written(&self.percents);
+        let percents = crate::alert::written(&self.percents);
         let mut notes = vec![format!("thresholds of items without their own: {percents} %")];
         if rows.is_empty() {
             notes.insert(0, "no alerts".to_owned());
@@ -212,15 +212,6 @@ impl Sheets for Deliveries {
         }
         vec![Sheet { columns, rows, ..Sheet::default() }]
     }
-}
-
-/// What was done in a period, for the summaries that are not written yet?
-#[derive(Clone, Copy, Debug)]
-pub struct SummariesQuery {
-    /// The first day of the period, counted from 1970.
-    pub from: u32,
-    /// The first day after it.
-    pub until: u32,
 }
 
 /// Is this webhook off, because its receiver wants no events?

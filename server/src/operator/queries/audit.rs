@@ -1,4 +1,5 @@
-//! Whether the audit log is whole: each line with the one before it, and the last one with the head.
+//! Whether the audit log is whole: each line with the one before it, and the last one with the
+//! head.
 
 use crate::audit_chain::AuditHead;
 

@@ -1,5 +1,5 @@
-//! What a scrape by Prometheus shows of the data: all items in one snapshot, within a bounded number
-//! of series.
+//! What a scrape by Prometheus shows of the data: all items in one snapshot, within a bounded
+//! number of series.
 
 use std::collections::BTreeMap;
 

@@ -7,6 +7,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod conditions;
 pub mod day;
 pub mod devices;
 pub mod domains;
@@ -18,6 +19,7 @@ pub mod plan;
 pub mod refusals;
 pub mod sheet;
 pub mod status;
+pub mod summaries;
 pub mod usage;
 pub mod year;
 

@@ -19,8 +19,8 @@ use crate::error::Error;
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct UsageQuery {
-    /// What makes a row, with commas between: code, item, device, kind, what, and one of slot, hour,
-    /// day, week, month [default: item,kind]
+    /// What makes a row, with commas between: code, item, device, kind, what, and one of slot,
+    /// hour, day, week, month [default: item,kind]
     #[arg(long, value_name = "LIST")]
     pub by: Option<String>,
     /// Only slots that begin at or after this time: 2026-11-25 or 2026-11-25T06:00:00Z

@@ -36,8 +36,8 @@ use seats::HolderName;
 /// with most reports.
 const SEEN_SECONDS: u64 = 3_600;
 
-/// The kinds of the sums of a day beside those of usage: the excess, and the highest number of seats
-/// held.
+/// The kinds of the sums of a day beside those of usage: the excess, and the highest number of
+/// seats held.
 pub(in crate::store) const EXCESS_KIND: u8 = 101;
 pub(in crate::store) const SEATS_KIND: u8 = 102;
 

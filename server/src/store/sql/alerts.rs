@@ -1,15 +1,16 @@
 //! Alerts: each threshold fires once, until it is re-armed or has recovered.
 //!
-//! An alert and the event that is told of it are written in one transaction: that of the cause, where
-//! a batch or a change has caused it. The alert's key decides which of several servers is first.
+//! An alert and the event that is told of it are written in one transaction: that of the cause,
+//! where a batch or a change has caused it. The alert's key decides which of several servers is
+//! first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::table::AUTHORIZATION_HOUR;
 use super::{Row, Sql, Value, values};
-use crate::alerts::conditions::{Authorizations, REFUSED_HOURS, Reading, Stands};
-use crate::alerts::{Alert, AlertKind, PERCENTS, percents};
+use crate::alert::{Alert, AlertKind, PERCENTS, percents};
 use crate::error::Error;
+use crate::operator::queries::conditions::{Authorizations, REFUSED_HOURS, Reading, Stands};
 use crate::store::sql::access::{require_done, unknown};
 use crate::store::sql::refusals::HOUR_SECONDS;
 
@@ -308,7 +309,7 @@ pub(super) fn forget_old(sql: &dyn Sql, now: u64, rows: usize) -> Result<usize, 
         ids.insert(row.take::<String>(0)?);
     }
     for id in &ids {
-        for channel in crate::alerts::CHANNELS {
+        for channel in crate::alert::CHANNELS {
             sql.execute(
                 "DELETE FROM alert_delivery WHERE channel = ?1 AND event_id = ?2",
                 values![channel, id],

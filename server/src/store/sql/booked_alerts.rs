@@ -1,5 +1,5 @@
-//! Alerts that a batch causes: a threshold of an item that its bookings reach. They are written in the
-//! transaction of the bookings.
+//! Alerts that a batch causes: a threshold of an item that its bookings reach. They are written in
+//! the transaction of the bookings.
 //!
 //! Most batches pass no whole percent of a quota. Then nothing is looked up and nothing is written.
 
@@ -10,8 +10,8 @@ use seatmeter_protocol::page_module::page_module_name;
 
 use super::Sql;
 use super::alerts::{Thresholds, fire_reached};
-use crate::alerts::conditions::Figures;
 use crate::error::Error;
+use crate::operator::queries::conditions::Figures;
 use crate::store::account::Account;
 use crate::store::account::load::Accounts;
 

@@ -1,10 +1,10 @@
 //! What the operator has defined, kept from batch to batch: organizations, handshake codes, license
 //! files and items.
 //!
-//! Nearly every batch needs them, and they seldom change. So they are looked up, parsed and compared
-//! with the checked files once for each of their versions. A connection keeps them only if it can
-//! tell when any of their rows has changed, by whomever ([`Sql::catalog`]). What is not there is
-//! looked up each time, so that invented names take no memory.
+//! Nearly every batch needs them, and they seldom change. So they are looked up, parsed and
+//! compared with the checked files once for each of their versions. A connection keeps them only if
+//! it can tell when any of their rows has changed, by whomever ([`Sql::catalog`]). What is not
+//! there is looked up each time, so that invented names take no memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,12 +1,12 @@
 //! How events are told: each way has a row for each event that it has tried.
 //!
-//! A server that tells events takes them first: it moves the next attempt ahead. Thus no other server
-//! of this database tells them at the same time, and if this one dies, they are tried again.
+//! A server that tells events takes them first: it moves the next attempt ahead. Thus no other
+//! server of this database tells them at the same time, and if this one dies, they are tried again.
 
 use super::access::unknown;
 use super::table::LAST_DONE;
 use super::{Sql, values};
-use crate::alerts::CHANNELS;
+use crate::alert::CHANNELS;
 use crate::error::Error;
 use crate::operator::queries::alerts::WebhookOffQuery;
 use crate::store::reading::{Question, Snapshot};

@@ -25,8 +25,8 @@ pub(in crate::store) const DEVICES_MAX: usize = 1_000;
 /// shows only later.
 const ROWS_OPEN: u64 = 4_000;
 
-/// The number of bytes that are kept of a sentence. Those of the rules are shorter, unless a name in
-/// them is not.
+/// The number of bytes that are kept of a sentence. Those of the rules are shorter, unless a name
+/// in them is not.
 const DETAIL_BYTES_MAX: usize = 1_000;
 
 /// The length of an hour in seconds.

@@ -126,8 +126,8 @@ fn close_old_slots(sql: &dyn Sql, now: u64, rows: usize) -> Result<bool, Error> 
     Ok(false)
 }
 
-/// Delete at most this number of refusals that are older than 13 months. Return whether there may be
-/// more. The empty id stands for requests for which no item was chosen.
+/// Delete at most this number of refusals that are older than 13 months. Return whether there may
+/// be more. The empty id stands for requests for which no item was chosen.
 fn forget_refusals(sql: &dyn Sql, now: u64, rows: usize) -> Result<bool, Error> {
     let mut left = rows.saturating_sub(refusals::forget_old(sql, "", now, rows)?);
     for mut row in sql.query("SELECT item_id FROM license_item ORDER BY item_id", &[])? {

@@ -39,8 +39,8 @@ fn import(data: &std::path::Path, codes: &[String]) -> PublicKey {
     server_key
 }
 
-/// Count 60 scans under this code: always the same device, segment and total. `None` when the server
-/// dies.
+/// Count 60 scans under this code: always the same device, segment and total. `None` when the
+/// server dies.
 fn count_sixty(server: &Served, key: &PublicKey, code: &str, ids: &[String; 2]) -> Option<()> {
     let [uuid, segment_id] = ids;
     let asked = AuthorizationRequest { handshake_code: code.into(), ..request(uuid, 1) };

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
-use seatmeter_server::alerts::AlertKind;
+use seatmeter_server::alert::AlertKind;
 use seatmeter_server::operator::queries::alerts::{
     AlertRow, AlertsQuery, Deliveries, DeliveriesQuery, EventRow,
 };

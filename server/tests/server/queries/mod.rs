@@ -1,5 +1,5 @@
-//! What an operator asks: each answer against a naive sum over all that was ever reported, forecasts,
-//! refusals and their bounds, and who may see what.
+//! What an operator asks: each answer against a naive sum over all that was ever reported,
+//! forecasts, refusals and their bounds, and who may see what.
 
 mod refused;
 mod year;

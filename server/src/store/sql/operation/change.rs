@@ -88,7 +88,7 @@ fn carry_out(sql: &dyn Sql, change: &Change, by: &Actor) -> Result<Line, Error> 
             line("test alerts", "test", String::new())
         }
         Change::SetThresholds { item_id, percents } => {
-            let (item_id, percents) = (item_id.as_deref(), crate::alerts::written(percents));
+            let (item_id, percents) = (item_id.as_deref(), crate::alert::written(percents));
             alerts::set_thresholds(sql, item_id, &percents)?;
             line("set alert thresholds", item_id.unwrap_or("all items"), percents)
         }

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{item_ids, status, values};
-use crate::alerts::conditions::{
-    Reading, Stands, of_authorizations, of_backup, of_item, of_server,
-};
-use crate::alerts::{Alert, AlertKind};
+use crate::alert::{Alert, AlertKind};
 use crate::error::Error;
 use crate::operator::queries::alerts::{
     AlertCheck, AlertCheckQuery, AlertRow, Alerts, AlertsQuery, Deliveries, DeliveriesQuery,
     DeliveryRow, DueQuery, EventRow,
+};
+use crate::operator::queries::conditions::{
+    Reading, Stands, of_authorizations, of_backup, of_item, of_server,
 };
 use crate::operator::queries::rows;
 use crate::store::reading::{Question, Snapshot};
@@ -141,7 +141,7 @@ impl Question for DeliveriesQuery {
 
 fn deliveries(from: &Snapshot<'_>, event_id: &str) -> Result<Vec<DeliveryRow>, Error> {
     let mut found = Vec::new();
-    for channel in crate::alerts::CHANNELS {
+    for channel in crate::alert::CHANNELS {
         let query = "SELECT state, attempts, next_at, last_at, last_error FROM alert_delivery
                       WHERE channel = ?1 AND event_id = ?2";
         let Some(mut row) = from.sql().row(query, values![channel, event_id])? else { continue };

@@ -6,9 +6,9 @@ use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::page_module::page_module_name;
 
 use super::{item_ids, status, values};
-use crate::alerts::summary::{ItemSummary, event_id};
 use crate::error::Error;
-use crate::operator::queries::alerts::SummariesQuery;
+use crate::operator::queries::summaries::SummariesQuery;
+use crate::operator::queries::summaries::{ItemSummary, event_id};
 use crate::store::account::{EXCESS_KIND, SEATS_KIND};
 use crate::store::reading::{Question, Snapshot};
 

@@ -7,7 +7,7 @@ use seatmeter_protocol::license::DAY_SECONDS;
 use seatmeter_protocol::message::Metered;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
-use super::{Alert, AlertKind};
+use crate::alert::{Alert, AlertKind};
 use crate::operator::queries::gauges::{forecast_at, metered_name};
 use crate::operator::queries::status::{ItemState, ItemStatus};
 use crate::utc;
@@ -158,8 +158,8 @@ impl Figures<'_> {
     }
 }
 
-/// Return the thresholds of an item that are reached or near. Items that grant nothing any more have
-/// none.
+/// Return the thresholds of an item that are reached or near. Items that grant nothing any more
+/// have none.
 #[must_use]
 pub fn of_item(item: &ItemStatus, percents: &[u32], now: u64) -> Vec<Reading> {
     let is_over =
@@ -342,8 +342,8 @@ pub fn of_server(facts: &ServerFacts, now: u64) -> Vec<Reading> {
     readings
 }
 
-/// Return whether the newest backup is old. A server of which no backup was ever made by "seatmeterd
-/// backup" may have others.
+/// Return whether the newest backup is old. A server of which no backup was ever made by
+/// "seatmeterd backup" may have others.
 #[must_use]
 pub fn of_backup(backup_at: Option<u64>, now: u64) -> Option<Reading> {
     let at = backup_at?;
