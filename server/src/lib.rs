@@ -24,6 +24,7 @@ pub mod data_dir;
 mod document_schema;
 pub mod error;
 mod growing_delay;
+pub mod histogram;
 pub mod http;
 pub mod keyring;
 pub mod kill_points;

@@ -8,7 +8,6 @@
 //! No label names a device or a handshake code. Items beyond the first
 //! [`ITEMS_MAX`](crate::operator::queries::gauges::ITEMS_MAX) share the series `item="(others)"`.
 
-pub mod histogram;
 pub mod snapshot;
 mod text;
 
@@ -20,7 +19,7 @@ use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
 use crate::error::Error;
-use histogram::Histogram;
+use crate::histogram::Histogram;
 
 pub use text::{CONTENT_TYPE, Server, write};
 

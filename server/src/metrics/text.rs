@@ -10,8 +10,8 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use super::Metrics;
-use super::histogram::Counted;
 use super::snapshot::Snapshot;
+use crate::histogram::Counted;
 use crate::operator::queries::gauges::{ACTIVE, EXCESS, ItemGauge, Meter, MeterGauge};
 
 /// The content type of the page.

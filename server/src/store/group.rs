@@ -33,9 +33,9 @@ use super::{
 use crate::access::Known;
 use crate::alert::Alert;
 use crate::error::Error;
+use crate::histogram::{Counted, Histogram};
 use crate::kill_points::kill_point;
 use crate::log_lines::Pace;
-use crate::metrics::histogram::{Counted, Histogram};
 use crate::operator::commands::{Actor, Change, Listing, View};
 use crate::operator::queries::alerts::AlertCheck;
 use crate::server_time::RecordedTime;

@@ -11,13 +11,14 @@ use super::frame::{Frame, Visitor, done, page};
 use super::overview;
 use super::table::Table;
 use crate::access::By;
+use crate::backup;
 use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::http::Web;
 use crate::operator::commands::{Change, EpochRow, Listing, View};
 use crate::operator::queries::sheet::{Cell, Sheet, Sheets};
 use crate::operator::queries::status::StatusQuery;
-use crate::{backup, utc};
+use crate::utc;
 
 /// The page.
 #[derive(Template)]
