@@ -66,7 +66,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Arguments),
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     #[command(flatten)]
     Query(queries::Query),
     /// Show or export recorded usage

@@ -183,11 +183,11 @@ fn items(to: &mut DescriptorEncoder<'_>, items: &[ItemGauge]) -> fmt::Result {
 }
 
 /// Return a series for each meter that is wanted and has a value.
-fn meters<'a>(
-    items: &'a [ItemGauge],
+fn meters(
+    items: &[ItemGauge],
     is_wanted: impl Fn(&Meter) -> bool,
     value: impl Fn(&MeterGauge) -> Option<f64>,
-) -> Vec<Series<[(&'static str, &'a str); 3]>> {
+) -> Vec<Series<[(&'static str, &str); 3]>> {
     let all = items.iter().flat_map(|item| item.meters.iter().map(move |meter| (item, meter)));
     let wanted = all.filter(|(_, (meter, _))| is_wanted(meter));
     wanted

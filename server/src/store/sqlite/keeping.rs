@@ -163,7 +163,8 @@ mod tests {
     fn what_the_connection_itself_may_have_changed_is_looked_up_again() {
         let insert = "INSERT INTO organization VALUES ('o', 'O', NULL, 'k')";
         let returning = "DELETE FROM license_item RETURNING item_id";
-        let changes: [(&str, &dyn Fn(&Keeping)); 4] = [
+        type Change<'a> = (&'a str, &'a dyn Fn(&Keeping));
+        let changes: [Change<'_>; 4] = [
             ("a statement", &|keeping| assert_eq!(Sql::execute(keeping, insert, &[]), Ok(1))),
             ("one with rows", &|keeping| drop(Sql::query(keeping, returning, &[]).unwrap())),
             ("a row", &|keeping| keeping.remove(&ITEM, values!["item"]).unwrap()),
