@@ -125,6 +125,7 @@ fn an_address_of_its_own_shows_metrics_without_a_token_and_nothing_else() {
         seatmeter_server::http::serve_metrics(vec![listener.into()], server.web.clone(), async {
             drop(stopped.await)
         });
+    #[expect(clippy::async_yields_async, reason = "the task is to run beside the test")]
     let serving = server.wait(async { tokio::spawn(serving) });
     let answer = Request::new("GET", "/metrics").send(address);
     assert_eq!(answer.status, 200);
