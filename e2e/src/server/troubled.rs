@@ -133,7 +133,9 @@ impl TroubledServer {
         self.server.clock.as_ref().expect("it was made with a clock").set(seconds);
     }
 
-    /// Accept the clock as an operator does, whose commands have the clock of the server.
+    /// Accept the clock as an operator does, whose commands have the clock of the server. As long as
+    /// the disk is full, try again for some seconds: the server gives room back with its next
+    /// checkpoint.
     ///
     /// # Panics
     /// Panics when the command fails.
@@ -141,6 +143,14 @@ impl TroubledServer {
         let clock = self.server.clock.as_ref().expect("it was made with a clock");
         let mut accept = command(&self.server.data, &["clock", "accept"]);
         accept.env("LD_PRELOAD", &clock.library).env("SHIFTED_CLOCK", &clock.ahead);
+        for _ in 0..20 {
+            let output = accept.output().expect("it runs");
+            if output.status.success() || !String::from_utf8_lossy(&output.stderr).contains("full")
+            {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(250));
+        }
         text_of(accept);
     }
 

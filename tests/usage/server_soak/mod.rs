@@ -35,7 +35,7 @@ const DEVICES: usize = 6;
 const SEATS: usize = 4;
 
 /// The disk of the server.
-const DISK: &str = "24m";
+const DISK: &str = "64m";
 
 /// The longest jump of the clock, which ends no license and no slot that may be reported.
 const AHEAD_MAX: i64 = 3 * 3_600;
