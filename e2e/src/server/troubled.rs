@@ -133,7 +133,7 @@ impl TroubledServer {
         self.server.clock.as_ref().expect("it was made with a clock").set(seconds);
     }
 
-    /// Accept the clock as an operator does, whose commands have the clock of the server. As long as
+    /// Accept the clock as an operator does, whose commands have the clock of the server. While
     /// the disk is full, try again for some seconds: the server gives room back with its next
     /// checkpoint.
     ///

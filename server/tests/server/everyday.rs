@@ -245,7 +245,7 @@ fn a_shown_file_is_renewed_and_signed_again() {
         ("window_days", Value::from(30)),
         ("offline_days", Value::from(2)),
         ("edition", Value::from("pro")),
-        ("modules", Value::from(vec!["core"])),
+        ("modules", Value::from(vec!["CORE"])),
         ("products", Value::from(3)),
         ("trial", Value::from(true)),
     ] {
