@@ -147,11 +147,14 @@ fn a_commit_whose_wait_for_the_standby_was_canceled_is_not_acknowledged() {
     standby.resume();
     assert_eq!(server.report(&sent).recorded.len(), 1);
     // A commit waits until the standby has it on its disk, and not until its queries see it.
+    let end = primary.sql(&database, "SELECT pg_current_wal_lsn()");
+    let is_there = format!("SELECT pg_last_wal_replay_lsn() >= '{}'", end.trim());
     let begun = Instant::now();
-    while standby.sql(&database, kept).trim() != "1" {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the standby does not have it");
+    while standby.sql("postgres", &is_there).trim() != "t" {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the standby does not go on");
         std::thread::sleep(Duration::from_millis(20));
     }
+    assert_eq!(standby.sql(&database, kept).trim(), "1", "so has the standby");
 }
 
 /// Let devices report and ask at two servers while a fault strikes, and judge what the database at
