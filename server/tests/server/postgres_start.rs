@@ -305,10 +305,11 @@ fn a_server_whose_writers_wait_says_at_once_that_it_is_ready_and_lists_devices()
                 scope.spawn(move || server.try_report(&work(license, total)).is_ok())
             })
             .collect();
-        // Both writers wait for the item, as soon as there are two locks that are not granted.
+        // A writer waits for the item as soon as a lock is not granted; all four reports may be in
+        // its batch.
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
         let begun = Instant::now();
-        while cluster.sql("postgres", waiting).trim() != "2" {
+        while cluster.sql("postgres", waiting).trim() == "0" {
             assert!(begun.elapsed() < PATIENCE, "the writers do not wait");
         }
         for path in ["/readyz", "/admin/v1/devices"] {
