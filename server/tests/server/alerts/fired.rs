@@ -5,7 +5,6 @@ use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem};
 use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of};
 use seatmeter_server::access::Role;
 use seatmeter_server::alert::AlertKind;
-use seatmeter_server::operator::commands::Change;
 use seatmeter_server::operator::queries::alerts::AlertsQuery;
 use serde_json::{Value, json};
 

@@ -1,7 +1,6 @@
 //! Mails, as a mail server with TLS and a login gets them.
 
 use seatmeter_protocol::license::LicenseFile;
-use seatmeter_server::alerts::deliver::{Ways, tell_due};
 use seatmeter_server::alerts::mail::{Mail, MailSettings, MailTls};
 use seatmeter_server::alerts::summary::{Period, write_due};
 use seatmeter_server::http::tls::trust;
@@ -49,10 +48,6 @@ impl Mailbox {
         });
         Ways { mail: Some(mail.unwrap()), ..Ways::default() }
     }
-}
-
-fn tell(server: &TestServer, ways: &Ways) -> usize {
-    server.wait(tell_due(&server.licensing, ways)).unwrap()
 }
 
 fn states(server: &TestServer) -> Vec<(String, String)> {

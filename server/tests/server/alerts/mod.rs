@@ -5,13 +5,20 @@ mod fired;
 mod kills;
 mod mailed;
 mod posted;
+mod told;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_server::alert::AlertKind;
+use seatmeter_server::alerts::deliver::{Ways, tell_due};
+use seatmeter_server::alerts::webhook::{Signer, Webhook};
+use seatmeter_server::http::tls::trust;
+use seatmeter_server::operator::commands::Change;
 use seatmeter_server::operator::queries::alerts::{
     AlertRow, AlertsQuery, Deliveries, DeliveriesQuery, EventRow,
 };
@@ -74,6 +81,28 @@ fn told(server: &TestServer, kind: AlertKind) -> Vec<(String, u32)> {
 
 fn check(server: &TestServer) {
     server.wait(seatmeter_server::alerts::watch::check(&server.web)).unwrap();
+}
+
+fn tell(server: &TestServer, ways: &Ways) -> usize {
+    server.wait(tell_due(&server.licensing, ways)).unwrap()
+}
+
+fn change(server: &TestServer, change: Change) {
+    server.wait(server.licensing.change(change, "test")).unwrap();
+}
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn key() -> Signer {
+    Signer::read(&format!("whsk_{}", STANDARD.encode([7_u8; 32]))).unwrap()
+}
+
+fn webhook(url: &str, networks: &[&str]) -> Ways {
+    let signers = vec![Signer::read(SECRET).unwrap(), key()];
+    let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+    let config = trust::client_config(Vec::new()).unwrap();
+    let webhook = Webhook::new(url, signers, networks, config).unwrap();
+    Ways { webhook: Some(webhook), ..Ways::default() }
 }
 
 /// The Python with the packages that tests need: that of this variable, or `python3`.

@@ -2,28 +2,17 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use seatmeter_server::alerts::deliver::{Ways, tell_due};
-use seatmeter_server::alerts::webhook::{Signer, Webhook};
-use seatmeter_server::http::tls::trust;
-use seatmeter_server::operator::commands::Change;
 use serde_json::{Value, json};
 
 use super::*;
 
 const PACKAGES: &str = "standardwebhooks, cryptography";
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A server by the clock of this machine: receivers refuse old timestamps.
 fn server_of_now() -> TestServer {
     let server = TestServer::with_items(vec![scan_item(100)]);
     server.clock.set(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs());
     server
-}
-
-fn key() -> Signer {
-    Signer::read(&format!("whsk_{}", STANDARD.encode([7_u8; 32]))).unwrap()
 }
 
 fn receiver(python: &str, statuses: &[&str]) -> Receiver {
@@ -33,24 +22,8 @@ fn receiver(python: &str, statuses: &[&str]) -> Receiver {
     Receiver::start(python, "webhook_receiver.py", &arguments)
 }
 
-fn webhook(url: &str, networks: &[&str]) -> Ways {
-    let signers = vec![Signer::read(SECRET).unwrap(), key()];
-    let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
-    let config = trust::client_config(Vec::new()).unwrap();
-    let webhook = Webhook::new(url, signers, networks, config).unwrap();
-    Ways { webhook: Some(webhook), ..Ways::default() }
-}
-
 fn to(receiver: &Receiver) -> Ways {
     webhook(&format!("http://127.0.0.1:{}/hook?a=b", receiver.port), &["127.0.0.0/8"])
-}
-
-fn change(server: &TestServer, change: Change) {
-    server.wait(server.licensing.change(change, "test")).unwrap();
-}
-
-fn tell(server: &TestServer, ways: &Ways) -> usize {
-    server.wait(tell_due(&server.licensing, ways)).unwrap()
 }
 
 fn later(server: &TestServer, seconds: u64) {

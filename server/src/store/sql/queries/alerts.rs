@@ -175,7 +175,8 @@ impl Question for DueQuery {
             "SELECT kind, subject, what, level, organization_id, detail, event_id, at,
                             event, alert_id, CAST(0 AS BIGINT)
                FROM alert_event
-              WHERE at >= ?1 AND (?2 <> 'webhook' OR kind <> 'summary') AND NOT EXISTS (SELECT 1 FROM alert_delivery
+              WHERE at >= ?1 AND (?2 <> 'webhook' OR kind <> 'summary')
+                AND NOT EXISTS (SELECT 1 FROM alert_delivery
                     WHERE alert_delivery.channel = ?2
                       AND alert_delivery.event_id = alert_event.event_id)
               ORDER BY at LIMIT ?3";
