@@ -484,10 +484,10 @@ const FILLED: &str = "
     generate_series(1, 20000) AS i;
     INSERT INTO item_day SELECT 'i1', i, 1, 0, 1 FROM generate_series(1, 20000) AS i;
     INSERT INTO last_done SELECT 'w' || i, 1 FROM generate_series(1, 2000) AS i;
-    INSERT INTO refusal SELECT 'i1', i / 100, 'd' || i, 'c1', -20120, 1, i, 'd', '', i, 'd', '', '', \
-    'n' || i FROM generate_series(1, 20000) AS i;
-    INSERT INTO alert_event SELECT 'e' || i, i, 'fired', 'a' || i, 'quota', 'i1', '', 60, 'o1', 'd' \
-    FROM generate_series(1, 20000) AS i;
+    INSERT INTO refusal SELECT 'i1', i / 100, 'd' || i, 'c1', -20120, 1, i, 'd', '', i, 'd', '', \
+    '', 'n' || i FROM generate_series(1, 20000) AS i;
+    INSERT INTO alert_event SELECT 'e' || i, i, 'fired', 'a' || i, 'quota', 'i1', '', 60, 'o1', \
+    'd' FROM generate_series(1, 20000) AS i;
     INSERT INTO alert_delivery SELECT 'mail', 'e' || i, 'done', 1, 0, i, '' FROM \
     generate_series(1, 20000) AS i;
     ANALYZE";
