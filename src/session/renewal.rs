@@ -13,7 +13,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fault_injection::kill_points::kill_point;
 use crate::files::lock_file;
-use crate::license::{Accepted, GrantStore, ServerRecord};
+use crate::license::{Accepted, Grant, GrantStore, ServerRecord};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::FileLock;
@@ -98,13 +98,11 @@ impl Session {
         recorded.or_else(|| self.licensed().map(|licensed| licensed.grant().signed.clone()))
     }
 
-    /// Note the stored license in the record of its server before it is shown. If the disk does not
-    /// take it, it is tried again with the next request.
-    fn record_shown(&self, shown: Option<&Signed>, device: &Device) {
-        let key = self.store.server_key(device);
-        if let (Some(key), Some(shown)) = (key, shown)
-            && let Err(error) = ServerRecord::of(&self.state, &key).note_shown(shown)
-        {
+    /// Note a stored grant's license in the record of its server before it is shown. If the disk
+    /// does not take it, it is tried again with the next request.
+    fn record_shown(&self, grant: &Grant) {
+        let record = ServerRecord::of(&self.state, &grant.server_key);
+        if let Err(error) = record.note_shown(&grant.signed) {
             say(Level::Warning, format_args!("{error}"));
         }
     }
@@ -124,9 +122,11 @@ impl Session {
         let servers = self.servers(parameters, known_key.clone());
         let device = self.device();
         // A grant that cannot be believed is set aside, and not shown to the server.
-        self.store.load(&device)?;
-        let shown = self.store.held();
-        self.record_shown(shown.as_ref(), &device);
+        let grant = self.store.load(&device)?;
+        if let Some(grant) = &grant {
+            self.record_shown(grant);
+        }
+        let shown = grant.map(|grant| grant.signed.clone());
         let (store, credentials) = (&self.store, &self.credentials);
         let needed = self.licensed().map_or(0, Licensed::needed);
         let license_request = LicenseRequest {
