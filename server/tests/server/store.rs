@@ -48,7 +48,8 @@ fn store_with_device(location: &Location) -> (Arc<dyn Store>, String, String) {
     (store, uuid, license_id)
 }
 
-fn authorization(uuid: &str, license_id: &str) -> Authorization {
+/// An authorization as the store gets it.
+pub(crate) fn authorization(uuid: &str, license_id: &str) -> Authorization {
     Authorization {
         receipt: None,
         handshake_code: CODE.into(),

@@ -4,7 +4,6 @@ use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::*;
 use seatmeter_server::access::Role;
-use seatmeter_server::keyring::Keyring;
 use seatmeter_server::operator::Access;
 use seatmeter_server::operator::commands::{Change, DeviceState};
 use seatmeter_server::operator::queries::devices::DevicesQuery;
@@ -17,6 +16,7 @@ use seatmeter_server::policy::Claim;
 use seatmeter_server::store::{Authorization, Location};
 
 use super::{ask, code_of, server_with, try_ask};
+use crate::store;
 use crate::support::*;
 
 const HOUR: u64 = 3_600;
@@ -94,37 +94,14 @@ fn a_wrong_password_and_an_unknown_code_leave_a_refusal_and_a_check_leaves_none(
     assert!(told.contains(&(-20102, &code)) && told.contains(&(-20101, "")), "{told:?}");
 }
 
-/// An authorization as the store gets it.
+/// An authorization of a device as the store gets it. All devices have one key, which is quicker.
 fn authorization(device: &str, now: u64) -> Authorization {
+    let asked = store::authorization(device, &id());
     Authorization {
-        receipt: None,
         handshake_code: code_of("servers"),
-        organization_id: String::new(),
-        device: crate::support::device(device),
-        claim: Claim {
-            deployment_type: DeploymentType::Server,
-            charge_way: None,
-            products: 1,
-            seats: 1,
-            modules: Vec::new(),
-            product_version: None,
-            product_edition: None,
-            buffer_days: 7,
-            website: String::new(),
-            needed: 0,
-            now,
-        },
-        proven_hash: None,
-        has_wrong_password: false,
-        validation: ValidationFacts::default(),
-        held: None,
-        newest: None,
+        claim: Claim { now, ..asked.claim },
         device_key: device_key("one key is enough").public().clone(),
-        first_contact: device.to_owned(),
-        report_key: None,
-        is_fresh: false,
-        license_id: id(),
-        keys: Keyring::new(server_key(), vec![]),
+        ..asked
     }
 }
 
