@@ -6,14 +6,7 @@ set -euo pipefail
 server=$1
 web=$2
 code=WEB-DEMO
-work=$(mktemp -d)
-pid=
-finish() {
-  if [ -n "$pid" ]; then kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; fi
-  rm -rf "$work"
-}
-trap finish EXIT
-step() { printf '\n== %s\n' "$*"; }
+. "$(dirname "$0")/trial_server.sh"
 
 step "a vendor's license for browsers: 10 000 scans"
 "$server" init --data "$work/server" >/dev/null
@@ -36,16 +29,8 @@ cp "$zxing/reader/zxing_reader.wasm" "$work/pages/"
 
 step "a license server with TLS"
 "$server" tls self-signed --host localhost 127.0.0.1 --out "$work/tls" >/dev/null
-"$server" serve --data "$work/server" --listen "https://127.0.0.1:${PORT:-0}" --tls-cert "$work/tls/server.pem" \
-  --tls-key "$work/tls/server.key" --demo "$work/pages" >"$work/listening" 2>"$work/server.log" &
-pid=$!
-for _ in $(seq 100); do
-  url=$(sed -n 's/^seatmeterd listening on //p' "$work/listening")
-  [ -n "$url" ] && break
-  kill -0 "$pid" 2>/dev/null || { echo "the server did not start:" >&2; cat "$work/server.log" >&2; exit 1; }
-  sleep 0.1
-done
-[ -n "$url" ] || { echo "the server did not say within 10 s where it listens:" >&2; cat "$work/server.log" >&2; exit 1; }
+serve --listen "https://127.0.0.1:${PORT:-0}" --tls-cert "$work/tls/server.pem" \
+  --tls-key "$work/tls/server.key" --demo "$work/pages"
 page=https://localhost:${url##*:}/demo/?root=$root
 echo "$page"
 
@@ -63,7 +48,5 @@ if [ -n "${KEEP:-}" ]; then
   step "the server stays: trust $work/tls/ca.pem in your browser, or accept its warning, and open"
   echo "$page"
   echo "$server usage show --data $work/server"
-  echo "to stop it: kill $pid; rm -r $work"
-  trap - EXIT
-  disown "$pid"
+  leave_running
 fi

@@ -4,27 +4,12 @@
 set -euo pipefail
 examples=$1
 server=$examples/seatmeterd
-work=$(mktemp -d)
-pid=
-finish() {
-  if [ -n "$pid" ]; then kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; fi
-  rm -rf "$work"
-}
-trap finish EXIT
-step() { printf '\n== %s\n' "$*"; }
+. "$(dirname "$0")/trial_server.sh"
 
 step "a license server with a demo license: four concurrent instances"
 "$server" init --demo --data "$work/server"
 
-"$server" serve --data "$work/server" --listen 127.0.0.1:0 >"$work/listening" 2>"$work/server.log" &
-pid=$!
-for _ in $(seq 100); do
-  url=$(sed -n 's/^seatmeterd listening on //p' "$work/listening")
-  [ -n "$url" ] && break
-  kill -0 "$pid" 2>/dev/null || { echo "the server did not start:" >&2; cat "$work/server.log" >&2; exit 1; }
-  sleep 0.1
-done
-[ -n "$url" ] || { echo "the server did not say within 10 s where it listens:" >&2; cat "$work/server.log" >&2; exit 1; }
+serve --listen 127.0.0.1:0
 echo "listening on $url"
 echo "dashboard: $url/dashboard (KEEP=1 make run leaves it running, with a user)"
 
@@ -45,7 +30,5 @@ if [ -n "${KEEP:-}" ]; then
   echo "dashboard: $url/dashboard, user demo, password $password"
   echo "SEATMETER_SERVER=$url SEATMETER_STATE_DIR=$work/device $examples/documented_snippet c_examples/images/four_barcodes.png"
   echo "$server usage show --data $work/server"
-  echo "to stop it: kill $pid; rm -r $work"
-  trap - EXIT
-  disown "$pid"
+  leave_running
 fi

@@ -4,7 +4,8 @@ import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
+
+import { listening } from "../../../e2e/listening.mjs";
 
 const { SEATMETERD: binary } = process.env;
 const DAY = 86400;
@@ -89,14 +90,7 @@ export class Server {
   async serve() {
     const words = ["serve", "--data", this.data, "--listen", "127.0.0.1:0", "--log", "error"];
     this.process = spawn(binary, words, { stdio: ["ignore", "pipe", "inherit"] });
-    for await (const line of createInterface(this.process.stdout)) {
-      const found = line.match(/listening on (\S+)/);
-      if (found) {
-        this.url = found[1];
-        return;
-      }
-    }
-    throw new Error("the server did not start");
+    this.url = await listening(this.process);
   }
 
   async stop() {

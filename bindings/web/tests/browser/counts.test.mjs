@@ -25,15 +25,10 @@ let browser;
 let server;
 
 before(async () => {
-  pages = await web.servePages();
-  browser = await web.launch();
+  ({ pages, browser } = await web.begin());
   server = await Server.start([item("barcode_scan", { quota: 10000000 })]);
 });
-after(async () => {
-  await browser?.close();
-  pages?.stop();
-  await server?.stop();
-});
+after(web.end);
 
 const shop = () => pages.origin("shop.example");
 

@@ -19,23 +19,13 @@ import {
 
 let browser;
 let pages;
-const running = [];
 
 before(async () => {
-  pages = await web.servePages();
-  browser = await web.launch();
+  ({ pages, browser } = await web.begin());
 });
-after(async () => {
-  await browser?.close();
-  pages?.stop();
-  for (const server of running) await server.stop();
-});
+after(web.end);
 
-const start = async (items, options) => {
-  const server = await Server.start([items].flat(), options);
-  running.push(server);
-  return server;
-};
+const start = Server.start;
 const shop = () => pages.origin("shop.example");
 
 test("a page gets a license, counts each barcode once in the forget time, and the server bills it", async () => {

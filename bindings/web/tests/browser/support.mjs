@@ -7,8 +7,9 @@ import { createServer } from "node:https";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+
+import { listening } from "../../../../e2e/listening.mjs";
 
 const root = fileURLToPath(new URL("../../../../", import.meta.url));
 const { SEATMETERD: binary, SEATMETER_WEB: built, CHROMIUM: chromiumPath } = process.env;
@@ -41,15 +42,33 @@ export const item = (charge_way, more = {}) => ({
   ...more,
 });
 
+const opened = {};
+const running = [];
+
+/** Open the pages and the browser that all tests of a file use. */
+export const begin = async () => {
+  opened.pages = await servePages();
+  opened.browser = await launch();
+  return opened;
+};
+
+/** Close them, and stop all servers that were started. */
+export const end = async () => {
+  await opened.browser?.close();
+  opened.pages?.stop();
+  for (const server of running) await server.stop();
+};
+
 /** The real server, with a license that a vendor has signed and an operator has imported. */
 export class Server {
   static async start(items, { websites = [] } = {}) {
     const server = new Server();
     server.folder = mkdtempSync(join(tmpdir(), "seatmeter-web-"));
+    running.push(server);
     server.data = join(server.folder, "data");
     server.ahead = join(server.folder, "ahead");
     server.issuedAt = Math.floor(Date.now() / 1000) - DAY;
-    server.items = items;
+    server.items = [items].flat();
     writeFileSync(server.ahead, "0");
     server.clock = join(server.folder, "clock.so");
     const source = join(root, "tests/c/shifted_clock.c");
@@ -98,18 +117,11 @@ export class Server {
     const env = { PATH: process.env.PATH, LD_PRELOAD: this.clock, SHIFTED_CLOCK: this.ahead };
     const words = ["serve", "--data", this.data, "--listen", address, "--log", "error"];
     this.process = spawn(binary, words, { env, stdio: ["ignore", "pipe", "inherit"] });
-    for await (const line of createInterface(this.process.stdout)) {
-      const found = line.match(/listening on (\S+)/);
-      if (found) {
-        this.url = found[1];
-        return;
-      }
-    }
-    throw new Error("the server did not start");
+    this.url = await listening(this.process);
   }
 
   async kill() {
-    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    if (this.process?.exitCode !== null || this.process.signalCode !== null) return;
     const gone = new Promise((resolve) => this.process.once("exit", resolve));
     this.process.kill("SIGKILL");
     await gone;

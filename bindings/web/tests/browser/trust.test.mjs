@@ -11,23 +11,13 @@ import { countFrame, init, item, openPage, profile, Server, sync } from "./suppo
 
 let browser;
 let pages;
-const running = [];
 
 before(async () => {
-  pages = await web.servePages();
-  browser = await web.launch();
+  ({ pages, browser } = await web.begin());
 });
-after(async () => {
-  await browser?.close();
-  pages?.stop();
-  for (const server of running) await server.stop();
-});
+after(web.end);
 
-const start = async (items) => {
-  const server = await Server.start([items].flat());
-  running.push(server);
-  return server;
-};
+const start = Server.start;
 const shop = () => pages.origin("shop.example");
 
 test("a copied profile takes an identity of its own, and nothing of its usage is lost", async () => {
