@@ -1,8 +1,9 @@
 //! Delays that grow with each wrong try of a password, in a table of bounded size.
 //!
 //! After a number of tries without a delay, the next one is possible after 1 s, 2 s, 4 s, … up to a
-//! bound. Whoever has not tried for 15 minutes begins anew. When the table is full, the rows that
-//! are old make room first, then those without a delay, because they are nearly the same as none.
+//! bound. A key that has not been tried for 15 minutes begins anew. When the table is full, the
+//! rows that are old make room first, then those without a delay, because they are nearly the same
+//! as none.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -438,7 +438,7 @@ CREATE TABLE alert_event (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX alert_event_by_time ON alert_event (at);
 
--- How the telling of an event goes on each channel. A server that tells it moves `next_at` ahead first,
+-- The state of an event on each channel. A server that tells it moves `next_at` ahead first,
 -- so that no other server of this database does the same. `state` is waiting, done or given_up.
 CREATE TABLE alert_delivery (
     channel    TEXT NOT NULL,

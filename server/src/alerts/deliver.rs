@@ -26,8 +26,8 @@ use crate::store::{DeliveryOutcome, TakeDeliveries};
 /// The interval at which due events are looked for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The time after which an event that was never tried is no longer told, in seconds: whoever sets
-/// up mail today does not want the alerts of last year.
+/// The time after which an event that was never tried is no longer told, in seconds: an operator
+/// who sets up mail today does not want the alerts of last year.
 const FIRST_WITHIN_SECONDS: u64 = 86_400;
 
 /// The greatest number of events that are told at once.

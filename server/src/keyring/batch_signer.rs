@@ -1,14 +1,10 @@
 //! The signing of everything that leaves the server at the same time with one signature.
 //!
-//! A signature costs more than the rest of an answer. So whatever is to be signed with a key waits
-//! in the batch of this key. The first one that waits leads the batch: it lets every task run once
-//! that can run now, and then signs for all that have come meanwhile. The answers of one commit
-//! become ready together, and so they share a signature. An answer that is alone is signed at
-//! once: there is no timer.
-//!
-//! This also bounds the work. Between two signatures with a key, one round of the event loop
-//! passes, in which all that is ready joins the next one. So it is the number of these rounds, and
-//! not the number of answers, that says how often is signed.
+//! A signature costs more than the rest of an answer. So a text that is to be signed with a key
+//! waits in the batch of this key. The first one that waits leads the batch: it lets every task run
+//! once that can run now, and then signs for all that have come meanwhile. The answers of one
+//! commit become ready together, and so they share a signature. An answer that is alone is signed
+//! at once: there is no timer.
 
 use std::mem;
 

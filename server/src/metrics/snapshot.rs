@@ -72,7 +72,7 @@ impl Kept {
         if let Some(known) = known.as_ref().filter(|known| known.is_fresh()) {
             return Ok(known.clone());
         }
-        // The task goes on when the scrape no longer waits for it.
+        // The task continues when the scrape no longer waits for it.
         let taking = tokio::spawn(self.clone().take(licensing.clone()));
         let Some(known) = known else {
             let taken = taking.await;

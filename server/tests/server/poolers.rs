@@ -42,7 +42,7 @@ fn two_servers_serve(mode: &str) {
     });
     let used = cluster.sql(&name, "SELECT used FROM item_used WHERE item_id = 'instances'");
     assert_eq!(used.trim(), "320");
-    // Whoever has a session after us finds it as the database makes it.
+    // The next client of the session finds it as the database makes it.
     for setting in ["statement_timeout", "lock_timeout", "enable_seqscan", "jit"] {
         let show = format!("SHOW {setting}");
         for _ in 0..3 {

@@ -149,7 +149,7 @@ pub(super) async fn set_items(
             _ => return Err(no_step(step)),
         }
     }
-    // Whoever moves an item means the order.
+    // A moved item means that the order was chosen.
     let own_order = form.has("own_order") || step.starts_with("up") || step.starts_with("down");
     let to = at(form.get("code"));
     let items = CodeItems { item_ids, own_order };

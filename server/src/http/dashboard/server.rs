@@ -36,7 +36,7 @@ struct ServerPage {
 /// The folder of backups in the data directory.
 const BACKUPS: &str = "backups";
 
-/// The time for which a page waits for a backup. A longer one goes on without it.
+/// The time for which a page waits for a backup. A longer one continues without it.
 const BACKUP_WAIT: Duration = Duration::from_secs(15);
 
 /// Show the server.
