@@ -1,6 +1,8 @@
 //! Tests of work under a strict item whose device takes another UUID.
 
-use seatmeter_protocol::license::{CountAllowance, LicenseItem};
+use std::time::Duration;
+
+use seatmeter_protocol::license::{CountAllowance, LicenseItem, LocalLicense};
 
 use super::*;
 use crate::clock::test_support::HandClock;

@@ -36,13 +36,10 @@
 //! still works under the former UUID spends the allowance of that UUID. So no number is ever set
 //! back in a file that others may be using: the first UUID has `<item>.spent`, a later one
 //! `<item>.<digest>.spent`.
-//!
-//! A file that loses its name while it is mapped is created again. The first process that notices
-//! closes the old file by the highest bit of each `spent`, and no process spends from it any more.
-//! The numbers below that bit are merged into the file that has the name then. This can be repeated
-//! at will, because the greater number counts.
 
-use std::fs::{self, File, OpenOptions};
+mod lost;
+
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,11 +51,9 @@ use seatmeter_protocol::signature::digest_hex;
 
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
-use crate::files::{
-    Identity, Standing, file_made_if_missing, new_file, set_aside_same, sync_folder,
-};
+use crate::files::{FileIdentity, file_made_if_missing, set_aside_same};
 use crate::os::locks::{CHANGING, Mutex};
-use crate::os::{MappedFile, Uncanceled, boot_id, draft_of, rename_to_new};
+use crate::os::{MappedFile, Uncanceled, boot_id};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMALLOW\x01");
 const FILE_BYTES: usize = 4096;
@@ -94,7 +89,7 @@ const OPEN_TRIES_MAX: u32 = 16;
 pub struct SpentAllowance {
     path: PathBuf,
     file: MappedFile,
-    identity: Identity,
+    identity: FileIdentity,
     /// The digest of the boot.
     boot: u64,
     /// The lock that this process holds while it changes `kept` or the grant's numbers.
@@ -146,7 +141,7 @@ impl SpentAllowance {
             let (mapped, file) = map(&path).map_err(failed)?;
             // 0 means that the file is new: another process may just be creating it.
             if matches!(mapped.word64(0).load(Ordering::Acquire), MAGIC | 0) {
-                let identity = Identity::of(&file).map_err(failed)?;
+                let identity = FileIdentity::of(&file).map_err(failed)?;
                 let this = Self { path, file: mapped, identity, boot, changing: Mutex::default() };
                 this.open_again();
                 return Ok(this);
@@ -199,84 +194,10 @@ impl SpentAllowance {
         &self.path
     }
 
-    /// Return what the name of the file means now.
-    pub fn standing(&self) -> Standing {
-        Standing::of(&self.path, self.identity, FILE_BYTES)
-    }
-
-    /// Return whether a process has found that the file has lost its name.
-    pub fn is_closed(&self) -> bool {
-        self.spent(0).load(Ordering::Acquire) & CLOSED != 0
-    }
-
     /// Allow a file to be used again that has returned under its name.
     fn open_again(&self) {
         (0..MODULE_COUNT)
             .for_each(|module| _ = self.spent(module).fetch_and(!CLOSED, Ordering::AcqRel));
-    }
-
-    /// Return the file that has the name now, with everything that this one knows, which has lost
-    /// its name. Create it if there is none.
-    ///
-    /// # Errors
-    /// Fails if the file cannot be created. Nothing is spent until this is tried again.
-    pub fn carry(&self) -> Result<Self> {
-        let failed = |e: io::Error| Error::state(&self.path, "make again", &e);
-        let spent: [u64; MODULE_COUNT] = std::array::from_fn(|module| {
-            self.spent(module).fetch_or(CLOSED, Ordering::AcqRel) & !CLOSED
-        });
-        let unfinished = draft_of(&self.path);
-        let made = self.write_to(&unfinished, &spent).and_then(|()| {
-            disk::allows(Use::Rename)?;
-            rename_to_new(&unfinished, &self.path)
-        });
-        let _ = fs::remove_file(&unfinished);
-        match made {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(e)),
-            _ => {}
-        }
-        let this = Self::map(self.boot, self.path.clone())?;
-        this.take_over(self, &spent);
-        sync_folder(&self.path).map_err(failed)?;
-        this.make_durable()?;
-        Ok(this)
-    }
-
-    fn write_to(&self, path: &Path, spent: &[u64; MODULE_COUNT]) -> io::Result<()> {
-        let file = new_file(path)?;
-        disk::allows(Use::Grow)?;
-        let mapped = MappedFile::create(&file, FILE_BYTES)?;
-        for at in (0..FILE_BYTES).step_by(8) {
-            mapped
-                .word64(at)
-                .store(self.file.word64(at).load(Ordering::Acquire), Ordering::Relaxed);
-        }
-        for (module, spent) in spent.iter().enumerate() {
-            mapped.word64(MODULES + module * MODULE_BYTES + 8).store(*spent, Ordering::Relaxed);
-        }
-        disk::allows(Use::Sync)?;
-        mapped.make_durable()
-    }
-
-    /// Merge what the previous file knows: another process may have created this one and known
-    /// less.
-    fn take_over(&self, before: &Self, spent: &[u64; MODULE_COUNT]) {
-        let word = |of: &Self, at| of.file.word64(at).load(Ordering::Acquire);
-        if word(self, 0) != MAGIC {
-            self.file.word64(WHOSE).store(word(before, WHOSE), Ordering::Release);
-            self.file.word64(BOOT).store(word(before, BOOT), Ordering::Release);
-            self.file.word64(0).store(MAGIC, Ordering::Release);
-        }
-        let serial = word(before, SERIAL);
-        let is_newer = self.file.word64(SERIAL).fetch_max(serial, Ordering::AcqRel) < serial;
-        for (module, spent) in spent.iter().enumerate() {
-            self.spent(module).fetch_max(*spent, Ordering::AcqRel);
-            self.lost(module)
-                .fetch_max(before.lost(module).load(Ordering::Acquire), Ordering::AcqRel);
-            if is_newer {
-                self.word(module, 0).store(before.allowed(module), Ordering::Release);
-            }
-        }
     }
 
     /// Raise `kept` before it is used up, so that a thread which spends does not wait for the disk.
@@ -447,15 +368,6 @@ impl SpentAllowance {
         }
     }
 
-    fn is_replaced(&self) -> Error {
-        let message = format!(
-            "{} was deleted or replaced while it was in use, and is being created again: count \
-             again in a moment",
-            self.path.display()
-        );
-        Error::new(ErrorCode::LICENSE_BUFFER_FAILED, message)
-    }
-
     fn make_durable(&self) -> Result<()> {
         let failed = |e: io::Error| Error::state(&self.path, "make durable", &e);
         disk::allows(Use::Sync).map_err(failed)?;
@@ -520,310 +432,4 @@ fn digest(name: &str) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW_MS: u64 = 1_000_000;
-
-    fn allowance(module: u32, allowed: u64, used: u64) -> CountAllowance {
-        CountAllowance { module, allowed, used }
-    }
-
-    fn open(folder: &tempfile::TempDir) -> SpentAllowance {
-        open_as("uuid", folder)
-    }
-
-    fn open_as(uuid: &str, folder: &tempfile::TempDir) -> SpentAllowance {
-        SpentAllowance::open(folder.path(), "item", uuid, NOW_MS, || false).unwrap()
-    }
-
-    fn spend_all(of: &SpentAllowance, module: u32) -> u64 {
-        (0..).take_while(|_| of.spend(module, 1).is_ok()).count() as u64
-    }
-
-    #[test]
-    fn no_more_is_spent_than_allowed_whoever_spends() {
-        let folder = tempfile::tempdir().unwrap();
-        let of = open(&folder);
-        assert_eq!(of.spend(0, 1).unwrap_err().code, ErrorCode::USED_UP, "nothing was granted yet");
-        of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
-        let total: u64 = std::thread::scope(|scope| {
-            let spenders: Vec<_> = (0..4)
-                .map(|_| {
-                    // Each thread has a mapping of its own, as processes have.
-                    let of = open(&folder);
-                    scope.spawn(move || spend_all(&of, 0))
-                })
-                .collect();
-            spenders.into_iter().map(|spender| spender.join().unwrap()).sum()
-        });
-        assert_eq!(total, 1_000);
-        of.take_back(0, 3);
-        assert!(of.spend(0, 4).is_err());
-        assert!(of.spend(0, 3).is_ok());
-        assert!(of.spend(4, 1).is_err(), "another module");
-        assert!(of.spend(99, 1).is_err(), "no module");
-    }
-
-    #[test]
-    fn a_newer_grant_wins_and_an_older_one_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let of = open(&folder);
-        of.grant(5, &[allowance(0, 10, 0)], NOW_MS, |_| 0).unwrap();
-        of.grant(4, &[allowance(0, 99, 0)], NOW_MS, |_| 0).unwrap();
-        assert_eq!(spend_all(&of, 0), 10);
-        of.grant(6, &[allowance(0, 15, 12)], NOW_MS, |_| 0).unwrap();
-        assert_eq!(spend_all(&of, 0), 3, "the server knows of 12");
-    }
-
-    #[test]
-    fn after_a_power_cut_what_was_kept_is_spent() {
-        let folder = tempfile::tempdir().unwrap();
-        let of = open(&folder);
-        of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
-        of.spend(0, 1).unwrap();
-        // The disk has `kept`, and of `spent` what it had at the last wait: nothing here. The boot
-        // changes, too.
-        of.spent(0).store(0, Ordering::Relaxed);
-        of.file.word64(BOOT).fetch_xor(1, Ordering::Relaxed);
-        let kept = 1 + 999 / KEPT_FRACTION;
-        assert_eq!(spend_all(&open(&folder), 0), 1_000 - kept);
-    }
-
-    #[test]
-    fn whatever_power_cuts_cost_is_asked_for_so_that_none_is_the_last() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut allowed, mut used, mut serial) = (100, 0, 1);
-        for boot in 1..200 {
-            let of = SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || false)
-                .unwrap();
-            of.grant(serial, &[allowance(0, allowed, used)], NOW_MS, |_| 0).unwrap();
-            if of.spend(0, 5).is_err() {
-                // A server with enough left grants this much.
-                allowed = allowed.max(used + of.needed(5));
-                serial += 1;
-                let granted = [allowance(0, allowed, used)];
-                of.grant(serial, &granted, NOW_MS, |_| 0).unwrap();
-                assert!(!of.runs_low(&granted) || of.needed(5) > 5);
-                of.spend(0, 5).unwrap();
-            }
-            used += 5;
-        }
-    }
-
-    #[test]
-    fn after_a_clean_end_the_next_start_of_the_machine_costs_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let boot = |boot| {
-            SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || false).unwrap()
-        };
-        let of = boot(1);
-        of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
-        of.spend(0, 10).unwrap();
-        of.settle();
-        let next = boot(2);
-        assert_eq!((next.needed(3), spend_all(&next, 0)), (3, 990));
-    }
-
-    /// Open the file as a program that finds it lost, under the grant of this serial.
-    fn open_after_loss(folder: &tempfile::TempDir, serial: u32) -> SpentAllowance {
-        let of = SpentAllowance::open(folder.path(), "item", "uuid", NOW_MS, || true).unwrap();
-        of.grant(serial, &[allowance(0, 10, 2)], NOW_MS, |_| 7).unwrap();
-        of
-    }
-
-    #[test]
-    fn a_lost_file_counts_as_all_spent_until_a_later_grant_tells_how_much_it_was() {
-        let folder = tempfile::tempdir().unwrap();
-        let of = open_after_loss(&folder, 4);
-        assert!(of.runs_low(&[allowance(0, 10, 2)]), "so the server is asked");
-        assert_eq!(spend_all(&of, 0), 0);
-        let unreported = |_| 5;
-        of.grant(5, &[allowance(0, 10, 4)], NOW_MS + 1, unreported).unwrap();
-        assert_eq!(spend_all(&of, 0), 0, "another program may spend by the lost file");
-        let again = open_after_loss(&folder, 5);
-        assert_eq!(spend_all(&again, 0), 0, "also when it is opened again");
-        of.grant(6, &[allowance(0, 20, 4)], NOW_MS + MOURNING_MS, unreported).unwrap();
-        assert_eq!(spend_all(&again, 0), 20 - 4 - 5);
-    }
-
-    #[test]
-    fn a_program_whose_file_was_removed_or_replaced_sees_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let of = open(&folder);
-        assert_eq!(of.standing(), Standing::Same);
-        std::fs::remove_file(folder.path().join("item.spent")).unwrap();
-        assert_eq!(of.standing(), Standing::Lost);
-        let next = open(&folder);
-        assert_eq!((next.standing(), of.standing()), (Standing::Same, Standing::Lost));
-    }
-
-    #[test]
-    fn after_what_is_left_was_given_back_nothing_can_be_spent_before_the_next_grant() {
-        let folder = tempfile::tempdir().unwrap();
-        let (last, forgotten) = (open(&folder), open(&folder));
-        last.grant(1, &[allowance(0, 10, 0)], NOW_MS, |_| 0).unwrap();
-        forgotten.spend(0, 3).unwrap();
-        last.forgo();
-        assert_eq!(forgotten.spend(0, 1).unwrap_err().code, ErrorCode::USED_UP);
-        last.grant(2, &[allowance(0, 10, 3)], NOW_MS, |_| 0).unwrap();
-        assert_eq!(spend_all(&forgotten, 0), 7);
-    }
-
-    #[test]
-    fn a_torn_or_foreign_file_is_set_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("item.spent"), vec![7; FILE_BYTES]).unwrap();
-        open(&folder).grant(1, &[allowance(0, 5, 0)], NOW_MS, |_| 0).unwrap();
-        assert_eq!(spend_all(&open(&folder), 0), 5);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn under_another_uuid_as_much_is_spent_as_that_is_granted_whatever_was_spent_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let before = open(&folder);
-        before.grant(9, &[allowance(0, 500, 0)], NOW_MS, |_| 0).unwrap();
-        assert_eq!(spend_all(&before, 0), 500);
-        let fresh = open_as("fresh", &folder);
-        assert!(fresh.spend(0, 1).is_err(), "nothing was granted yet");
-        fresh.grant(1, &[allowance(0, 200, 0)], NOW_MS, |_| 0).unwrap();
-        assert_eq!(spend_all(&open_as("fresh", &folder), 0), 200);
-        assert!(fresh.spend(0, 1).is_err() && before.spend(0, 1).is_err());
-    }
-
-    #[test]
-    fn what_is_spent_of_a_later_uuid_stays_spent_when_the_file_of_the_first_is_lost() {
-        let folder = tempfile::tempdir().unwrap();
-        open(&folder).grant(1, &[allowance(0, 5, 0)], NOW_MS, |_| 0).unwrap();
-        let fresh = open_as("fresh", &folder);
-        fresh.grant(1, &[allowance(0, 10, 0)], NOW_MS, |_| 0).unwrap();
-        fresh.spend(0, 8).unwrap();
-        std::fs::remove_file(folder.path().join("item.spent")).unwrap();
-        assert_eq!(spend_all(&open_as("fresh", &folder), 0), 2);
-    }
-
-    #[test]
-    fn a_file_that_does_not_tell_whose_it_is_is_that_of_the_present_uuid() {
-        let folder = tempfile::tempdir().unwrap();
-        let of = open(&folder);
-        of.grant(1, &[allowance(0, 10, 0)], NOW_MS, |_| 0).unwrap();
-        of.spend(0, 8).unwrap();
-        of.file.word64(WHOSE).store(0, Ordering::Relaxed);
-        assert_eq!(spend_all(&open(&folder), 0), 2);
-        let fresh = open_as("fresh", &folder);
-        fresh.grant(1, &[allowance(0, 3, 0)], NOW_MS, |_| 0).unwrap();
-        assert_eq!(spend_all(&fresh, 0), 3, "it has told since");
-    }
-
-    #[test]
-    fn a_program_that_cannot_name_the_start_is_no_other_start_for_those_who_can() {
-        let folder = tempfile::tempdir().unwrap();
-        let open = |boot| {
-            SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || true).unwrap()
-        };
-        let of = open(1);
-        of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
-        let lost_at = of.lost_at().load(Ordering::Relaxed);
-        assert_ne!(lost_at, 0, "the file was lost, and somebody may still have it mapped");
-        for boot in [UNKNOWN_BOOT, 1, UNKNOWN_BOOT] {
-            assert_eq!(open(boot).lost_at().load(Ordering::Relaxed), lost_at);
-        }
-        assert_eq!(of.file.word64(BOOT).load(Ordering::Relaxed), 1);
-    }
-
-    #[test]
-    fn where_no_boot_is_named_each_program_may_be_the_first_after_a_power_cut_and_nothing_is_lost_by_it()
-     {
-        let folder = tempfile::tempdir().unwrap();
-        let program = || {
-            SpentAllowance::open_in(boot_digest(""), folder.path(), "item", "uuid", NOW_MS, || {
-                false
-            })
-            .unwrap()
-        };
-        let of = program();
-        of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
-        of.spend(0, 10).unwrap();
-        of.spent(0).store(0, Ordering::Relaxed);
-        assert_eq!(spend_all(&program(), 0), 990);
-    }
-
-    #[test]
-    fn what_was_spent_stays_spent_when_the_file_is_deleted_replaced_or_comes_back() {
-        let harms: [fn(&Path); 4] = [
-            |file| fs::remove_file(file).unwrap(),
-            |file| fs::remove_dir_all(file.parent().unwrap()).unwrap(),
-            |file| {
-                let copy = file.with_extension("copy");
-                fs::copy(file, &copy).unwrap();
-                fs::rename(copy, file).unwrap();
-            },
-            |file| {
-                fs::remove_file(file).unwrap();
-                fs::write(file, vec![7; FILE_BYTES]).unwrap();
-            },
-        ];
-        for harm in harms {
-            let parent = tempfile::tempdir().unwrap();
-            let folder = parent.path().join("seats");
-            let program =
-                || SpentAllowance::open(&folder, "item", "uuid", NOW_MS, || false).unwrap();
-            let (one, other) = (program(), program());
-            one.grant(1, &[allowance(0, 100, 0)], NOW_MS, |_| 0).unwrap();
-            one.spend(0, 10).unwrap();
-            harm(&one.path);
-            other.spend(0, 5).unwrap();
-            assert_ne!(one.standing(), Standing::Same);
-            let one = one.carry().unwrap();
-            assert_eq!(other.spend(0, 1).unwrap_err().code, ErrorCode::LICENSE_BUFFER_FAILED);
-            assert!(other.is_closed());
-            one.spend(0, 1).unwrap();
-            let other = other.carry().unwrap();
-            other.spend(0, 2).unwrap();
-            assert_eq!(spend_all(&one, 0) + spend_all(&other, 0), 82);
-        }
-    }
-
-    #[test]
-    fn a_file_that_comes_back_under_its_name_knows_what_was_spent_in_the_one_between() {
-        let folder = tempfile::tempdir().unwrap();
-        let of = open(&folder);
-        of.grant(1, &[allowance(0, 100, 0)], NOW_MS, |_| 0).unwrap();
-        of.spend(0, 10).unwrap();
-        let aside = folder.path().join("aside");
-        fs::rename(&of.path, &aside).unwrap();
-        let between = of.carry().unwrap();
-        between.spend(0, 30).unwrap();
-        fs::rename(&aside, &of.path).unwrap();
-        assert_eq!(spend_all(&between.carry().unwrap(), 0), 60);
-        assert!(open(&folder).spend(0, 1).is_err());
-    }
-
-    #[test]
-    fn enough_is_kept_ahead_that_who_spends_does_not_wait_for_the_disk() {
-        let folder = tempfile::tempdir().unwrap();
-        let of = open(&folder);
-        of.grant(1, &[allowance(0, 10_000, 0)], NOW_MS, |_| 0).unwrap();
-        of.spend(0, 1).unwrap();
-        let kept = || of.kept(0).load(Ordering::Relaxed);
-        let before = kept();
-        of.keep_ahead();
-        assert_eq!(kept(), before, "there is enough");
-        of.spend(0, before - 10).unwrap();
-        assert_eq!(kept(), before);
-        of.keep_ahead();
-        assert!(kept() > before + 500);
-    }
-
-    #[test]
-    fn it_runs_low_when_half_of_the_new_part_is_spent() {
-        let folder = tempfile::tempdir().unwrap();
-        let of = open(&folder);
-        let granted = [allowance(0, 120, 100)];
-        of.grant(1, &granted, NOW_MS, |_| 0).unwrap();
-        assert!(!of.runs_low(&granted));
-        of.spend(0, 11).unwrap();
-        assert!(of.runs_low(&granted));
-    }
-}
+mod tests;
