@@ -13,21 +13,21 @@
 //! key would be worthless for the license files in the database, so the missing key is an error,
 //! and is never repaired by making another one.
 
+mod files;
+mod key_file;
 mod place;
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use seatmeter_protocol::signature::{PublicKey, SigningKey, random_id};
+use seatmeter_protocol::signature::{PublicKey, SigningKey};
 
+use self::files::{cannot, cannot_use, sync_name};
 use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::sharing;
-
-/// The greatest size of a key file in bytes: far above the 65 bytes that it has.
-const KEY_FILE_BYTES_MAX: u64 = 1_024;
 
 /// The file of the key in use.
 const SERVER_KEY: &str = "server.key";
@@ -38,6 +38,8 @@ const DATABASE: &str = "seatmeter.db";
 /// The file that is locked by the one server that serves from here, or by a restore.
 const LOCK: &str = "seatmeterd.lock";
 
+pub use self::files::{exists, publish_file, sync_file, touch_private};
+pub use self::key_file::{read_key, read_or_make_key, read_secret, write_new_secret};
 pub use crate::sharing::DRAFT;
 
 /// How often a lock that another has is tried again, and the pause in between.
@@ -363,171 +365,9 @@ fn has_draft_of_database(names: &[String]) -> bool {
     names.iter().any(|name| name.starts_with(DATABASE) && name.contains(DRAFT))
 }
 
-/// Read the secret key in this file.
-///
-/// # Errors
-/// Fails when it cannot be read, is not a key, or others may read it.
-pub fn read_key(path: &Path) -> Result<SigningKey, Error> {
-    key_of(&read_secret(path)?, path)
-}
-
-fn key_of(seed: &str, path: &Path) -> Result<SigningKey, Error> {
-    SigningKey::from_seed(seed).map_err(|_| {
-        Error::Setup(format!(
-            "{} does not hold a secret key (64 hexadecimal digits). Restore it from a backup.",
-            path.display()
-        ))
-    })
-}
-
-/// Read the text of a secret key.
-///
-/// # Errors
-/// Fails when it cannot be read, or others may read it.
-pub fn read_secret(path: &Path) -> Result<String, Error> {
-    let file = File::open(path).map_err(|e| cannot("read", path, &e))?;
-    if !sharing::is_secret(&file.metadata().map_err(|e| cannot("read", path, &e))?, path) {
-        return Err(Error::Setup(format!(
-            "{0} is a secret key that other users can read. Run \"chmod 600 {0}\".",
-            path.display()
-        )));
-    }
-    let mut seed = String::new();
-    std::io::Read::read_to_string(&mut std::io::Read::take(file, KEY_FILE_BYTES_MAX), &mut seed)
-        .map_err(|e| cannot("read", path, &e))?;
-    Ok(seed)
-}
-
-/// Write the text of a secret key to a new file.
-///
-/// # Errors
-/// Fails when the text is not a key, the file exists already, or it cannot be written.
-pub fn write_new_secret(path: &Path, seed: &str) -> Result<(), Error> {
-    key_of(seed, path)?;
-    if publish(path, seed)? {
-        return Ok(());
-    }
-    Err(Error::Setup(format!("{} is there already.", path.display())))
-}
-
-/// Read the secret key in this file, or make one. The second value tells whether the key is new.
-///
-/// # Errors
-/// Fails when it can neither be read nor made.
-pub fn read_or_make_key(path: &Path) -> Result<(SigningKey, bool), Error> {
-    if exists(path)? {
-        return Ok((read_key(path)?, false));
-    }
-    let (_, seed) = SigningKey::generate().map_err(|e| Error::Setup(e.to_string()))?;
-    let new = publish(path, &format!("{seed}\n"))?;
-    // Two commands may race. The first one has made the key, and both use it.
-    Ok((read_key(path)?, new))
-}
-
-/// Write a file that is either complete and durable or absent, for the users who share its
-/// directory. Return `false` when the file existed already.
-fn publish(path: &Path, content: &str) -> Result<bool, Error> {
-    let suffix =
-        random_id().ok_or_else(|| Error::Setup("the system has no random numbers".to_owned()))?;
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!("{DRAFT}{suffix}"));
-    let draft = PathBuf::from(draft);
-    let write = || -> std::io::Result<()> {
-        let mut file = sharing::new_file(&draft)?;
-        file.write_all(content.as_bytes())?;
-        file.sync_all()
-    };
-    let linked = write().and_then(|()| std::fs::hard_link(&draft, path));
-    let _ = std::fs::remove_file(&draft);
-    match linked {
-        Ok(()) => sync_name(path).map(|()| true),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(e) => Err(cannot("write", path, &e)),
-    }
-}
-
-/// Give a finished file its name, durably, unless the name is taken.
-///
-/// # Errors
-/// Fails when the name is taken, or cannot be given.
-pub fn publish_file(draft: &Path, path: &Path) -> Result<(), Error> {
-    std::fs::hard_link(draft, path).map_err(|e| cannot("write", path, &e))?;
-    sync_name(path)
-}
-
-/// Make the content of a file durable.
-///
-/// # Errors
-/// Fails when the disk fails.
-pub fn sync_file(path: &Path) -> Result<(), Error> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|e| cannot("sync", path, &e))
-}
-
-/// Make the name of a file durable, by a sync of its directory.
-fn sync_name(path: &Path) -> Result<(), Error> {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => sync_file(Path::new(".")),
-        Some(parent) => sync_file(parent),
-        None => Ok(()),
-    }
-}
-
-/// Create an empty file for the users who share its directory, if there is none, and check that it
-/// can be written.
-///
-/// # Errors
-/// Fails when it cannot be created or written.
-pub fn touch_private(path: &Path) -> Result<(), Error> {
-    if !exists(path)? {
-        publish(path, "")?;
-    }
-    OpenOptions::new().append(true).open(path).map(drop).map_err(|e| cannot("write", path, &e))
-}
-
-/// Return whether there is something at this path.
-///
-/// # Errors
-/// Fails when that cannot be determined.
-pub fn exists(path: &Path) -> Result<bool, Error> {
-    path.try_exists().map_err(|e| cannot("look for", path, &e))
-}
-
-/// Return the error for a file in a data directory.
-fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Error {
-    failed(what, path, error, sharing::advice_around(path, error))
-}
-
-/// Return the error for a data directory itself.
-fn cannot_use(what: &str, path: &Path, error: &std::io::Error) -> Error {
-    failed(what, path, error, sharing::advice_about(path, path, error))
-}
-
-fn failed(what: &str, path: &Path, error: &std::io::Error, advice: Option<String>) -> Error {
-    let usual = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "Its disk is full: make room on it (\"df -h\" shows all disks), then try again."
-        }
-        _ => "Check path, permissions and free space.",
-    };
-    let todo = advice.as_deref().unwrap_or(usual);
-    Error::Setup(format!("cannot {what} {}: {error}. {todo}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_made_once_and_read_ever_after() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("server.key");
-        let (first, new) = read_or_make_key(&path).unwrap();
-        assert!(new);
-        let (second, new) = read_or_make_key(&path).unwrap();
-        assert!(!new);
-        assert_eq!(first.public(), second.public());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a draft was left behind");
-    }
 
     #[cfg(unix)]
     #[test]
@@ -611,13 +451,5 @@ mod tests {
         assert!(dir.lock().unwrap_err().to_string().contains("another seatmeterd"));
         drop(lock);
         dir.lock().unwrap();
-    }
-
-    #[test]
-    fn a_torn_key_file_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("server.key");
-        touch_private(&path).unwrap();
-        assert!(read_key(&path).unwrap_err().to_string().contains("server.key"));
     }
 }

@@ -15,30 +15,27 @@
 //! | makes the engine drop the whole transaction (disk full) | gone | all answered with the error, none recorded |
 //! | conflicts with a transaction of another server (deadlock, serialization) | – | the whole group runs again |
 
+mod requests;
+mod store;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use seatmeter_protocol::message::UsageAnswer;
 use tokio::sync::oneshot;
 
+use self::requests::{Job, Member, Other, Task, lane_of, panicked, stopped, unanswered};
+use super::Reply;
 use super::queue::{NoPlace, Queue};
-use super::reading::Readers;
 use super::sql::{self, Acknowledged, Answer, Request, Sequence, Sql};
-use super::{
-    Authorization, Decision, DeliveryOutcome, NewSession, Organization, ReadWork, Reply, Report,
-    Shown, Store, TakeDeliveries,
-};
-use crate::access::Known;
-use crate::alert::Alert;
 use crate::error::Error;
-use crate::histogram::{Counted, Histogram};
+use crate::histogram::Histogram;
 use crate::kill_points::kill_point;
 use crate::log_lines::Pace;
-use crate::operator::commands::{Actor, Change, Listing, View};
-use crate::operator::queries::alerts::AlertCheck;
-use crate::server_time::RecordedTime;
+
+pub(super) use self::requests::Concerned;
+pub(super) use self::store::GroupStore;
 
 /// The greatest number of requests that share a transaction: large enough that the sync no longer
 /// matters, small enough that the first request does not wait long for the last.
@@ -59,10 +56,6 @@ const GATHER_TIME_MAX: Duration = Duration::from_millis(2);
 /// transactions wait for it and for the items that it has locked. The remaining requests begin the
 /// next transaction.
 const WORK_TIME_MAX: Duration = Duration::from_millis(100);
-
-/// The time after which a request that waits for its transaction is refused instead. A client waits
-/// for ten seconds in all, and the transaction takes its time, too.
-const WAIT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The bounds of the time that a transaction takes, in seconds.
 const COMMIT_SECONDS: &[f64] =
@@ -100,89 +93,6 @@ pub(super) trait Engine {
     /// fail again.
     fn met_another(&self) -> bool {
         false
-    }
-}
-
-/// The names in the requests of a group. With them, an engine that several servers share finds the
-/// items to lock.
-#[derive(Debug, Default)]
-pub(super) struct Concerned<'a> {
-    /// The handshake codes that are named.
-    pub(super) codes: Vec<&'a str>,
-    /// The organizations with a default code that is meant.
-    pub(super) organizations: Vec<&'a str>,
-    /// The ids of the local licenses that are named.
-    pub(super) licenses: Vec<&'a str>,
-    /// The ids of the items that are named.
-    pub(super) items: Vec<&'a str>,
-}
-
-/// A request that runs by itself.
-trait Other: Send {
-    /// Do the work. Return `false` when it must be rolled back. The work may be done again.
-    fn run(&mut self, sql: &dyn Sql) -> bool;
-    /// Answer the client. An error replaces the outcome of `run`.
-    fn answer(self: Box<Self>, transaction: Result<(), Error>);
-}
-
-struct Task<T, F> {
-    work: F,
-    outcome: Result<T, Error>,
-    reply: oneshot::Sender<Result<T, Error>>,
-}
-
-impl<T, F> Other for Task<T, F>
-where
-    T: Send,
-    F: Fn(&dyn Sql) -> Result<T, Error> + Send,
-{
-    fn run(&mut self, sql: &dyn Sql) -> bool {
-        // The connection is intact after a panic: the savepoint is rolled back as after an error.
-        let work = || {
-            let done = (self.work)(sql)?;
-            sql.settle().map(|()| done)
-        };
-        self.outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(panicked()));
-        self.outcome.is_ok()
-    }
-
-    fn answer(self: Box<Self>, transaction: Result<(), Error>) {
-        // The client may be gone; the work is kept all the same.
-        let _ = self.reply.send(transaction.and(self.outcome));
-    }
-}
-
-/// A request that runs in a batch.
-struct Member {
-    /// The instant from which the request waits.
-    since: Instant,
-    request: Request,
-    outcome: Result<Answer, Error>,
-    reply: oneshot::Sender<Result<Answer, Error>>,
-}
-
-enum Job {
-    Member(Box<Member>),
-    Other(Box<dyn Other>),
-}
-
-impl Job {
-    /// Return why a request does not run any more, if it does not. Its client has gone or will have
-    /// gone before it is answered, and sends it again. Work that nobody waits for would keep those
-    /// who do wait until they are gone, too.
-    fn outdated(&self) -> Option<Error> {
-        let Self::Member(member) = self else { return None };
-        let is_outdated = member.reply.is_closed() || member.since.elapsed() > WAIT_TIME_MAX;
-        is_outdated.then_some(Error::Busy)
-    }
-
-    fn answer(self, transaction: Result<(), Error>) {
-        match self {
-            Self::Member(member) => {
-                let _ = member.reply.send(transaction.and(member.outcome));
-            }
-            Self::Other(other) => other.answer(transaction),
-        }
     }
 }
 
@@ -276,185 +186,8 @@ impl std::fmt::Debug for Writers {
     }
 }
 
-/// A store that passes its requests to writers.
-pub(super) trait GroupStore: Send + Sync + 'static {
-    fn writers(&self) -> &Writers;
-
-    /// Return the connections that answer questions.
-    fn readers(&self) -> &Arc<Readers>;
-
-    /// Return who answers what operators list, beside those who write.
-    fn listers(&self) -> &Writers {
-        self.writers()
-    }
-
-    /// Return who answers whether the server is ready, also when the others are busy.
-    fn probers(&self) -> &Writers {
-        self.writers()
-    }
-
-    /// Return whether a synchronous standby has what is answered; see [`Store::has_standby`].
-    fn has_standby(&self) -> Reply<Option<bool>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-
-    /// Begin to look for damage; see [`Store::look_for_damage`].
-    fn look_for_damage(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    /// Check damage and room; see [`Store::probe`].
-    fn probe(&self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl<S: GroupStore> Store for S {
-    fn authorize(&self, request: Authorization) -> Reply<Decision> {
-        let answer = self.writers().batch(Request::Authorization(request));
-        Box::pin(async { answer.await?.decided() })
-    }
-
-    fn check(&self, request: Authorization) -> Reply<Decision> {
-        let answer = self.writers().batch(Request::Check(request));
-        Box::pin(async { answer.await?.decided() })
-    }
-
-    fn record(&self, report: Report) -> Reply<UsageAnswer> {
-        let answer = self.writers().batch(Request::Report(report));
-        Box::pin(async { answer.await?.recorded() })
-    }
-
-    fn change(&self, change: Change, by: Actor) -> Reply<()> {
-        self.writers().submit(move |sql| sql::change(sql, &change, &by))
-    }
-
-    fn read(&self, work: ReadWork) -> Reply<()> {
-        self.readers().read(work)
-    }
-
-    fn waiting(&self) -> Option<u64> {
-        Some(self.writers().queue.waiting() as u64)
-    }
-
-    fn note_alerts(&self, check: AlertCheck, now: u64) -> Reply<()> {
-        let AlertCheck { reached, recovered } = check;
-        self.writers().submit(move |sql| sql::alerts::note(sql, &reached, &recovered, now))
-    }
-
-    fn note_summaries(&self, summaries: Vec<(String, Alert)>, now: u64) -> Reply<()> {
-        self.writers().submit(move |sql| sql::alerts::note_summaries(sql, &summaries, now))
-    }
-
-    fn take_deliveries(&self, take: TakeDeliveries) -> Reply<Vec<String>> {
-        self.writers().submit(move |sql| sql::deliveries::take(sql, &take))
-    }
-
-    fn note_deliveries(&self, outcome: DeliveryOutcome) -> Reply<()> {
-        self.writers().submit(move |sql| sql::deliveries::note(sql, &outcome))
-    }
-
-    fn commit_times(&self) -> Option<Counted> {
-        Some(self.writers().commits.counted())
-    }
-
-    fn look(&self, view: View, _: u64) -> Reply<Listing> {
-        let by = if matches!(view, View::Epochs) { self.probers() } else { self.listers() };
-        by.submit(move |sql| sql::look(sql, &view))
-    }
-
-    fn caller(&self, shown: Shown, now: u64) -> Reply<Option<Known>> {
-        // A flood of wrong tokens must not hold up what is in the lane of other requests, such as
-        // the check whether the server is ready.
-        self.listers().submit_to("callers", move |sql| sql::access::caller(sql, &shown, now))
-    }
-
-    fn note_use(&self, shown: Shown, now: u64) -> Reply<()> {
-        self.writers().submit(move |sql| sql::access::note_use(sql, &shown, now))
-    }
-
-    fn password_hash(&self, user: String) -> Reply<Option<String>> {
-        self.listers().submit(move |sql| sql::access::password_hash(sql, &user))
-    }
-
-    fn begin_session(&self, session: NewSession, now: u64) -> Reply<bool> {
-        self.writers().submit(move |sql| sql::access::begin_session(sql, &session, now))
-    }
-
-    fn end_session(&self, digest: String) -> Reply<()> {
-        self.writers().submit(move |sql| sql::access::end_session(sql, &digest))
-    }
-
-    fn organization(&self, organization_id: String) -> Reply<Option<Organization>> {
-        self.listers().submit(move |sql| sql::organization(sql, &organization_id))
-    }
-
-    fn serving(&self, now: u64) -> Reply<()> {
-        self.writers().submit(move |sql| sql::serving(sql, now))
-    }
-
-    fn tidy(&self, now: u64) -> Reply<bool> {
-        self.writers().submit(move |sql| sql::tidy(sql, now))
-    }
-
-    fn note_time(&self, time: RecordedTime) -> Reply<RecordedTime> {
-        self.probers().submit(move |sql| sql::time::note(sql, time))
-    }
-
-    fn look_for_damage(&self) -> Result<(), Error> {
-        GroupStore::look_for_damage(self)
-    }
-
-    fn probe(&self) -> Result<(), Error> {
-        GroupStore::probe(self)
-    }
-
-    fn has_standby(&self) -> Reply<Option<bool>> {
-        GroupStore::has_standby(self)
-    }
-
-    fn keys_named(&self) -> Reply<Vec<String>> {
-        self.probers().submit(|sql| Ok(sql::keys(sql)?.of_files))
-    }
-
-    fn ready(&self) -> Reply<Vec<String>> {
-        self.probers().submit(sql::ready)
-    }
-}
-
-/// Return the name of the queue's lane for a request. Clients show a license with their reports. A
-/// report without one gets a lane by chance, from the device's UUID.
-fn lane_of(request: &Request) -> [String; 3] {
-    match request {
-        Request::Report(Report { report, shown, .. }) => {
-            let item_id = shown.first().map(|shown| shown.license.item_id.clone());
-            [item_id.unwrap_or_else(|| report.device.uuid.clone()), String::new(), String::new()]
-        }
-        Request::Authorization(request) | Request::Check(request) => {
-            let item_id = request.held.as_ref().map(|held| held.item_id.clone());
-            [
-                item_id.unwrap_or_default(),
-                request.handshake_code.clone(),
-                request.organization_id.clone(),
-            ]
-        }
-    }
-}
-
 fn wait_for<T: Send + 'static>(answer: oneshot::Receiver<Result<T, Error>>) -> Reply<T> {
     Box::pin(async move { answer.await.unwrap_or_else(|_| Err(stopped())) })
-}
-
-fn stopped() -> Error {
-    Error::Store("the store has stopped".to_owned())
-}
-
-fn unanswered() -> Error {
-    Error::Internal("a request was answered before it ran".to_owned())
-}
-
-fn panicked() -> Error {
-    Error::Internal("a request panicked in the store".to_owned())
 }
 
 /// The requests of one transaction, in the order in which they run.
@@ -493,30 +226,6 @@ impl Group {
             kill_point("answers: one sent");
         }
     }
-}
-
-impl<'a> Concerned<'a> {
-    fn add(&mut self, request: &'a Request) {
-        match request {
-            Request::Report(Report { report, shown, .. }) => {
-                // A license that is shown already names its item.
-                let is_shown = |id: &str| shown.iter().any(|shown| shown.license.license_id == id);
-                let named = report.segments.iter().map(|segment| segment.license_id.as_str());
-                self.licenses.extend(named.filter(|id| !is_shown(id)));
-                self.items.extend(shown.iter().map(|shown| shown.license.item_id.as_str()));
-                self.licenses.extend(report.ended.iter().map(|ended| ended.license_id.as_str()));
-            }
-            Request::Authorization(request) | Request::Check(request) => {
-                self.codes.extend(named(&request.handshake_code));
-                self.organizations.extend(named(&request.organization_id));
-                self.items.extend(request.held.as_ref().map(|held| held.item_id.as_str()));
-            }
-        }
-    }
-}
-
-fn named(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
 }
 
 /// The pace of the line about groups that were not recorded: while a database is down, every group
@@ -700,51 +409,4 @@ fn give_up_if_met(engine: &impl Engine) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use seatmeter_protocol::request_auth::RequestFacts;
-    use seatmeter_protocol::signature::SigningKey;
-
-    use super::*;
-    use crate::keyring::Keyring;
-    use crate::store::ReportProof;
-
-    type Asking = oneshot::Receiver<Result<Answer, Error>>;
-
-    /// A report that waits since this instant, and its client.
-    fn waiting(since: Instant) -> (Job, Asking) {
-        let (reply, asking) = oneshot::channel();
-        let device = r#"{"uuid":"d","friendly_name":"","library_version":""}"#;
-        let report = format!(r#"{{"protocol":1,"device":{device},"segments":[]}}"#);
-        let facts = RequestFacts::new("/", "", b"");
-        let request = Request::Report(Report {
-            report: serde_json::from_str(&report).unwrap(),
-            proof: ReportProof { facts, proof: None, signed_by: None },
-            newest: None,
-            shown: Vec::new(),
-            receipt: None,
-            keys: Keyring::new(SigningKey::from_seed(&"01".repeat(32)).unwrap(), vec![]),
-            now: 0,
-        });
-        (
-            Job::Member(Box::new(Member { since, request, outcome: Err(unanswered()), reply })),
-            asking,
-        )
-    }
-
-    #[test]
-    fn a_request_whose_client_has_gone_or_will_have_gone_is_not_run() {
-        let now = Instant::now();
-        let mut group = Group::default();
-        let (job, mut asks) = waiting(now);
-        group.add(job);
-        assert_eq!(group.jobs.len(), 1);
-        assert!(asks.try_recv().is_err(), "it is answered when it has run");
-        let (job, gone) = waiting(now);
-        drop(gone);
-        group.add(job);
-        let (job, mut late) = waiting(now.checked_sub(2 * WAIT_TIME_MAX).unwrap());
-        group.add(job);
-        assert_eq!(group.jobs.len(), 1);
-        assert!(matches!(late.try_recv(), Ok(Err(Error::Busy))));
-    }
-}
+mod tests;
