@@ -7,7 +7,7 @@ use super::reader_cache;
 use super::text::MessageBuffer;
 use super::{bounded_wait, enter, enter_hot_or, enter_hot_with, enter_with, null_pointer};
 use crate::error::Result;
-use crate::reader::{Hold, Reader};
+use crate::reader::{Permit, Reader};
 use crate::runtime::runtime;
 use crate::seats::Holder;
 
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn SM_CreateReader(
 ) -> c_int {
     // SAFETY: the caller's promise.
     let buffer = unsafe { MessageBuffer::new(detail, detailLen) };
-    enter_hot_with(|| hand_out(out, Hold::take), |message| buffer.write(message))
+    enter_hot_with(|| hand_out(out, Permit::take), |message| buffer.write(message))
 }
 
 /// Create a reader as SM_CreateReader does, but wait for a seat while all are taken.
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn SM_CreateReaderWithin(
     // SAFETY: the caller's promise.
     let buffer = unsafe { MessageBuffer::new(detail, detailLen) };
     enter_with(
-        || hand_out(out, || Hold::take_within(bounded_wait(timeoutMs))),
+        || hand_out(out, || Permit::take_within(bounded_wait(timeoutMs))),
         |message| buffer.write(message),
     )
 }
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn SM_CreateReaderWithin(
 #[inline(always)]
 fn hand_out(
     out: Option<&mut MaybeUninit<*mut SM_Reader>>,
-    take: impl FnOnce() -> Result<Hold>,
+    take: impl FnOnce() -> Result<Permit>,
 ) -> Result<()> {
     let out = out.ok_or_else(|| null_pointer("out"))?;
     out.write(std::ptr::null_mut());

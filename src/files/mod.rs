@@ -22,7 +22,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-pub use crate::os::system::Identity;
+pub use crate::os::system::FileIdentity;
 use crate::os::{StandardDescriptors, open_flags};
 
 /// Open a file that the program or its user names, for reading. Symbolic links are followed. Only a

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::fault_injection::disk::{self, Use};
-use crate::os::system::Identity;
+use crate::os::system::FileIdentity;
 
 /// The meaning of a name, for a process that has mapped the file that had it.
 ///
@@ -30,10 +30,10 @@ pub enum Standing {
 
 impl Standing {
     /// Return the standing of a file of at least `length` bytes that was opened under this name.
-    pub fn of(path: &Path, identity: Identity, length: usize) -> Self {
+    pub fn of(path: &Path, identity: FileIdentity, length: usize) -> Self {
         let named = disk::allows(Use::Look).and_then(|()| path.symlink_metadata());
         match named {
-            Ok(named) if Identity::from(&named) != identity => Self::Lost,
+            Ok(named) if FileIdentity::from(&named) != identity => Self::Lost,
             Ok(named) if named.len() < length as u64 => Self::Short(named.len()),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 Self::Lost
@@ -57,7 +57,7 @@ mod tests {
         let path = folder.path().join("deep/file");
         let file = file_made_if_missing(&path, OpenOptions::new().write(true)).unwrap();
         file.set_len(100).unwrap();
-        let identity = Identity::of(&file).unwrap();
+        let identity = FileIdentity::of(&file).unwrap();
         let standing = || Standing::of(&path, identity, 100);
         assert_eq!(standing(), Standing::Same);
         file.set_len(99).unwrap();

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::files::{Identity, Standing, lock_file};
+use crate::files::{FileIdentity, Standing, lock_file};
 use crate::os::FileLock;
 use crate::os::locks::{MEMBERSHIP, Mutex};
 
@@ -15,14 +15,14 @@ use crate::os::locks::{MEMBERSHIP, Mutex};
 #[derive(Debug)]
 pub struct Users {
     path: PathBuf,
-    mine: Mutex<Option<Place>, MEMBERSHIP>,
+    mine: Mutex<Option<Membership>, MEMBERSHIP>,
 }
 
 /// A lock and its file.
 #[derive(Debug)]
-struct Place {
+struct Membership {
     _lock: FileLock,
-    identity: Identity,
+    identity: FileIdentity,
 }
 
 /// A proof that no other process uses the item. While it is held, no process begins to use the
@@ -50,7 +50,7 @@ impl Users {
     pub fn join(&self) -> Result<()> {
         let mut mine = self.mine.lock();
         if mine.is_none() {
-            *mine = self.place()?;
+            *mine = self.new_membership()?;
         }
         Ok(())
     }
@@ -78,23 +78,25 @@ impl Users {
         if mine
             .as_ref()
             .is_some_and(|mine| Standing::of(&self.path, mine.identity, 0) == Standing::Lost)
-            && let Some(place) = self.place()?
+            && let Some(membership) = self.new_membership()?
         {
-            *mine = Some(place);
+            *mine = Some(membership);
         }
         Ok(())
     }
 
-    fn place(&self) -> Result<Option<Place>> {
-        Ok(self.lock(FileLock::try_share)?.map(|(lock, identity)| Place { _lock: lock, identity }))
+    fn new_membership(&self) -> Result<Option<Membership>> {
+        Ok(self
+            .lock(FileLock::try_share)?
+            .map(|(lock, identity)| Membership { _lock: lock, identity }))
     }
 
     fn lock(
         &self,
         how: impl FnOnce(std::fs::File) -> std::io::Result<Option<FileLock>>,
-    ) -> Result<Option<(FileLock, Identity)>> {
+    ) -> Result<Option<(FileLock, FileIdentity)>> {
         let locked = lock_file(&self.path).and_then(|file| {
-            let identity = Identity::of(&file)?;
+            let identity = FileIdentity::of(&file)?;
             Ok(how(file)?.map(|lock| (lock, identity)))
         });
         locked.map_err(|e| Error::state(&self.path, "lock", &e))

@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 
-use super::system::{self, Identity};
+use super::system::{self, FileIdentity};
 
 /// The numbers of forks that began and that ended in this process.
 static BEGUN: AtomicU32 = AtomicU32::new(0);
@@ -64,7 +64,7 @@ pub(crate) fn none_since(moment: Moment) -> bool {
 }
 
 /// Let forked children close this descriptor. Return false if there are too many of them.
-pub(crate) fn close_in_children(descriptor: RawFd, of: Identity) -> bool {
+pub(crate) fn close_in_children(descriptor: RawFd, of: FileIdentity) -> bool {
     KEPT.iter().any(|kept| {
         let free = kept
             .descriptor
@@ -104,7 +104,7 @@ extern "C" fn in_child() {
     ENDED.store(BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
     for kept in &KEPT {
         let descriptor = kept.descriptor.swap(0, Ordering::SeqCst) - 1;
-        let of = Identity {
+        let of = FileIdentity {
             device: kept.device.load(Ordering::SeqCst),
             inode: kept.inode.load(Ordering::SeqCst),
         };

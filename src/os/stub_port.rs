@@ -140,7 +140,7 @@ pub(super) mod fork {
 pub mod forks {
     use std::os::fd::RawFd;
 
-    use super::system::Identity;
+    use super::system::FileIdentity;
 
     /// A moment at which no fork was under way.
     #[derive(Clone, Copy, Debug)]
@@ -154,7 +154,7 @@ pub mod forks {
         true
     }
 
-    pub(crate) fn close_in_children(_: RawFd, _: Identity) -> bool {
+    pub(crate) fn close_in_children(_: RawFd, _: FileIdentity) -> bool {
         true
     }
 
@@ -468,18 +468,18 @@ pub mod system {
 
     /// The identity of a file: none can be told from another.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub struct Identity {
+    pub struct FileIdentity {
         pub(crate) device: u64,
         pub(crate) inode: u64,
     }
 
-    impl From<&Metadata> for Identity {
+    impl From<&Metadata> for FileIdentity {
         fn from(_: &Metadata) -> Self {
             Self { device: 0, inode: 0 }
         }
     }
 
-    impl Identity {
+    impl FileIdentity {
         /// Return the identity of an open file.
         ///
         /// # Errors

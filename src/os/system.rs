@@ -17,18 +17,18 @@ use crate::os::{StandardDescriptors, descriptor_name};
 /// The identity of the file to which a name or a descriptor refers. An inode that is open or mapped
 /// is never given to another file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Identity {
+pub struct FileIdentity {
     pub(crate) device: u64,
     pub(crate) inode: u64,
 }
 
-impl From<&Metadata> for Identity {
+impl From<&Metadata> for FileIdentity {
     fn from(of: &Metadata) -> Self {
         Self { device: of.dev(), inode: of.ino() }
     }
 }
 
-impl Identity {
+impl FileIdentity {
     /// Return the identity of an open file.
     ///
     /// # Errors

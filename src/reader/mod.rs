@@ -52,7 +52,7 @@ pub struct Reader {
 /// What a reader holds, and the counter of its work under that license. The first count makes the
 /// counter.
 struct Use {
-    hold: Option<Hold>,
+    hold: Option<Permit>,
     counter: Option<Box<BarcodeCounter>>,
 }
 
@@ -68,7 +68,7 @@ const _: () = assert!(size_of::<Reader>() <= 128);
 
 /// The right to have a reader, with a seat if the license has seats.
 #[derive(Clone, Copy)]
-pub struct Hold {
+pub struct Permit {
     runtime: &'static Runtime,
     licensed: &'static Licensed,
     seat: Option<Seat>,
@@ -76,7 +76,7 @@ pub struct Hold {
     closings: u32,
 }
 
-impl Hold {
+impl Permit {
     /// Take a seat.
     ///
     /// # Errors
@@ -163,7 +163,7 @@ impl Reader {
 
     /// Make a vacant reader hold this.
     #[inline(always)]
-    pub fn occupy(&mut self, hold: Hold) {
+    pub fn occupy(&mut self, hold: Permit) {
         *self.process.get_mut() = address(hold.runtime);
         self.use_of.get_mut().hold = Some(hold);
     }
@@ -251,11 +251,11 @@ impl Reader {
     /// Return a reader of the instance pool. Wait for a seat as long as the pool's settings say.
     ///
     /// # Errors
-    /// Fails as [`Hold::take`] does.
+    /// Fails as [`Permit::take`] does.
     pub fn of_instance_pool() -> Result<Self> {
         let instances = runtime().instances();
         let rest = instances.begin()?;
-        match Hold::take_within(rest) {
+        match Permit::take_within(rest) {
             Ok(hold) => {
                 let mut reader = Self::vacant();
                 reader.occupy(hold);
@@ -272,7 +272,7 @@ impl Reader {
     /// Return the license under which the reader works, with a seat if one is needed.
     ///
     /// # Errors
-    /// Fails as [`Hold::take`] does.
+    /// Fails as [`Permit::take`] does.
     pub fn licensed(&self) -> Result<&'static Licensed> {
         self.here()?.use_of.lock().licensed()
     }
@@ -327,7 +327,7 @@ impl Use {
 
     #[cold]
     fn take_anew(&mut self) -> Result<&'static Licensed> {
-        let taken = Hold::take()?;
+        let taken = Permit::take()?;
         if let Some(counter) = &mut self.counter {
             counter.begin_anew();
         }

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use seatmeter_protocol::seat_layout::LOCK_BASE;
 
-use crate::os::system::{self, Identity};
+use crate::os::system::{self, FileIdentity};
 use crate::os::{is_range_locked, try_share_byte};
 
 /// Mark the pool at `path` as in use, in the directory. Return the descriptor that keeps the lock.
@@ -28,7 +28,7 @@ pub(super) fn drop_at(path: &Path) -> Option<RawFd> {
 
 /// Release the mark of the pool at `path`, which this process does not use any more.
 pub(super) fn raise(path: &Path, descriptor: RawFd) {
-    let named = path.parent().and_then(|directory| Identity::of_name(directory).ok().flatten());
+    let named = path.parent().and_then(|directory| FileIdentity::of_name(directory).ok().flatten());
     // The host may have closed the descriptor, and opened something else under its number.
     if named.is_some_and(|directory| directory.is_of_descriptor(descriptor)) {
         system::close(descriptor);

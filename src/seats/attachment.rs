@@ -26,7 +26,7 @@ use super::pool::{self, Me};
 use super::view::{Candidate, View, sure};
 use super::waiting;
 use crate::fault_injection::kill_points::kill_point;
-use crate::os::system::Identity;
+use crate::os::system::FileIdentity;
 use crate::os::{Uncanceled, Undisturbed, monotonic_ms};
 
 /// The most openings of a file with inconsistent counts. After these, another program must be
@@ -49,9 +49,9 @@ pub(super) struct Shared {
     pub(super) repairs: AppendList<Repair>,
 }
 
-/// The answer whether the file proved to be another one.
+/// The outcome of a look at the file: whether it is another one now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
+pub(super) enum FileCheck {
     Same,
     New,
 }
@@ -196,17 +196,17 @@ impl Shared {
 
     /// Check whether the file is still the one with the name. If it is not, move to the one that
     /// is.
-    pub(super) fn check_file(self: &Arc<Self>, now: bool) -> Result<Place, SeatError> {
+    pub(super) fn check_file(self: &Arc<Self>, now: bool) -> Result<FileCheck, SeatError> {
         let view = self.view();
         let ms = monotonic_ms();
         if !now
             && ms.wrapping_sub(view.local.checked_at_ms.load(Ordering::Relaxed)) < CHECK_EVERY_MS
         {
-            return Ok(Place::Same);
+            return Ok(FileCheck::Same);
         }
         view.local.checked_at_ms.store(ms, Ordering::Relaxed);
         if !is_replaced(view) {
-            return Ok(Place::Same);
+            return Ok(FileCheck::Same);
         }
         let _undisturbed = Undisturbed::hold();
         let (view, _passage) = self.enter();
@@ -223,9 +223,9 @@ impl Shared {
         self: &Arc<Self>,
         view: &View,
         send_guardian_away: bool,
-    ) -> Result<Place, SeatError> {
+    ) -> Result<FileCheck, SeatError> {
         if !is_replaced(view) {
-            return Ok(Place::New);
+            return Ok(FileCheck::New);
         }
         let new = self.open_view()?;
         let who = view.local.identified();
@@ -263,13 +263,13 @@ impl Shared {
         }
         view.probe.retire();
         waiting::wake_all(view);
-        Ok(Place::New)
+        Ok(FileCheck::New)
     }
 }
 
 fn is_replaced(view: &View) -> bool {
     // A process that may no longer read the directory keeps the file that it has.
-    Identity::of_name(&view.path).is_ok_and(|named| named != Some(view.probe.identity()))
+    FileIdentity::of_name(&view.path).is_ok_and(|named| named != Some(view.probe.identity()))
 }
 
 fn take_entry(view: &View) -> Result<Me, SeatError> {
@@ -345,6 +345,6 @@ impl Guarded for Post {
             return false;
         }
         // If the move fails now, the next check may succeed.
-        !matches!(self.shared.move_from(view, false), Ok(Place::New))
+        !matches!(self.shared.move_from(view, false), Ok(FileCheck::New))
     }
 }

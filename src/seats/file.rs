@@ -29,7 +29,7 @@ use super::error::{Repair, SeatError};
 use crate::fault_injection::disk::{self, Use};
 use crate::fault_injection::kill_points::kill_point;
 use crate::files::lock_draft;
-use crate::os::system::{self, Identity};
+use crate::os::system::{self, FileIdentity};
 use crate::os::{
     clocks_ahead, errors, file_system_type, is_range_locked, make_home, monotonic_ms, random_bytes,
     rename_to_new, share_file, wall_seconds,
@@ -204,8 +204,8 @@ impl Home {
             }
             thread::sleep(NAP);
         }
-        let named = Identity::of_name(&self.path).map_err(failed("look at"))?;
-        if named != Some(Identity::of(file).map_err(failed("look at"))?) {
+        let named = FileIdentity::of_name(&self.path).map_err(failed("look at"))?;
+        if named != Some(FileIdentity::of(file).map_err(failed("look at"))?) {
             return Ok(in_use);
         }
         let aside = format!(

@@ -21,7 +21,7 @@ use seatmeter_protocol::seat_layout::LOCK_BASE;
 
 use crate::fault_injection::kill_points::kill_point;
 use crate::os::shared_memory::{map_locking_page, unmap};
-use crate::os::system::{self, Identity};
+use crate::os::system::{self, FileIdentity};
 use crate::os::{Uncanceled, errors, forks, is_range_locked, page_keeps_locks, try_lock_byte};
 
 /// The value of -1 in the half of a word.
@@ -44,22 +44,22 @@ pub(super) enum LockGuard {
 pub(super) struct LockProbe {
     /// The descriptor in the low half, and a count of its changes in the high half.
     descriptor: AtomicU64,
-    identity: Identity,
+    identity: FileIdentity,
 }
 
 impl LockProbe {
     pub(super) fn new(file: File) -> io::Result<Self> {
-        let identity = Identity::of(&file)?;
+        let identity = FileIdentity::of(&file)?;
         Ok(Self { descriptor: AtomicU64::new(file.into_raw_fd() as u32 as u64), identity })
     }
 
     /// Make a probe of no file.
     pub(super) fn of_nothing() -> Self {
-        let identity = Identity { device: u64::MAX, inode: u64::MAX };
+        let identity = FileIdentity { device: u64::MAX, inode: u64::MAX };
         Self { descriptor: AtomicU64::new(u64::from(NO_DESCRIPTOR)), identity }
     }
 
-    pub(super) fn identity(&self) -> Identity {
+    pub(super) fn identity(&self) -> FileIdentity {
         self.identity
     }
 
@@ -73,7 +73,7 @@ impl LockProbe {
         // The count of free seats comes here, too, and holds cancellation off nowhere else.
         let _uncanceled = Uncanceled::hold();
         let file = system::open_shared(path).ok()?;
-        if Identity::of(&file).ok()? != self.identity {
+        if FileIdentity::of(&file).ok()? != self.identity {
             return None;
         }
         let new = u64::from(file.as_raw_fd() as u32) | ((kept >> 32) + 1) << 32;
@@ -106,7 +106,7 @@ impl LockProbe {
             Some(descriptor) => system::open_again(descriptor, path)?,
             None => return Err(errors::stale()),
         };
-        if Identity::of(&file)? == self.identity { Ok(file) } else { Err(errors::stale()) }
+        if FileIdentity::of(&file)? == self.identity { Ok(file) } else { Err(errors::stale()) }
     }
 
     /// Take the lock of `entry` for the life of this process. Return `None` if it is taken.

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use seatmeter_protocol::seat_layout::{Grant, SEATS_MAX};
 
-use attachment::{CLOSED, Place, Shared};
+use attachment::{CLOSED, FileCheck, Shared};
 pub use error::{Repair, SeatError};
 use fork_local_page::Identified;
 pub use holders::Holder;
@@ -153,7 +153,7 @@ impl SeatPool {
                 Outcome::Full { used, capacity } => {
                     numbers = (capacity, used);
                     if self.reclaim_dead() == 0
-                        && !matches!(self.shared.check_file(false), Ok(Place::New))
+                        && !matches!(self.shared.check_file(false), Ok(FileCheck::New))
                     {
                         break;
                     }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::segment::{ENDING, Segment, Total};
-use crate::files::{Identity, sync_folder};
+use crate::files::{FileIdentity, sync_folder};
 use crate::os::locks::Mutex;
 
 /// The counts that this process knows to be on the disk.
@@ -20,7 +20,7 @@ pub struct Durable {
 /// same totals.
 #[derive(Debug)]
 struct Known {
-    identity: Identity,
+    identity: FileIdentity,
     sum: u64,
     /// The reason why the file could not be made durable in this round. It is not tried again
     /// within the round: after a disk has failed once, the kernel reports success the next time.

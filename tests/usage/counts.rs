@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use seatmeter::files::is_draft;
 use seatmeter::parameters::RawParameters;
-use seatmeter::reader::{Hold, Reader};
+use seatmeter::reader::{Permit, Reader};
 use seatmeter::runtime::runtime;
 use seatmeter_e2e::server::{DEMO_CODE, Server};
 use seatmeter_protocol::error_code::ErrorCode;
@@ -94,7 +94,7 @@ fn count_until_killed(witness: &Witness, random: &mut Rng) {
         // counts.
         get_licensed();
         let mut reader = Reader::vacant();
-        reader.occupy(Hold::take().unwrap());
+        reader.occupy(Permit::take().unwrap());
         for _ in 0..random.u64(..300) {
             if random.u64(..4) == 0 {
                 witness.count_page();

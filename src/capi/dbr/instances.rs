@@ -7,7 +7,7 @@ use super::{enter, enter_or, reader_from_c};
 use crate::capi::enter_hot_or;
 use crate::capi::reader::SM_Reader;
 use crate::capi::reader_cache;
-use crate::reader::{Hold, Reader};
+use crate::reader::{Permit, Reader};
 use crate::runtime::runtime;
 
 /// Create a reader in every case, as C++ `new` requires. Without a license or seat its decode calls
@@ -16,7 +16,7 @@ use crate::runtime::runtime;
 pub extern "C" fn DBR_CreateInstance() -> *mut c_void {
     enter_hot_or(std::ptr::null_mut(), || {
         let mut reader = reader_cache::vacant();
-        if let Ok(hold) = Hold::take() {
+        if let Ok(hold) = Permit::take() {
             reader.0.occupy(hold);
         }
         Ok(Box::into_raw(reader).cast())

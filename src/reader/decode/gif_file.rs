@@ -63,13 +63,13 @@ enum Leaving {
     /// The picture stays.
     Stay,
     /// The picture's place becomes white.
-    Blank(Place),
+    Blank(Rectangle),
     /// The earlier content of the picture's place is restored.
-    Restore(Place, Vec<u8>),
+    Restore(Rectangle, Vec<u8>),
 }
 
 #[derive(Clone, Copy)]
-struct Place {
+struct Rectangle {
     left: usize,
     top: usize,
     width: usize,
@@ -89,7 +89,7 @@ impl Leaving {
     }
 }
 
-impl Place {
+impl Rectangle {
     /// Return the parts of the canvas's rows that are in this place.
     fn rows<'a>(&self, canvas: &'a mut Canvas) -> impl Iterator<Item = &'a mut [u8]> {
         let (left, width) = (self.left, self.width);
@@ -142,7 +142,7 @@ fn next_picture(
         let whole = (whole_width.max(left + width) as u32, whole_height.max(top + height) as u32);
         *canvas = Canvas::new(whole, 2)?;
     }
-    let place = Place { left, top, width, height }.within(canvas.size());
+    let place = Rectangle { left, top, width, height }.within(canvas.size());
     let leaving = match dispose {
         DisposalMethod::Background => Leaving::Blank(place),
         DisposalMethod::Previous => {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::fault_injection::disk::{self, Use};
 use crate::fault_injection::kill_points::kill_point;
-use crate::files::{Identity, new_file, private_file};
+use crate::files::{FileIdentity, new_file, private_file};
 use crate::os::{FileLock, MappedFile};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SMSEGMT\0");
@@ -34,7 +34,7 @@ const ENTRIES_MAX: u32 = 1 << 20;
 pub(super) struct Made {
     pub(super) mapped: MappedFile,
     pub(super) lock: FileLock,
-    pub(super) identity: Identity,
+    pub(super) identity: FileIdentity,
 }
 
 /// Create a new file with this header, locked, and give it its name when it is whole.
@@ -95,7 +95,7 @@ pub(super) fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<Made>
     }
     mapped.word64(CHECK).store(header_check(&mapped), Ordering::Relaxed);
     kill_point("create: header written");
-    Ok(Made { mapped, lock, identity: Identity::of(&file)? })
+    Ok(Made { mapped, lock, identity: FileIdentity::of(&file)? })
 }
 
 /// Read the header: the id, license and device of the segment, and its number of entries.

@@ -65,7 +65,7 @@ use super::archive::{Acknowledged, Archive};
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
 use crate::fault_injection::kill_points::kill_point;
-use crate::files::{Identity, Standing, is_no_file, private_file, set_aside};
+use crate::files::{FileIdentity, Standing, is_no_file, private_file, set_aside};
 use crate::log::{Level, say};
 use crate::os::locks::Mutex;
 use crate::os::{FileLock, FoundWord, MappedFile};
@@ -147,7 +147,7 @@ pub struct Segment {
 struct Filed {
     path: PathBuf,
     header: SegmentHeader,
-    identity: Identity,
+    identity: FileIdentity,
     /// The lock of the owner, or of a process that has found the owner dead.
     lock: Option<FileLock>,
 }
@@ -236,7 +236,8 @@ impl Segment {
         }
         let mapped = MappedFile::open(&file, whole)?;
         let lock = FileLock::try_lock(open()?)?;
-        let filed = Filed { path: path.to_owned(), header, identity: Identity::of(&file)?, lock };
+        let filed =
+            Filed { path: path.to_owned(), header, identity: FileIdentity::of(&file)?, lock };
         Ok(Self { entries, mapped, filed: Mutex::new(filed), filled: Mutex::default() })
     }
 
@@ -251,7 +252,7 @@ impl Segment {
     }
 
     /// Return the identity of the file.
-    pub fn identity(&self) -> Identity {
+    pub fn identity(&self) -> FileIdentity {
         self.filed.lock().identity
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use seatmeter::parameters::RawParameters;
-use seatmeter::reader::{Hold, Reader};
+use seatmeter::reader::{Permit, Reader};
 use seatmeter::runtime::runtime;
 use seatmeter_e2e::server::{DEMO_CODE, TroubledServer};
 use seatmeter_protocol::error_code::ErrorCode;
@@ -64,7 +64,7 @@ fn count_until_killed(witness: &Witness, random: &mut Rng) {
     loop {
         get_licensed();
         let mut reader = Reader::vacant();
-        reader.occupy(Hold::take().unwrap());
+        reader.occupy(Permit::take().unwrap());
         for _ in 0..random.u64(..300) {
             match random.u64(..4) {
                 0 => witness.count_page(),
