@@ -1,10 +1,20 @@
 //! `plan` and `domains`: the real program, on what it has exported itself.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Output, Stdio};
 
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::license::LicenseItem;
 use seatmeter_protocol::message::*;
+use seatmeter_protocol::slot::{SLOTS_PER_DAY, slot_of, slot_start};
+use seatmeter_server::error::Error;
+use seatmeter_server::planner::history::History;
+use seatmeter_server::planner::seats;
+use seatmeter_server::planner::usage_file::Row;
+use seatmeter_server::store::Decision;
 
 use crate::cli::{Served, authorize_demo, stdout};
+use crate::store;
 use crate::support::*;
 
 /// Commands that need no data directory.
@@ -65,6 +75,54 @@ fn what_was_exported_can_be_replayed_in_both_formats() {
         let scans = plan(&["--option", "per-barcode-scan", "--quota", "100"]);
         assert_eq!(scans["outcomes"][0]["peak"], 80, "{scans}");
         assert_eq!(scans["outcomes"][0]["refused"], 0, "{scans}");
+    }
+}
+
+/// Ask a store for a license at each of these visits, and return the number of those it refused.
+fn refused_by_a_server(item: &LicenseItem, visits: &BTreeSet<(u32, u32)>) -> u64 {
+    let server = TestServer::empty();
+    server.import(&license_file("acme", vec![item.clone()]), Some(CODE)).unwrap();
+    let mut refused = 0;
+    for (slot, device) in visits {
+        let device = format!("{device:032x}");
+        let mut asked = store::authorization(&device, &id());
+        asked.claim.now = slot_start(*slot);
+        asked.device_key = device_key("one key is enough").public().clone();
+        match server.wait(server.licensing.store.authorize(asked)) {
+            Ok(Decision::Granted(_)) => {}
+            Ok(other) => panic!("{device} in slot {slot}: {other:?}"),
+            Err(Error::Refused(_)) => refused += 1,
+            Err(error) => panic!("{device} in slot {slot}: {error}"),
+        }
+    }
+    refused
+}
+
+/// One history replayed, and lived through by devices that ask a server: no rule may be in one of
+/// the two alone.
+#[test]
+fn the_planner_refuses_as_many_as_a_server_does() {
+    let first = slot_of(START) + 1;
+    let day = u32::try_from(SLOTS_PER_DAY).unwrap();
+    let mut random = 0x9e37_79b9_u32;
+    let mut below = |bound: u32| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) % bound
+    };
+    for way in [ChargeWay::ClientDevice, ChargeWay::ActiveDevice, ChargeWay::Server] {
+        let visits: BTreeSet<_> = (0..150).map(|_| (first + below(6 * day), below(25))).collect();
+        let mut history = History::default();
+        for (slot, device) in &visits {
+            let device_uuid = format!("{device:032x}");
+            let (kind, item_id) = (UsageKind::Image, "item".to_owned());
+            let row = Row { item_id, device_uuid, kind, what: 0, slot: *slot, total: 1 };
+            history.add(&row).unwrap();
+        }
+        let plain = LicenseItem::new("item", way, 12, START, EXPIRY);
+        let item = LicenseItem { window_days: Some(1), ..plain };
+        let planned = seats::replay(&history, &item).refused;
+        assert!(planned > 0, "{way:?}: a history without refusals shows nothing");
+        assert_eq!(refused_by_a_server(&item, &visits), planned, "{way:?}");
     }
 }
 
