@@ -94,7 +94,7 @@ fn a_scrape_shows_items_requests_and_the_server() {
 fn a_scrape_names_no_device_and_no_handshake_code() {
     let server = busy_server();
     let page = scraped(&server, &server.token("prometheus", Role::Viewer));
-    for secret in ["1111", "till 7", CODE, "OTHER"] {
+    for secret in ["11111111", "till 7", CODE, "OTHER"] {
         assert!(!page.contains(secret), "{secret}");
     }
 }
