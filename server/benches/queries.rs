@@ -37,6 +37,8 @@ const ITEMS: u64 = 1_000;
 /// The devices that are active in the day of the concurrent item.
 const ACTIVE: u64 = 10_000;
 const ROUNDS: usize = 7;
+/// The devices of a trial, which runs with the tests and finds what no longer fits the server.
+const TRIAL_DEVICES: u64 = 3_000;
 
 fn key() -> SigningKey {
     SigningKey::from_seed(&"2".repeat(64)).unwrap()
@@ -160,7 +162,9 @@ fn scrape(location: &Location) {
 fn main() {
     // Cargo adds an option of its own.
     let mut arguments = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
-    let devices: u64 = arguments.next().map_or(1_000_000, |text| text.parse().unwrap());
+    let is_trial = !std::env::args().any(|word| word == "--bench");
+    let usual = if is_trial { TRIAL_DEVICES } else { 1_000_000 };
+    let devices: u64 = arguments.next().map_or(usual, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("seatmeter.db");
     let location = Location::File(path.clone());

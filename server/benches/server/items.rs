@@ -18,12 +18,13 @@ use crate::{DEVICES, now, say};
 impl Bench {
     /// Measures reports under one item, and under as many as there are devices.
     pub(crate) fn items(&self, seatmeterd: &Path) {
-        let rates = [1, DEVICES].map(|items| {
+        let count = self.size(DEVICES as u64) as usize;
+        let rates = [1, count].map(|items| {
             let server = Server::start_with(seatmeterd, None, |database| import(database, items));
             let devices = self.runtime.block_on(async {
                 let mut connection = connect(server.address, None).await;
                 let mut devices = Vec::new();
-                for number in 0..DEVICES {
+                for number in 0..count {
                     let code = code(number % items);
                     devices.push(Device::authorized_for(&mut connection, &code).await);
                 }

@@ -31,14 +31,24 @@ pub(crate) async fn connect(address: SocketAddr, tls: Option<&Arc<ClientConfig>>
     Box::new(TlsConnector::from(tls.clone()).connect(name, stream).await.unwrap())
 }
 
+/// The greatest number of devices, clients or days of a trial.
+const TRIAL_SIZE: u64 = 20;
+
 /// A measurement.
 pub(crate) struct Bench {
     pub(crate) runtime: tokio::runtime::Runtime,
     pub(crate) time: Duration,
     pub(crate) clients: usize,
+    /// Whether this only tries that everything can still be measured: then a little is enough.
+    pub(crate) is_trial: bool,
 }
 
 impl Bench {
+    /// Returns the number to use in place of this one.
+    pub(crate) fn size(&self, full: u64) -> u64 {
+        if self.is_trial { full.min(TRIAL_SIZE) } else { full }
+    }
+
     /// Measures at full speed, and at half of it.
     pub(crate) fn measure<W, F>(&self, name: &str, work: W) -> f64
     where

@@ -2,7 +2,7 @@
 //! machine; on SQLite, on PostgreSQL, and beside them what Redis and etcd do that comes nearest.
 //!
 //! `cargo bench -p seatmeter-server --bench server -- [seconds per measurement] [clients]`; `make
-//! bench-server` runs it.
+//! bench-server` runs it. Without `--bench`, as with the tests, it tries a little of each.
 //!
 //! Each client has one connection that it keeps, and one request in flight. A report is as the
 //! library sends it: the device's local license, signed, and two counters of a slot that was not
@@ -62,14 +62,23 @@ use load::Bench;
 /// Devices that report in turn.
 const DEVICES: usize = 1_000;
 
+/// The time of each measurement of a trial.
+const TRIAL_TIME: Duration = Duration::from_millis(50);
+
 fn main() {
     // Cargo adds an option of its own.
     let mut arguments = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
+    let is_trial = !std::env::args().any(|word| word == "--bench");
     let seconds: f64 = arguments.next().map_or(4.0, |text| text.parse().unwrap());
     let clients: usize = arguments.next().map_or(64, |text| text.parse().unwrap());
     let seatmeterd = Path::new(env!("CARGO_BIN_EXE_seatmeterd"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let bench = Bench { runtime, time: Duration::from_secs_f64(seconds), clients };
+    let time = Duration::from_secs_f64(seconds);
+    if is_trial {
+        let bench = Bench { runtime, time: time.min(TRIAL_TIME), clients: 2, is_trial };
+        return bench.try_all(seatmeterd);
+    }
+    let bench = Bench { runtime, time, clients, is_trial };
     say(&format!(
         "{clients} clients, {seconds} s for each measurement; p99 at half of the rate in the last \
          column"
@@ -114,6 +123,20 @@ fn main() {
         "at one report per device and slot: {:.1} million devices on SQLite",
         sqlite.0 * SLOT_SECONDS as f64 / 1e6
     ));
+}
+
+impl Bench {
+    /// Run a little of what fills a database or knows the protocol, so that the tests find a
+    /// measurement that no longer fits the server. The figures say nothing.
+    fn try_all(&self, seatmeterd: &Path) {
+        self.seatmeter("SQLite", seatmeterd, None);
+        self.authorizations(seatmeterd);
+        self.scale(seatmeterd);
+        self.items(seatmeterd);
+        self.nine(seatmeterd);
+        self.restored(seatmeterd);
+        self.admin(seatmeterd, "SQLite", None);
+    }
 }
 
 /// Reports and authorizations per second.

@@ -16,7 +16,7 @@ use crate::load::{Bench, connect, percentile};
 use crate::ours::{Device, Server, first_slot, request_of_new_device};
 use crate::say;
 
-const NEW_DEVICES: usize = 10_000;
+const NEW_DEVICES: u64 = 10_000;
 
 /// The devices that report beside them, and the pause of each between two reports.
 const REPORTING: usize = 64;
@@ -39,11 +39,12 @@ struct Counts {
 impl Bench {
     pub(crate) fn nine(&self, seatmeterd: &Path) {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        let files = (2 * NEW_DEVICES as u64).min(hard);
+        let files = (2 * NEW_DEVICES).min(hard);
         setrlimit(Resource::RLIMIT_NOFILE, files.max(soft), hard).unwrap();
         let server = Server::start_with(seatmeterd, None, |_| ());
         // What the devices compute is done before, because they have processors of their own.
-        let requests: Vec<_> = (0..NEW_DEVICES).map(|_| request_of_new_device()).collect();
+        let requests: Vec<_> =
+            (0..self.size(NEW_DEVICES)).map(|_| request_of_new_device()).collect();
         let local = tokio::task::LocalSet::new();
         self.runtime.block_on(local.run_until(async {
             let (counts, is_over) = (Arc::<Counts>::default(), Arc::<AtomicBool>::default());

@@ -106,7 +106,7 @@ impl Bench {
         self.runtime.block_on(async {
             let mut connection = connect(server.address, None).await;
             let mut devices = Vec::new();
-            for _ in 0..DEVICES {
+            for _ in 0..self.size(DEVICES as u64) {
                 devices.push(Device::authorized(&mut connection).await);
             }
             Arc::new(devices)
@@ -126,8 +126,9 @@ pub(crate) fn reporting(
         let (connections, devices, turn) = (connections.clone(), devices.clone(), turn.clone());
         Box::pin(async move {
             let turn = turn.fetch_add(1, Ordering::Relaxed);
-            let device = &devices[turn as usize % DEVICES];
-            let (round, slot) = (turn / DEVICES as u64 / u64::from(SLOTS), turn / DEVICES as u64);
+            let device = &devices[turn as usize % devices.len()];
+            let slot = turn / devices.len() as u64;
+            let round = slot / u64::from(SLOTS);
             let slot = first_slot + (slot % u64::from(SLOTS)) as u32;
             let mut connection = connections[client].lock().await;
             // When all slots were reported, more is reported of each.

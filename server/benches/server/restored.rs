@@ -14,7 +14,7 @@ use crate::load::{Bench, connect, percentile};
 use crate::ours::{Device, Server, authorize_with};
 use crate::{now, say};
 
-const DEVICES: usize = 10_000;
+const DEVICES: u64 = 10_000;
 
 /// The connections that are open at one time. A server has 4 096 places, unless its process may
 /// open fewer files; the others wait in the devices.
@@ -25,13 +25,14 @@ impl Bench {
     /// start. It signs the report with its own key, because the server has forgotten what they
     /// agreed on.
     pub(crate) fn restored(&self, seatmeterd: &Path) {
+        let count = self.size(DEVICES) as usize;
         let (folder, data) = Server::initialized(seatmeterd, None);
         let server = Server::serve(seatmeterd, None, folder, &[]);
         let (begun, cpu) = (Instant::now(), server.cpu_seconds());
-        let mut devices = self.make_devices(&server, DEVICES / 2);
-        let (took, count) = (begun.elapsed().as_secs_f64(), devices.len() as f64);
-        let cpu = 1e6 * (server.cpu_seconds() - cpu) / count;
-        say(&format!("new devices: {:.0} /s, {cpu:.0} us of the server each", count / took));
+        let mut devices = self.make_devices(&server, count / 2);
+        let (took, made) = (begun.elapsed().as_secs_f64(), devices.len() as f64);
+        let cpu = 1e6 * (server.cpu_seconds() - cpu) / made;
+        say(&format!("new devices: {:.0} /s, {cpu:.0} us of the server each", made / took));
         // The database as it is now is what will be put back.
         let folder = server.kill();
         let copy = folder.path().join("copy.db");
@@ -39,7 +40,7 @@ impl Bench {
         fold(&database);
         std::fs::copy(&database, &copy).unwrap();
         let server = Server::serve(seatmeterd, None, folder, &[]);
-        devices.extend(self.make_devices(&server, DEVICES - DEVICES / 2));
+        devices.extend(self.make_devices(&server, count - count / 2));
         let folder = server.kill();
         std::fs::copy(&copy, &database).unwrap();
         let _ = std::fs::remove_file(log);
@@ -49,14 +50,14 @@ impl Bench {
         let took = begun.elapsed().as_secs_f64();
         latencies.sort_unstable();
         say(&format!(
-            "{DEVICES} devices came back to a database without half of them: all served after \
+            "{count} devices came back to a database without half of them: all served after \
              {took:.1} s, {:.0} devices/s; a report and an authorization on a new connection: p50 \
              {:.0} ms, p99 {:.0} ms with {AT_ONCE_MAX} at once, {:.0} us of the server's \
              processor; none was refused or called a copy",
-            DEVICES as f64 / took,
+            count as f64 / took,
             percentile(&latencies, 50),
             percentile(&latencies, 99),
-            1e6 * server.cpu_seconds() / DEVICES as f64,
+            1e6 * server.cpu_seconds() / count as f64,
         ));
         server.tell_memory("restored");
     }

@@ -28,6 +28,7 @@ impl Bench {
     /// Measure authorizations of known devices, each of which may be the next to ask.
     pub(crate) fn authorizations(&self, seatmeterd: &Path) {
         let rates = LICENSES.map(|devices| {
+            let devices = self.size(devices);
             let server =
                 Server::start_with(seatmeterd, None, |database| fill(database, devices, 0));
             let connections = self.connections(server.address);
@@ -53,6 +54,7 @@ impl Bench {
             ("1 000 devices, 365 days", 1_000, 365),
             ("1 000 000 devices, 1 day", 1_000_000, 1),
         ] {
+            let (devices, days) = (self.size(devices), self.size(days) as u32);
             let server =
                 Server::start_with(seatmeterd, None, |database| fill(database, devices, days));
             let connections = self.connections(server.address);
@@ -64,7 +66,7 @@ impl Bench {
             );
             server.tell_memory(name);
             if rates.len() == 1 {
-                let slow: Vec<_> = (0..SLOW_CLIENTS)
+                let slow: Vec<_> = (0..self.size(SLOW_CLIENTS))
                     .map(|_| {
                         let mut slow = std::net::TcpStream::connect(server.address).unwrap();
                         slow.write_all(b"POST /v1/usage HTTP/1.1\r\nhost: be").unwrap();
@@ -122,10 +124,9 @@ fn fill(database: &Path, devices: u64, days: u32) {
             .unwrap();
         let mut license = transaction
             .prepare(
-                "INSERT INTO local_license (item_id, license_id, device_uuid, \
-                handshake_code, serial, seats_asked,
-                        seats, issued_at, valid_until, holder) VALUES (?1, ?2, ?3, 'BENCH', 1, 1, \
-                        1, ?4, ?4 + 604800, ?3)",
+                "INSERT INTO local_license (item_id, license_id, device_uuid, handshake_code, \
+                serial, seats_asked, seats, issued_at, valid_until, holder, begun_at) \
+                VALUES (?1, ?2, ?3, 'BENCH', 1, 1, 1, ?4, ?4 + 604800, ?3, ?4)",
             )
             .unwrap();
         let mut segment = transaction
@@ -137,7 +138,7 @@ fn fill(database: &Path, devices: u64, days: u32) {
         let mut identity = transaction
             .prepare(
                 "INSERT INTO device_identity VALUES (?1, ?2, 0, 0, 0, 1, '[[1,0,0]]', ?1, ?3, '', \
-                ?4, 0, 0, 0)",
+                ?4, 0, 0, 0, ?4)",
             )
             .unwrap();
         for number in 0..devices {
