@@ -5,17 +5,14 @@ import { barcodeOf, DuplicateFilter, FORGET_MS_MAX } from "./duplicates.js";
 import { fail, SeatmeterError } from "./errors.js";
 import { endedAt, PAGE_MODULES, SLOT_SECONDS } from "./grant.js";
 import { numberOf, readOptions } from "./options.js";
+import { jitter, pauseAfter } from "./pause.js";
 import { Session } from "./session.js";
 
 const FORGET_MS = 3000;
 const NOTHING = Promise.resolve(0);
-const RETRY_MS = 2000;
-const RETRY_MS_MAX = 60000;
 const JITTER_MS = 30000;
 const COUNT_MAX = 10000000;
 const CHECK_MS = 1000;
-
-const jitter = (ms) => Math.random() * ms;
 
 export class License extends EventTarget {
   #session;
@@ -282,20 +279,20 @@ export class License extends EventTarget {
     } finally {
       if (!this.#isClosed) {
         this.#noteContact(error);
-        this.#schedule(this.#failures);
+        this.#schedule(this.#failures, error?.retryAfter);
       }
     }
   }
 
   // The next slot, spread over its first half minute; a renewal if that is earlier; a retry sooner.
-  #schedule(failures) {
+  #schedule(failures, retryAfter) {
     clearTimeout(this.#timer);
     const ms = this.#session.clock.ms();
     const slotMs = SLOT_SECONDS * 1000;
     let wait = slotMs - (ms % slotMs) + jitter(JITTER_MS);
     const due = this.#session.renewalDueAt() * 1000 - ms;
     if (due > 0) wait = Math.min(wait, due);
-    if (failures) wait = Math.min(RETRY_MS * 2 ** (failures - 1), RETRY_MS_MAX) + jitter(RETRY_MS);
+    if (failures) wait = pauseAfter(failures, retryAfter);
     this.#timer = setTimeout(() => this.#round(), wait);
   }
 

@@ -14,7 +14,8 @@ const readAnswer = async (response) => {
   const body = await response.text();
   if (body.length > ANSWER_CHARS_MAX) throw new Error("the answer is too long");
   const [time, keyId, signature] = ["time", "key-id", "signature"].map(header);
-  return { status: response.status, time: Number(time), keyId, signature, body };
+  const retryAfter = Number(response.headers.get("retry-after"));
+  return { status: response.status, time: Number(time), keyId, signature, retryAfter, body };
 };
 
 const send = async (url, options) => {
@@ -109,13 +110,14 @@ export const post = async (url, path, content, proof, { keyHex, ms, keepalive })
     body,
     time: answer.time,
     keyId: answer.keyId,
+    retryAfter: answer.retryAfter,
     isBelieved,
     check,
   };
 };
 
 /** Return a refusal as an error. */
-export const refusal = ({ body, isBelieved }, url) => {
+export const refusal = ({ body, isBelieved, retryAfter }, url) => {
   const code = Number.isInteger(body.code) ? body.code : -20003;
   const error = new SeatmeterError(
     code,
@@ -123,6 +125,7 @@ export const refusal = ({ body, isBelieved }, url) => {
     body.numbers,
   );
   error.isBelieved = isBelieved;
+  if (isBelieved) error.retryAfter = retryAfter;
   error.challenge = body.challenge;
   error.epoch = body.epoch || "";
   return error;

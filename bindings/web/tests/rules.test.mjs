@@ -8,6 +8,7 @@ import { DeviceClock } from "../src/clock.js";
 import { barcodeOf, DuplicateFilter } from "../src/duplicates.js";
 import { endedAt, limitOf, renewalDueAt, slotOf, verifyGrant } from "../src/grant.js";
 import { readOptions } from "../src/options.js";
+import { pauseAfter } from "../src/pause.js";
 
 const source = (path) => readFileSync(new URL(`../../../${path}`, import.meta.url), "utf8");
 
@@ -305,5 +306,22 @@ test("options are checked before anything is done, and the message names the val
       (error) => error.code === code && error.message.includes(part),
       JSON.stringify(change),
     );
+  }
+});
+
+test("a page that a busy server puts off comes back after that time, spread, and never later than the longest", () => {
+  for (const [failures, asked, from, spread] of [
+    [1, undefined, 2000, 2000],
+    [1, NaN, 2000, 2000],
+    [3, 0, 8000, 2000],
+    [9, undefined, 60000, 2000],
+    [1, 30, 30000, 30000],
+    [6, 30, 60000, 30000],
+    [1, 86400, 300000, 300000],
+  ]) {
+    const pauses = Array.from({ length: 200 }, () => pauseAfter(failures, asked));
+    const [least, most] = [Math.min(...pauses), Math.max(...pauses)];
+    assert.ok(least >= from && most <= from + spread, `${failures} ${asked}: ${least} to ${most}`);
+    assert.ok(most - least > spread / 2, "they do not come together");
   }
 });

@@ -114,6 +114,21 @@ test("another profile and another origin are other devices, and the same ones co
   assert.equal(again.code, 0, "a device that holds a seat goes on");
 });
 
+test("a private window is another device each time, and what it has reported stays billed", async () => {
+  const server = await start(item("barcode_scan"));
+  const uuids = new Set();
+  for (let n = 1; n <= 3; n++) {
+    const window = await profile(browser);
+    const page = await openPage(window, shop());
+    uuids.add((await init(page, server)).deviceUuid);
+    assert.equal(await countFrame(page, "a", "b"), 2);
+    assert.equal(await sync(page), 0);
+    await window.close();
+    assert.equal(server.billed(), 2 * n);
+  }
+  assert.equal(uuids.size, 3);
+});
+
 test("hosts under a licensed domain are served, and other tenants of a multi-tenant suffix are not", async () => {
   const server = await start(item("domain", { domains: ["company.com", "a.github.io"] }));
   for (const [host, code] of [
