@@ -88,8 +88,15 @@ fn a_client_from_the_page_alone_is_licensed_reports_and_survives_what_happens() 
     let state = tempfile::tempdir().unwrap();
     let mut server = Server::with_items(&items());
     let url = server.url().to_owned();
-    let parts =
-        ["license_and_renewal", "refusals", "reports", "scripts", "pages_and_strict", "clone"];
+    let parts = [
+        "license_and_renewal",
+        "refusals",
+        "reports",
+        "scripts",
+        "pages_and_strict",
+        "clone",
+        "lost_state",
+    ];
     play(&parts, state.path(), &[&url]);
     server.rotate_key();
     play(&["replaced_key"], state.path(), &[&url]);
