@@ -154,6 +154,11 @@ fn documents() -> Vec<Value> {
             &of_batch,
             vendor.public(),
         ),
+        document::<LicenseFile>(
+            "a signature in upper case",
+            &Signed { signature: file.signature.to_uppercase(), ..file.clone() },
+            vendor.public(),
+        ),
         document::<LocalLicense>("a changed payload", &changed, server.public()),
         document::<LocalLicense>(
             "a local license that is signed alone",

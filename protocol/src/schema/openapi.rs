@@ -11,6 +11,9 @@ use crate::message::{
     SIGNATURE_HEADER, TIME_HEADER, USAGE_PATH,
 };
 
+/// The case of the digits of a nonce does not matter.
+const NONCE_PATTERN: &str = "^[0-9a-fA-F]{32}$";
+
 /// Return the document with these schemas.
 pub(super) fn document(schemas: &BTreeMap<&'static str, Value>) -> Value {
     let components: Map<String, Value> =
@@ -81,10 +84,9 @@ fn header(name: &str, digits: usize, is_required: bool, what: &str) -> Value {
 }
 
 fn common() -> Vec<Value> {
-    vec![
-        header(NONCE_HEADER, 32, true, "Random, new for each request."),
-        header(KEY_ID_HEADER, 16, false, "Id of the server key that the client knows."),
-    ]
+    let mut nonce = header(NONCE_HEADER, 32, true, "Random, new for each request.");
+    nonce["schema"]["pattern"] = NONCE_PATTERN.into();
+    vec![nonce, header(KEY_ID_HEADER, 16, false, "Id of the server key that the client knows.")]
 }
 
 fn signed_only() -> Vec<Value> {
@@ -190,7 +192,7 @@ fn origin() -> Value {
     let what = "Learn whether the website of a page is licensed.";
     let nonce = json!({ "name": "nonce", "in": "query", "required": true,
                         "description": "Random, new for each request.",
-                        "schema": { "type": "string", "pattern": "^[0-9a-fA-F]{32}$" } });
+                        "schema": { "type": "string", "pattern": NONCE_PATTERN } });
     let origin = json!({ "name": "origin", "in": "header", "required": true,
                          "description": "The origin of the page. Browsers send it.",
                          "schema": { "type": "string" } });
