@@ -280,6 +280,34 @@ impl Server {
         (self.process, self.url) = serve(&self.data, &address, &self.settings, self.clock.as_ref());
     }
 
+    /// Note the state of the data, for [`Self::put_back`]. The server is stopped meanwhile.
+    ///
+    /// # Panics
+    /// Panics when the data cannot be copied, or the server does not start again.
+    pub fn keep_data(&mut self) {
+        self.kill();
+        let kept = self.kept_data();
+        // There is none the first time.
+        let _ = std::fs::remove_dir_all(&kept);
+        copy_folder(&self.data, &kept);
+        self.start_again();
+    }
+
+    /// Put the data back to the state of [`Self::keep_data`], and tell the server nothing of it.
+    ///
+    /// # Panics
+    /// Panics when nothing was kept, or the server does not start again.
+    pub fn put_back(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(&self.data).expect("a temporary folder");
+        copy_folder(&self.kept_data(), &self.data);
+        self.start_again();
+    }
+
+    fn kept_data(&self) -> PathBuf {
+        self.folder.path().join("kept")
+    }
+
     /// End the server, and restore a backup of it as another server in another place.
     ///
     /// # Panics
@@ -488,6 +516,20 @@ fn import(folder: &Path, data: &Path, more: &[&str]) {
     let mut import = command(data, &["license-file", "import"]);
     import.arg(signed).args(more);
     text_of(import);
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("a temporary folder");
+    for entry in std::fs::read_dir(from).expect("a temporary folder") {
+        let entry = entry.expect("a temporary file").path();
+        let copy = to.join(entry.file_name().expect("it has a name"));
+        if entry.is_dir() {
+            copy_folder(&entry, &copy);
+        } else {
+            // The copy keeps the permissions: the server reads no key that others may read.
+            std::fs::copy(&entry, &copy).expect("a temporary file");
+        }
+    }
 }
 
 fn text_of(mut command: Command) -> String {

@@ -27,13 +27,13 @@ impl ErrorCode {
         self.entry().map_or(DeviceAction::PassesBy, |entry| entry.action)
     }
 
-    /// Return the HTTP statuses with which a license server answers with this number: first that of
-    /// a refusal by the license rules. There is none if it never does.
+    /// Return the HTTP statuses with which the operations of a license server answer with this
+    /// number: first that of a refusal by the license rules. There is none if they never do.
     #[must_use]
     pub fn statuses(self) -> &'static [u16] {
         match self {
             Self::UNKNOWN => &[500],
-            Self::LICENSE_SYNC_FAILED => &[400, 404, 405, 408, 413, 415],
+            Self::LICENSE_SYNC_FAILED => &[400, 408, 413, 415],
             Self::DEVICE_NOT_MATCH => &[403, 401],
             Self::STANDBY_NOT_READY => &[503, 429],
             Self::HANDSHAKE_CODE_UNKNOWN => &[404],
@@ -42,6 +42,20 @@ impl ErrorCode {
             Self(-20199..=-20100) => &[403],
             _ => &[],
         }
+    }
+
+    /// Return whether a license server can refuse a report with this number. What it refuses of a
+    /// report by the license rules are segments, in an answer with status 200.
+    #[must_use]
+    pub fn refuses_reports(self) -> bool {
+        [
+            Self::UNKNOWN,
+            Self::LICENSE_SYNC_FAILED,
+            Self::DEVICE_NOT_MATCH,
+            Self::STANDBY_NOT_READY,
+            Self::PROTOCOL_MISMATCH,
+        ]
+        .contains(&self)
     }
 
     /// Return the name, or "UNKNOWN_CODE".

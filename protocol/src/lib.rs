@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod built_in;
+pub mod challenge;
 pub mod charge_way;
 pub mod error_code;
 pub mod file_system;

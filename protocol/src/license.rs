@@ -162,9 +162,10 @@ impl UnknownItem {
 
 /// A permit of a license file.
 ///
-/// Every setting that has a default may be absent from a license file. [`crate::item_check`] says
-/// which belong to which charge way, and their ranges. A setting that this version does not know
-/// may restrict the item, so an item that has one is not understood.
+/// Every setting that has a default may be absent from a license file. `docs/wire.md` says which
+/// belong to which charge way, and [`crate::item_check`] checks that, with their ranges. A setting
+/// that this version does not know may restrict the item, so an item that has one is not
+/// understood.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

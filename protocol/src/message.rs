@@ -41,10 +41,16 @@ pub const KEY_ID_HEADER: &str = "seatmeter-key-id";
 /// Answer header with the batch signature ([`crate::signature::batch`]).
 pub const SIGNATURE_HEADER: &str = "seatmeter-signature";
 
+/// Answer header of health checks with the ids of the server's keys, by which a standby recognizes
+/// whether the two servers have the same data.
+pub const KEY_IDS_HEADER: &str = "seatmeter-key-ids";
+
 /// Most bytes of a request's or an answer's body.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of any one text that a client sends.
 pub const TEXT_BYTES_MAX: usize = 512;
+/// Most bytes of a receipt.
+pub const RECEIPT_BYTES_MAX: usize = 256;
 /// Most segments in one report; more go into the next.
 pub const SEGMENTS_MAX: usize = 256;
 /// Most totals in one report; more go into the next.
@@ -58,7 +64,7 @@ pub const ENDED_MAX: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AuthorizationRequest {
-    /// [`crate::PROTOCOL_VERSION`].
+    /// The version of the protocol.
     pub protocol: u32,
     /// The handshake code, or empty.
     #[serde(default)]
@@ -267,7 +273,7 @@ pub enum MeterState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UsageReport {
-    /// [`crate::PROTOCOL_VERSION`].
+    /// The version of the protocol.
     pub protocol: u32,
     /// The device that reports.
     pub device: DeviceFacts,
@@ -407,6 +413,14 @@ pub struct SegmentRefusal {
     pub reason: String,
 }
 
+/// The answer of [`ORIGIN_PATH`] to a page of a licensed website.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct OriginAnswer {
+    /// The origin of the page, as its browser has named it.
+    pub origin: String,
+}
+
 /// A refusal, as RFC 9457 problem details.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -451,7 +465,7 @@ pub struct ProblemNumbers {
     /// Instant at which the next seat becomes free, Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_free_at: Option<u64>,
-    /// The holders of the seats, where they are the reason; at most [`HOLDERS_MAX`] of them.
+    /// The holders of the seats, where they are the reason. There may be more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub holders: Vec<Holder>,
 }

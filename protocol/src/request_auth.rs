@@ -21,7 +21,7 @@ use ring::rand::SystemRandom;
 use ring::{hkdf, hmac};
 use serde::{Deserialize, Serialize};
 
-use crate::signature::{PublicKey, SignatureError, SigningKey, digest_hex};
+use crate::signature::{PublicKey, SignatureError, SigningKey, digest_hex, read_hex};
 
 const SIGNED: &str = "request";
 const TAGGED: &str = "report";
@@ -63,8 +63,9 @@ impl RequestFacts {
     /// Return whether the HMAC belongs to this request and key.
     #[must_use]
     pub fn has_tag(&self, tag_hex: &str, key: &ReportKey) -> bool {
-        let tag = hex::decode(tag_hex).unwrap_or_default();
-        hmac::verify(&key.hmac(), &self.tagged(), &tag).is_ok()
+        let mut tag = [0; 32];
+        read_hex(tag_hex, &mut tag).is_some()
+            && hmac::verify(&key.hmac(), &self.tagged(), &tag).is_ok()
     }
 
     fn tagged(&self) -> Vec<u8> {
@@ -149,8 +150,7 @@ impl TryFrom<String> for KeyShare {
 
     fn try_from(text: String) -> Result<Self, SignatureError> {
         let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes)
-            .map_err(|_| SignatureError::Malformed("a key share"))?;
+        read_hex(&text, &mut bytes).ok_or(SignatureError::Malformed("a key share"))?;
         Ok(Self(bytes))
     }
 }
@@ -256,6 +256,17 @@ mod tests {
         let key = device.of_device(&of_server, UUID).unwrap();
         let other = server.of_server(&of_device, &UUID.replace('0', "1")).unwrap();
         assert!(key != other);
+    }
+
+    #[test]
+    fn a_share_and_a_tag_have_one_spelling() {
+        let share = String::from(KeyShare([0xab; 32]));
+        assert!(KeyShare::try_from(share.clone()).is_ok());
+        assert!(KeyShare::try_from(share.to_uppercase()).is_err());
+        let (key, facts) = (agreed().0, RequestFacts::new("/v1/usage", "ab", b"{}"));
+        let tag = facts.tag(&key);
+        assert!(facts.has_tag(&tag, &key));
+        assert!(!facts.has_tag(&tag.to_uppercase(), &key), "{tag}");
     }
 
     #[test]

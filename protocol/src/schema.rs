@@ -19,6 +19,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use crate::PROTOCOL_VERSION;
+use crate::challenge::Challenge;
 use crate::error_code::ErrorCode;
 use crate::item_check::{
     BUDGET_MAX, DOCUMENT_VERSION, ITEMS_MAX, LIST_MAX, OFFLINE_DAYS_MAX, QUOTA_MAX, WINDOWS_DAYS,
@@ -69,6 +70,7 @@ fn ranges() -> Vec<(&'static str, &'static str, Value)> {
     let id = || json!({ "pattern": "^[0-9a-f]{32}$" });
     let id_or_empty = || json!({ "pattern": "^([0-9a-f]{32})?$" });
     let text = || json!({ "maxLength": TEXT_BYTES_MAX });
+    let receipt = || json!({ "maxLength": RECEIPT_BYTES_MAX });
     let name = || json!({ "minLength": 1, "maxLength": TEXT_BYTES_MAX });
     let names = || {
         json!({ "maxItems": LIST_MAX,
@@ -82,9 +84,16 @@ fn ranges() -> Vec<(&'static str, &'static str, Value)> {
         ("AuthorizationRequest", "handshake_code", text()),
         ("AuthorizationRequest", "organization_id", text()),
         ("AuthorizationRequest", "session_password", text()),
-        ("AuthorizationRequest", "modules", items_up_to(LIST_MAX)),
+        ("AuthorizationRequest", "modules", {
+            let text = json!({ "type": "string", "maxLength": TEXT_BYTES_MAX });
+            json!({ "maxItems": LIST_MAX, "items": text })
+        }),
+        ("AuthorizationRequest", "product_edition", text()),
         ("AuthorizationRequest", "first_contact", id_or_empty()),
         ("AuthorizationRequest", "needed", up_to(NEEDED_MAX)),
+        ("AuthorizationAnswer", "epoch", id_or_empty()),
+        ("AuthorizationAnswer", "receipt", receipt()),
+        ("AuthorizationCheck", "epoch", id_or_empty()),
         ("ValidationFacts", "website_domain", text()),
         ("ValidationFacts", "application_id", text()),
         ("ValidationFacts", "process_name", text()),
@@ -98,7 +107,15 @@ fn ranges() -> Vec<(&'static str, &'static str, Value)> {
         ("SegmentReport", "license_id", text()),
         ("SegmentReport", "totals", items_up_to(TOTALS_MAX)),
         ("EndedLicense", "license_id", text()),
+        ("UsageAnswer", "recorded", {
+            json!({ "items": { "type": "string", "pattern": "^[0-9a-f]{32}$" } })
+        }),
+        ("UsageAnswer", "epoch", id_or_empty()),
+        ("UsageAnswer", "receipt", receipt()),
+        ("SegmentRefusal", "segment_id", id()),
+        ("Problem", "epoch", id_or_empty()),
         ("ProblemNumbers", "holders", items_up_to(HOLDERS_MAX)),
+        ("Challenge", "device_uuid", id()),
         ("Signed", "key_id", json!({ "pattern": "^[0-9a-f]{16}$" })),
         ("LicenseFile", "version", is(DOCUMENT_VERSION)),
         ("LicenseFile", "file_id", name()),
@@ -121,7 +138,9 @@ fn ranges() -> Vec<(&'static str, &'static str, Value)> {
         ("PageQuotas", "pdfr", up_to(QUOTA_MAX)),
         ("PageQuotas", "ocr", up_to(QUOTA_MAX)),
         ("LocalLicense", "version", is(DOCUMENT_VERSION)),
+        ("LocalLicense", "license_id", id()),
         ("LocalLicense", "device_uuid", id()),
+        ("LocalLicense", "epoch", id_or_empty()),
         ("CountAllowance", "module", up_to(page_module::PAGE_MODULE_MAX.into())),
     ]
 }
@@ -161,16 +180,78 @@ fn bound_integers(schema: &mut Value) {
     }
 }
 
+/// The lists of values in answers to which a later version may add, and the value that stands for
+/// what is not known here. It is never sent.
+const OPEN_LISTS: [&str; 3] = ["Metered", "MeterState", "SegmentFault"];
+const NOT_KNOWN: &str = "unknown";
+
+/// Let any other text be a value of a list to which a later version may add: a reader must not
+/// refuse an answer for it.
+fn open_list(schema: &mut Value) {
+    let Some(Value::Array(mut values)) = schema.as_object_mut().and_then(|s| s.remove("oneOf"))
+    else {
+        return;
+    };
+    values.retain(|value| value["const"] != NOT_KNOWN);
+    values.push(json!({ "type": "string", "description": "A value of a later version." }));
+    schema["anyOf"] = values.into();
+}
+
+/// Remove the default of a field that a server always writes.
+fn forget_not_known(schema: &mut Value) {
+    let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for field in fields.into_iter().flat_map(|fields| fields.values_mut()) {
+        if field["default"] == NOT_KNOWN {
+            field.as_object_mut().map(|keywords| keywords.remove("default"));
+        }
+    }
+}
+
+/// Turn links to items of this crate into names, in every description: `UsageAnswer.epoch`.
+fn name_links(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if name == "description" => *text = without_links(text),
+                    other => name_links(other),
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(name_links),
+        _ => {}
+    }
+}
+
+fn without_links(text: &str) -> String {
+    let mut parts = text.split("[`");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (link, rest) = part.split_once("`]").unwrap_or((part, ""));
+        // Modules have names in lower case, and only the last part may be one that is meant.
+        let (before, last) = link.rsplit_once("::").unwrap_or(("", link));
+        let kind = before.rsplit("::").next().filter(|of| of.starts_with(char::is_uppercase));
+        let name = kind.map_or(last.to_owned(), |kind| format!("{kind}.{last}"));
+        plain.push_str(&format!("`{name}`{rest}"));
+    }
+    plain
+}
+
 /// Return the schema of a type with its ranges, and the fields with a range.
 fn schema_of<T: JsonSchema>() -> (Value, Vec<(String, String)>) {
     let mut schema = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
     let mut found = set_ranges(&T::schema_name(), &mut schema);
     if let Some(kinds) = schema.get_mut("$defs").and_then(Value::as_object_mut) {
         for (kind, schema) in kinds {
+            if OPEN_LISTS.contains(&kind.as_str()) {
+                open_list(schema);
+            }
+            forget_not_known(schema);
             found.extend(set_ranges(kind, schema));
         }
     }
     bound_integers(&mut schema);
+    name_links(&mut schema);
     schema["$schema"] = DIALECT.into();
     schema["title"] = T::schema_name().into();
     (schema, found)
@@ -188,10 +269,12 @@ fn schemas() -> (BTreeMap<&'static str, Value>, Vec<(String, String)>) {
     add("authorization-check", schema_of::<AuthorizationCheck>());
     add("usage-report", schema_of::<UsageReport>());
     add("usage-answer", schema_of::<UsageAnswer>());
+    add("origin-answer", schema_of::<OriginAnswer>());
     add("problem", schema_of::<Problem>());
     add("envelope", schema_of::<Signed>());
     add("license-file", schema_of::<LicenseFile>());
     add("local-license", schema_of::<LocalLicense>());
+    add("challenge", schema_of::<Challenge>());
     (all, found)
 }
 
@@ -211,7 +294,9 @@ fn the_schemas_are_those_of_the_types_and_every_range_belongs_to_a_field() {
     for (name, schema) in &schemas {
         compare(name, schema);
     }
-    compare("openapi", &openapi::document(&schemas));
+    let document = openapi::document(&schemas);
+    compare("openapi", &document);
+    assert!(!document.to_string().contains("::"), "its readers do not have the types");
     for (kind, field, _) in ranges() {
         assert!(found.contains(&(kind.to_owned(), field.to_owned())), "{kind}.{field}");
     }
@@ -232,21 +317,30 @@ fn the_vectors_are_of_their_schemas() {
         ("envelope", documents["license_file"].clone()),
         ("license-file", parsed(&documents["license_file"]["payload"])),
         ("local-license", parsed(&documents["local_license"]["payload"])),
-        ("authorization-request", messages["authorization_request"].clone()),
-        ("problem", messages["problem"].clone()),
         ("usage-report", parsed(&vector("answer")["request_body"])),
         ("usage-answer", parsed(&vector("answer")["answer_body"])),
     ];
+    for (name, message) in messages.as_object().unwrap() {
+        let name = schemas.keys().find(|schema| schema.replace('-', "_") == *name).unwrap();
+        written.push((name, message.clone()));
+    }
     for exchange in vector("exchanges")["exchanges"].as_array().unwrap() {
-        let is_refused = exchange["answer"]["status"] != 200;
-        let (request, answer) = match exchange["request"]["path"].as_str().unwrap() {
+        let answer = parsed(&exchange["answer"]["body"]);
+        let path = exchange["request"]["path"].as_str().unwrap();
+        let (request, granted) = match path.split('?').next().unwrap() {
             AUTHORIZATIONS_PATH => ("authorization-request", "authorization-answer"),
             AUTHORIZATION_CHECKS_PATH => ("authorization-request", "authorization-check"),
+            ORIGIN_PATH => ("", "origin-answer"),
             _ => ("usage-report", "usage-answer"),
         };
-        written.push((request, parsed(&exchange["request"]["body"])));
-        let answer = if is_refused { "problem" } else { answer };
-        written.push((answer, parsed(&exchange["answer"]["body"])));
+        if !request.is_empty() {
+            written.push((request, parsed(&exchange["request"]["body"])));
+        }
+        if exchange["answer"]["status"] == 401 {
+            written.push(("challenge", parsed(&answer["challenge"]["payload"])));
+        }
+        let is_granted = exchange["answer"]["status"] == 200;
+        written.push((if is_granted { granted } else { "problem" }, answer));
     }
     let absent = vector("absent");
     for case in absent["answers"].as_array().unwrap() {
@@ -256,6 +350,68 @@ fn the_vectors_are_of_their_schemas() {
         let faults = check::faults(&schemas[name], value);
         assert!(faults.is_empty(), "{name}: {faults:?} in {value}");
     }
+}
+
+/// Return the places of fields that a schema has, and a message has not.
+fn lacks(root: &Value, schema: &Value, message: &Value, place: &str) -> Vec<String> {
+    let inside = |of: &Value| match of["$ref"].as_str() {
+        Some(name) => root.pointer(&name[1..]).unwrap().clone(),
+        None => of.clone(),
+    };
+    match message {
+        Value::Array(list) => list
+            .iter()
+            .flat_map(|one| lacks(root, &inside(&schema["items"]), one, &format!("{place}[]")))
+            .collect(),
+        Value::Object(fields) => {
+            let mut lacking = Vec::new();
+            for (name, of) in schema["properties"].as_object().into_iter().flatten() {
+                let place = format!("{place}.{name}");
+                match fields.get(name) {
+                    None | Some(Value::Null) => lacking.push(place),
+                    Some(one) => {
+                        let some = of["anyOf"].get(0).filter(|_| of.get("$ref").is_none());
+                        lacking.extend(lacks(root, &inside(some.unwrap_or(of)), one, &place));
+                    }
+                }
+            }
+            lacking
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn the_vectors_with_every_field_have_every_field_of_their_schemas() {
+    let (schemas, _) = schemas();
+    let messages = vector("messages");
+    for name in [
+        "authorization-request",
+        "authorization-answer",
+        "authorization-check",
+        "usage-report",
+        "usage-answer",
+        "problem",
+    ] {
+        let (schema, message) = (&schemas[name], &messages[name.replace('-', "_")]);
+        assert!(message.is_object(), "{name}");
+        assert_eq!(lacks(schema, schema, message, name), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_a_later_version_adds_to_an_answer_is_of_the_schema() {
+    let (schemas, _) = schemas();
+    let mut answer = vector("messages")["usage_answer"].clone();
+    answer["standings"][0]["meters"][0]["of"] = "moons".into();
+    answer["standings"][0]["meters"][0]["state"] = "eclipsed".into();
+    answer["refused"][0]["code"] = "too_dark".into();
+    answer["moon"] = 3.into();
+    let schema = &schemas["usage-answer"];
+    assert_eq!(check::faults(schema, &answer), Vec::<String>::new());
+    assert!(!schema.to_string().contains("\"unknown\""), "a server never sends it");
+    answer["standings"][0]["meters"][0]["state"] = 5.into();
+    assert!(!check::faults(schema, &answer).is_empty(), "it is a text");
 }
 
 type Change = fn(&mut Value);

@@ -48,6 +48,19 @@ pub enum SignatureError {
     Content(String),
 }
 
+/// The number of bytes of a signature.
+const ED25519_BYTES: usize = 64;
+
+/// Read bytes from digits in lower case, as they are in messages: one value has one spelling.
+/// Return `None` if the text is anything else.
+pub(crate) fn read_hex(text: &str, bytes: &mut [u8]) -> Option<()> {
+    hex::decode_to_slice(text, bytes).ok().filter(|()| is_lower_hex(text))
+}
+
+fn is_lower_hex(text: &str) -> bool {
+    text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// A public key: 32 bytes, written as 64 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -79,8 +92,8 @@ impl PublicKey {
         message: &[u8],
         signature_hex: &str,
     ) -> Result<(), SignatureError> {
-        let signature =
-            hex::decode(signature_hex).map_err(|_| SignatureError::Malformed("a signature"))?;
+        let mut signature = [0; ED25519_BYTES];
+        read_hex(signature_hex, &mut signature).ok_or(SignatureError::Malformed("a signature"))?;
         UnparsedPublicKey::new(&ED25519, &self.0)
             .verify(&with_context(context, message), &signature)
             .map_err(|_| SignatureError::Wrong(context))
@@ -105,14 +118,18 @@ impl From<PublicKey> for String {
     }
 }
 
+/// A message has the one spelling of a key.
 impl TryFrom<String> for PublicKey {
     type Error = SignatureError;
 
     fn try_from(text: String) -> Result<Self, SignatureError> {
-        text.parse()
+        let mut bytes = [0; 32];
+        read_hex(&text, &mut bytes).ok_or(SignatureError::Malformed("a public key"))?;
+        Ok(Self(bytes))
     }
 }
 
+/// A person may write a key in upper case, or copy a line of it.
 impl std::str::FromStr for PublicKey {
     type Err = SignatureError;
 
@@ -471,6 +488,21 @@ mod tests {
         assert!(check(&AnswerFacts { nonce: "ac", ..facts.clone() }, b"body").is_err());
         assert!(check(&AnswerFacts { status: 403, ..facts.clone() }, b"body").is_err());
         assert!(check(&AnswerFacts { server_time: 8, ..facts.clone() }, b"body").is_err());
+    }
+
+    #[test]
+    fn a_key_and_a_signature_of_a_message_have_one_spelling() {
+        let read = |text: &str| serde_json::from_value::<PublicKey>(text.into());
+        let text = key(1).public().to_string();
+        assert_eq!(read(&text).unwrap(), *key(1).public());
+        for other in [text.to_uppercase(), format!(" {text}"), format!("{text}\n")] {
+            assert!(read(&other).is_err(), "{other}");
+            assert!(other.parse::<PublicKey>().is_ok(), "a person may write it so");
+        }
+        let note = Note { text: "once".into() };
+        let mut signed = Signed::seal(&note, &key(1)).unwrap();
+        signed.signature = signed.signature.to_uppercase();
+        assert!(signed.open::<Note>(key(1).public()).is_err());
     }
 
     #[test]

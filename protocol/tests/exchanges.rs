@@ -14,6 +14,7 @@ mod page;
 mod vector;
 
 use page::Page;
+use seatmeter_protocol::challenge::Challenge;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::*;
@@ -27,7 +28,8 @@ use vector::*;
 struct Exchange {
     name: &'static str,
     why: &'static str,
-    path: &'static str,
+    method: &'static str,
+    path: String,
     request_headers: Vec<(&'static str, String)>,
     request_body: String,
     status: u16,
@@ -39,6 +41,8 @@ struct Exchange {
 enum By {
     Device,
     ReportKey,
+    /// Nothing: a browser asks for its page, and the nonce is in the query.
+    Page,
 }
 
 /// How an exchange begins.
@@ -61,8 +65,15 @@ fn exchange(asked: Asked, status: u16, answer: String, signer: &SigningKey) -> E
     // Each exchange has a nonce of its own.
     let nonce = seatmeter_protocol::signature::digest_hex(name.as_bytes())[..32].to_owned();
     let facts = RequestFacts::new(path, &nonce, body.as_bytes());
-    let mut request_headers =
-        vec![("Content-Type", "application/json".to_owned()), ("Seatmeter-Nonce", nonce.clone())];
+    let (method, address, mut request_headers) = match by {
+        By::Page => {
+            ("GET", format!("{path}?nonce={nonce}"), vec![("Origin", "https://company.com".into())])
+        }
+        By::Device | By::ReportKey => {
+            let json = ("Content-Type", "application/json".to_owned());
+            ("POST", path.to_owned(), vec![json, ("Seatmeter-Nonce", nonce.clone())])
+        }
+    };
     request_headers.extend(known_key.map(|key| ("Seatmeter-Key-Id", key.id())));
     match by {
         By::Device => {
@@ -74,6 +85,7 @@ fn exchange(asked: Asked, status: u16, answer: String, signer: &SigningKey) -> E
             request_headers.push(("Seatmeter-Report-Key-Id", report_key().id()));
             request_headers.push(("Seatmeter-Report-Tag", facts.tag(&report_key())));
         }
+        By::Page => {}
     }
     let key_id = signer.public().id();
     let answered = AnswerFacts {
@@ -95,7 +107,8 @@ fn exchange(asked: Asked, status: u16, answer: String, signer: &SigningKey) -> E
     Exchange {
         name,
         why,
-        path,
+        method,
+        path: address,
         request_headers,
         request_body: body,
         status,
@@ -135,6 +148,70 @@ fn renewal_after_a_replaced_key() -> Exchange {
     let generation = seatmeter_protocol::license::Generation { branch: 1, step: 2 };
     let next = LocalLicense { serial: local().serial + 1, generation, ..local() };
     exchange(asked, 200, text(&grant(&next, &key("04"))), &key("04"))
+}
+
+/// Return the request of a device that was put back to its first license, when it had others.
+fn of_restored_device(challenge: Option<Signed>) -> AuthorizationRequest {
+    AuthorizationRequest {
+        held_license: Some(Signed::seal(&local(), &key("02")).unwrap()),
+        first_contact: String::new(),
+        receipt: "receipt".into(),
+        challenge,
+        ..request()
+    }
+}
+
+fn made_challenge() -> Signed {
+    Signed::seal(&Challenge { device_uuid: uuid(), made_at: NOW }, &key("02")).unwrap()
+}
+
+fn challenge() -> Exchange {
+    let asked = Asked {
+        name: "challenge",
+        why: "the device was restored to a state in which it had an earlier license",
+        path: AUTHORIZATIONS_PATH,
+        by: By::Device,
+        known_key: Some(key("02").public().clone()),
+        body: text(&of_restored_device(None)),
+    };
+    let problem = Problem {
+        kind: "/problems/challenge".into(),
+        title: "The request must be sent again with the challenge of this answer".into(),
+        challenge: Some(Box::new(made_challenge())),
+        ..Problem::new(
+            401,
+            ErrorCode::DEVICE_NOT_MATCH,
+            "the request must be sent again with the challenge of this answer",
+        )
+    };
+    exchange(asked, 401, text(&problem), &key("02"))
+}
+
+fn answered_challenge() -> Exchange {
+    let asked = Asked {
+        name: "answered challenge",
+        why: "the same request again, with the challenge: the grant begins a branch",
+        path: AUTHORIZATIONS_PATH,
+        by: By::Device,
+        known_key: Some(key("02").public().clone()),
+        body: text(&of_restored_device(Some(made_challenge()))),
+    };
+    let generation = seatmeter_protocol::license::Generation { branch: 2, step: 2 };
+    let next = LocalLicense { serial: local().serial + 3, generation, ..local() };
+    exchange(asked, 200, text(&grant(&next, &key("02"))), &key("02"))
+}
+
+fn origin() -> Exchange {
+    let asked = Asked {
+        name: "origin",
+        why: "a page asks whether its website is licensed; the signed request body is empty",
+        path: ORIGIN_PATH,
+        by: By::Page,
+        known_key: None,
+        body: String::new(),
+    };
+    let answer = OriginAnswer { origin: "https://company.com".into() };
+    exchange(asked, 200, text(&answer), &key("02"))
 }
 
 fn refusal() -> Exchange {
@@ -183,7 +260,8 @@ fn check() -> Exchange {
     exchange(asked, 200, text(&answer), &key("02"))
 }
 
-fn report() -> Exchange {
+/// Return the report of two totals, with its local license if the server may have forgotten it.
+fn reported(local_license: Option<Signed>) -> UsageReport {
     let totals = vec![
         UsageTotal { slot: 10_000_000, kind: UsageKind::Scan, what: 0x400_0000, total: 3 },
         UsageTotal { slot: 10_000_000, kind: UsageKind::Image, what: 0, total: 5 },
@@ -191,33 +269,68 @@ fn report() -> Exchange {
     let segment = SegmentReport {
         segment_id: "55".repeat(16),
         license_id: local().license_id,
-        local_license: None,
+        local_license,
         totals,
     };
-    let report = UsageReport {
+    UsageReport {
         protocol: 1,
         device: request().device,
         newest_license: Some(Signed::seal(&local(), &key("02")).unwrap()),
         receipt: "receipt".into(),
         segments: vec![segment],
         ended: Vec::new(),
-    };
+    }
+}
+
+fn report() -> Exchange {
     let asked = Asked {
         name: "report",
         why: "totals of one slot, under the report key of the first exchange",
         path: USAGE_PATH,
         by: By::ReportKey,
         known_key: Some(key("02").public().clone()),
-        body: text(&report),
+        body: text(&reported(None)),
     };
-    let answer = UsageAnswer {
+    exchange(asked, 200, text(&recorded(epoch())), &key("02"))
+}
+
+fn unknown_report_key() -> Exchange {
+    let asked = Asked {
+        name: "unknown report key",
+        why: "the server was restored from a backup, and does not know the report key",
+        path: USAGE_PATH,
+        by: By::ReportKey,
+        known_key: Some(key("02").public().clone()),
+        body: text(&reported(None)),
+    };
+    let problem = Problem {
+        epoch: "67".repeat(16),
+        ..Problem::new(403, ErrorCode::DEVICE_NOT_MATCH, "the report key is not known here")
+    };
+    exchange(asked, 403, text(&problem), &key("02"))
+}
+
+fn signed_report() -> Exchange {
+    let license = Signed::seal(&local(), &key("02")).unwrap();
+    let asked = Asked {
+        name: "signed report",
+        why: "all totals again in the new epoch, signed, with the license of the segment",
+        path: USAGE_PATH,
+        by: By::Device,
+        known_key: Some(key("02").public().clone()),
+        body: text(&reported(Some(license))),
+    };
+    exchange(asked, 200, text(&recorded("67".repeat(16))), &key("02"))
+}
+
+fn recorded(epoch: String) -> UsageAnswer {
+    UsageAnswer {
         recorded: vec!["55".repeat(16)],
-        epoch: epoch(),
+        epoch,
         standings: vec![ItemStanding { item_id: "seats".into(), meters: meters() }],
         receipt: "receipt".into(),
         ..UsageAnswer::default()
-    };
-    exchange(asked, 200, text(&answer), &key("02"))
+    }
 }
 
 /// Fold lines as RFC 8792 does with a single backslash.
@@ -240,10 +353,13 @@ impl Exchange {
     /// Return the exchange as the page shows it.
     fn shown(&self) -> String {
         let mut lines =
-            vec![format!("POST {} HTTP/1.1", self.path), "Host: license.example".into()];
+            vec![format!("{} {} HTTP/1.1", self.method, self.path), "Host: license.example".into()];
         let header = |(name, value): &(&str, String)| format!("{name}: {value}");
         lines.extend(self.request_headers.iter().map(header));
-        lines.extend([String::new(), self.request_body.clone(), String::new()]);
+        if !self.request_body.is_empty() {
+            lines.extend([String::new(), self.request_body.clone()]);
+        }
+        lines.push(String::new());
         lines.push(format!("HTTP/1.1 {}", self.status));
         lines.extend(self.answer_headers.iter().map(header));
         lines.extend([String::new(), self.answer_body.clone()]);
@@ -262,7 +378,7 @@ impl Exchange {
                 .into()
         };
         json!({ "name": self.name, "why": self.why,
-                "request": { "method": "POST", "path": self.path,
+                "request": { "method": self.method, "path": self.path,
                              "headers": headers(&self.request_headers), "body": self.request_body },
                 "answer": { "status": self.status, "headers": headers(&self.answer_headers),
                             "body": self.answer_body } })
@@ -271,14 +387,23 @@ impl Exchange {
 
 #[test]
 fn exchanges_are_as_committed_and_as_the_page_shows_them() {
-    let (first, refused, checked, reported) = (authorize(), refusal(), check(), report());
+    let all = [
+        authorize(),
+        renewal_after_a_replaced_key(),
+        refusal(),
+        challenge(),
+        answered_challenge(),
+        check(),
+        report(),
+        unknown_report_key(),
+        signed_report(),
+        origin(),
+    ];
     let mut page = Page::open();
-    for (name, shown) in
-        [("authorize", &first), ("refusal", &refused), ("check", &checked), ("report", &reported)]
-    {
+    for name in ["authorize", "refusal", "challenge", "check", "report", "origin"] {
+        let shown = all.iter().find(|exchange| exchange.name == name).unwrap();
         page.part(&format!("exchange {name}"), &shown.shown());
     }
-    let all = [first, renewal_after_a_replaced_key(), refused, checked, reported];
     let exchanges: Vec<_> = all.iter().map(Exchange::vector).collect();
     let keys = json!({
         "vendor_seed": "01".repeat(32), "vendor_public": key("01").public(),
@@ -286,6 +411,7 @@ fn exchanges_are_as_committed_and_as_the_page_shows_them() {
         "new_server_seed": "04".repeat(32), "new_server_public": key("04").public(),
         "device_seed": "03".repeat(32), "device_public": key("03").public(),
         "report_key": String::from(report_key()),
+        "key_share_secret": AGREEMENT[0],
     });
     vector("exchanges", &json!({ "keys": keys, "exchanges": exchanges }));
     page.close("exchanges");

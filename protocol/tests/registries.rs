@@ -42,7 +42,8 @@ fn yes_or_no(flag: bool) -> String {
     if flag { "yes" } else { "no" }.to_owned()
 }
 
-/// Return what a client does with this number, and when it asks again.
+/// Return whether the grant ends with this number, what a client does with it, and when it asks
+/// again.
 fn action(entry: &ErrorEntry) -> [String; 3] {
     let (ends, does, again) = match entry.action {
         DeviceAction::PassesBy => ("no", "shows it", "in the next slot"),
@@ -51,9 +52,11 @@ fn action(entry: &ErrorEntry) -> [String; 3] {
         DeviceAction::EndsForProgram => {
             ("for the program that asked", "stops work of this program", "in the next slot")
         }
-        DeviceAction::TakesFreshUuid => {
-            ("no", "takes a fresh UUID and key (status 403)", "at once, under these")
-        }
+        DeviceAction::TakesFreshUuid => (
+            "no",
+            "takes a fresh UUID and key (status 403, and not of a report)",
+            "at once, under these",
+        ),
     };
     [ends, does, again].map(str::to_owned)
 }
@@ -63,11 +66,21 @@ fn errors() -> String {
     let rows = of_server.map(|entry| {
         let statuses: Vec<_> = entry.code.statuses().iter().map(u16::to_string).collect();
         let [ends, does, again] = action(entry);
-        let number = entry.code.to_string();
-        [number, entry.name.to_owned(), statuses.join(", "), "yes".to_owned(), ends, does, again]
+        let reports = yes_or_no(entry.code.refuses_reports());
+        let (number, statuses) = (entry.code.to_string(), statuses.join(", "));
+        let signed = "yes".to_owned();
+        [number, entry.name.to_owned(), statuses, signed, reports, ends, does, again]
     });
-    let head =
-        ["number", "name", "status", "signed", "ends the grant", "the client", "it asks again"];
+    let head = [
+        "number",
+        "name",
+        "status",
+        "signed",
+        "also for reports",
+        "ends the grant",
+        "the client",
+        "it asks again",
+    ];
     table(head, rows)
 }
 
@@ -123,4 +136,25 @@ fn the_registries_of_the_page_are_those_of_the_code() {
     page.part("symbologies", &table(["number", "name"], rows));
     page.part("segments", &segments());
     page.close("registries");
+}
+
+/// Return the names of the JSON files in a folder of this crate, without their ending.
+fn files(folder: &str) -> Vec<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let files = std::fs::read_dir(path).unwrap().map(|file| file.unwrap().file_name());
+    files.filter_map(|name| Some(name.to_str()?.strip_suffix(".json")?.to_owned())).collect()
+}
+
+#[test]
+fn the_page_lists_every_schema_and_every_file_of_vectors() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/wire.md"));
+    let (_, list) = page.as_ref().unwrap().split_once("## Schemas and test vectors").unwrap();
+    let (schemas, vectors) = (files("schema"), files("tests/vectors"));
+    assert!(schemas.len() > 10 && vectors.len() > 10);
+    for name in schemas.iter().filter(|name| *name != "openapi") {
+        assert!(list.contains(&format!("`{name}`")), "{name}");
+    }
+    for name in vectors {
+        assert!(list.contains(&format!("| `{name}.json` |")), "{name}");
+    }
 }

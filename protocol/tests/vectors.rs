@@ -9,6 +9,7 @@
     reason = "the test run is asked to write files by its environment"
 )]
 
+use seatmeter_protocol::challenge::Challenge;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{
@@ -16,6 +17,7 @@ use seatmeter_protocol::license::{
 };
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::request_auth::{KeyShare, ReportKey, RequestFacts};
+use seatmeter_protocol::segment_refusal::SegmentFault;
 use seatmeter_protocol::signature::{AnswerFacts, Document, Signed, SigningKey, digest_hex};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -102,11 +104,7 @@ fn signed_documents_are_as_committed_and_open() {
 
 #[test]
 fn a_signed_answer_is_as_committed_and_verifies() {
-    let device = DeviceFacts {
-        uuid: "44".repeat(16),
-        friendly_name: "till".into(),
-        library_version: "0.1.0".into(),
-    };
+    let device = device();
     let total = UsageTotal { slot: 10_000_000, kind: UsageKind::Scan, what: 0x20, total: 3 };
     let segment = SegmentReport {
         segment_id: "55".repeat(16),
@@ -166,18 +164,16 @@ fn comes_back<T: serde::Serialize + DeserializeOwned>(value: &T) -> Value {
     json
 }
 
-#[test]
-fn requests_and_problems_are_as_committed() {
-    let request = AuthorizationRequest {
+/// Return a request with every field. No device sends all of them at once.
+fn authorization_request() -> AuthorizationRequest {
+    let license = Signed::seal(&local(), &key("02")).unwrap();
+    let made = Challenge { device_uuid: "44".repeat(16), made_at: NOW };
+    AuthorizationRequest {
         protocol: 1,
         handshake_code: "CODE".into(),
         organization_id: "acme".into(),
         session_password: "secret".into(),
-        device: DeviceFacts {
-            uuid: "44".repeat(16),
-            friendly_name: "till".into(),
-            library_version: "0.1.0".into(),
-        },
+        device: device(),
         deployment_type: DeploymentType::Server,
         charge_way: Some(ChargeWay::ConcurrentInstance),
         products: 1,
@@ -190,30 +186,120 @@ fn requests_and_problems_are_as_committed() {
             website_domain: "company.com".into(),
             ..ValidationFacts::default()
         },
-        held_license: Some(Signed::seal(&local(), &key("02")).unwrap()),
-        newest_license: None,
+        held_license: Some(license.clone()),
+        newest_license: Some(license),
         device_key: key("03").public().clone(),
         key_share: KeyShare::try_from("99".repeat(32)).unwrap(),
         first_contact: "88".repeat(16),
         needed: 3,
-        receipt: String::new(),
-        challenge: None,
+        receipt: "receipt".into(),
+        challenge: Some(Signed::seal(&made, &key("02")).unwrap()),
+    }
+}
+
+fn device() -> DeviceFacts {
+    DeviceFacts {
+        uuid: "44".repeat(16),
+        friendly_name: "till".into(),
+        library_version: "0.1.0".into(),
+    }
+}
+
+fn meters() -> Vec<Meter> {
+    let meter = Meter {
+        of: Metered::Pages,
+        module: 4,
+        quota: 100,
+        used: 101,
+        grace: 5,
+        state: MeterState::InGrace,
     };
-    let holder = Holder { name: "till".into(), seats: 4, until: NOW + 180 };
+    vec![meter]
+}
+
+/// Return the answers with every field.
+fn answers() -> [Value; 3] {
+    let epoch = "66".repeat(16);
+    let granted = AuthorizationAnswer {
+        root_key: key("01").public().clone(),
+        license_file: Signed::seal(&file(), &key("01")).unwrap(),
+        local_license: Signed::seal(&local(), &key("02")).unwrap(),
+        key_share: KeyShare::try_from("99".repeat(32)).unwrap(),
+        epoch: epoch.clone(),
+        meters: meters(),
+        any_program: true,
+        receipt: "receipt".into(),
+    };
+    let checked = AuthorizationCheck {
+        handshake_code: "CODE".into(),
+        item_id: "seats".into(),
+        charge_way: ChargeWay::ConcurrentInstance,
+        seats: 4,
+        valid_until: NOW + 86_400,
+        epoch: epoch.clone(),
+        meters: meters(),
+    };
+    let refused = SegmentRefusal {
+        segment_id: "56".repeat(16),
+        code: SegmentFault::LicenseUnknown,
+        reason: "there is no such license".into(),
+    };
+    let reported = UsageAnswer {
+        recorded: vec!["55".repeat(16)],
+        refused: vec![refused],
+        epoch,
+        is_diverged: true,
+        standings: vec![ItemStanding { item_id: "pages".into(), meters: meters() }],
+        receipt: "receipt".into(),
+    };
+    [comes_back(&granted), comes_back(&checked), comes_back(&reported)]
+}
+
+fn usage_report() -> UsageReport {
+    let license = Signed::seal(&local(), &key("02")).unwrap();
+    let total = UsageTotal { slot: 10_000_000, kind: UsageKind::Scan, what: 0x20, total: 3 };
+    let segment = SegmentReport {
+        segment_id: "55".repeat(16),
+        license_id: "33".repeat(16),
+        local_license: Some(license.clone()),
+        totals: vec![total],
+    };
+    UsageReport {
+        protocol: 1,
+        device: device(),
+        newest_license: Some(license),
+        receipt: "receipt".into(),
+        segments: vec![segment],
+        ended: vec![EndedLicense { license_id: "33".repeat(16), serial: 7 }],
+    }
+}
+
+fn problem() -> Problem {
     let numbers = ProblemNumbers {
         requested: 5,
         quota: 4,
         used: 4,
         grace: 0,
         next_free_at: Some(NOW + 180),
-        holders: vec![holder],
+        holders: vec![Holder { name: "till".into(), seats: 4, until: NOW + 180 }],
     };
-    let mut problem = Problem::new(403, ErrorCode::QUOTA_EXCEEDED, "all seats are in use");
-    problem.numbers = Some(Box::new(numbers));
-    problem.epoch = "66".repeat(16);
+    Problem {
+        numbers: Some(Box::new(numbers)),
+        epoch: "66".repeat(16),
+        challenge: authorization_request().challenge.map(Box::new),
+        ..Problem::new(403, ErrorCode::QUOTA_EXCEEDED, "all seats are in use")
+    }
+}
+
+#[test]
+fn messages_with_every_field_are_as_committed() {
+    let [granted, checked, reported] = answers();
     vector(
         "messages",
-        &json!({ "authorization_request": comes_back(&request), "problem": comes_back(&problem) }),
+        &json!({ "authorization_request": comes_back(&authorization_request()),
+                 "authorization_answer": granted, "authorization_check": checked,
+                 "usage_report": comes_back(&usage_report()), "usage_answer": reported,
+                 "problem": comes_back(&problem()) }),
     );
 }
 

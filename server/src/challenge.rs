@@ -5,25 +5,14 @@
 //! The challenge is signed, so that the server, and another server with the same key, need not
 //! remember it.
 
-use seatmeter_protocol::signature::{Document, Signed};
-use serde::{Deserialize, Serialize};
+use seatmeter_protocol::challenge::Challenge;
+use seatmeter_protocol::signature::Signed;
 
 use crate::error::Error;
 use crate::keyring::Keyring;
 
 /// The time, in seconds, within which the request must come again.
 const TIME_MAX: u64 = 300;
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Challenge {
-    device_uuid: String,
-    made_at: u64,
-}
-
-impl Document for Challenge {
-    const CONTEXT: &'static str = "challenge";
-    const IS_BATCHED: bool = true;
-}
 
 /// Return a challenge for a request of this device.
 pub(crate) async fn make(

@@ -65,7 +65,8 @@ pub enum Error {
     /// arrives late.
     #[error(
         "the request must be sent again with the challenge of this answer: the device shows \
-             an earlier state than before, and an old request that arrives late looks the same"
+             an earlier license than before, or none, and an old request that arrives late looks \
+             the same"
     )]
     NotFresh(Box<Signed>),
     /// The request is not one that this server understands.
@@ -309,9 +310,8 @@ mod tests {
 
     #[test]
     fn every_answer_to_a_device_has_a_status_of_the_table_of_errors() {
-        let kinds = ProblemKind::ALL
-            .iter()
-            .filter(|kind| [400, 404, 405, 408, 413, 415].contains(&kind.status()));
+        let kinds =
+            ProblemKind::ALL.iter().filter(|kind| [400, 408, 413, 415].contains(&kind.status()));
         let told = kinds.map(|kind| Error::told(*kind, ""));
         let others = [
             Error::Busy,

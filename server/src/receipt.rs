@@ -12,11 +12,9 @@
 use std::fmt;
 
 use ring::hmac;
+use seatmeter_protocol::message::RECEIPT_BYTES_MAX;
 
 use crate::keyring::Keyring;
-
-/// The greatest number of bytes of a receipt.
-pub const RECEIPT_BYTES_MAX: usize = 256;
 
 /// The place of a commit among all commits of the data.
 #[derive(Clone, Debug, PartialEq, Eq)]

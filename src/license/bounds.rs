@@ -153,7 +153,8 @@ fn is_near(website: &str, domains: &[String]) -> bool {
     domains.iter().any(|domain| {
         let domain = domain.trim_start_matches("*.").trim_end_matches('.').to_ascii_lowercase();
         let domain = domain.trim_start_matches('[').trim_end_matches(']');
-        !domain.is_ascii() || host == domain || end_of(&host) == end_of(domain)
+        let ends_alike = || end_of(&host).is_some_and(|end| Some(end) == end_of(domain));
+        !domain.is_ascii() || host == domain || ends_alike()
     })
 }
 
@@ -166,7 +167,8 @@ fn end_of(host: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::super::grant::test_support::{NOW, item, local};
     use super::*;
-    use seatmeter_protocol::license::{PageQuotas, VersionRange};
+    use seatmeter_protocol::license::{LicenseFile, PageQuotas, VersionRange};
+    use seatmeter_protocol::message::{AuthorizationAnswer, AuthorizationRequest};
     use seatmeter_protocol::page_module::PAGE_MODULES;
 
     fn widened(change: impl FnOnce(&mut LocalLicense)) -> Result<(), String> {
@@ -224,6 +226,40 @@ mod tests {
         };
         assert_eq!(within(&local(core), &item), Ok(()));
         assert!(within(&local(PAGE_MODULES[1].1), &item).is_err());
+    }
+
+    #[test]
+    fn the_items_of_the_vectors_cover_the_requests_of_good_grants_alone() {
+        let text = include_str!("../../protocol/tests/vectors/refused.json");
+        let vectors: serde_json::Value = serde_json::from_str(text).unwrap();
+        let covers = |case: &serde_json::Value| {
+            let answer: AuthorizationAnswer =
+                serde_json::from_value(case["answer"].clone()).unwrap();
+            let asked: AuthorizationRequest =
+                serde_json::from_value(case["request"].clone()).unwrap();
+            let file: LicenseFile = answer.license_file.peek().unwrap();
+            let local: LocalLicense = answer.local_license.peek().unwrap();
+            let item = file.items.iter().find(|item| item.item_id == local.item_id).unwrap();
+            let wanted = Wanted {
+                deployment_type: asked.deployment_type,
+                products: asked.products,
+                modules: &asked.modules,
+                version: asked.product_version.as_ref(),
+                edition: asked.product_edition.as_deref(),
+                website: &asked.validation.website_domain,
+            };
+            covers_wanted(item, &wanted)
+        };
+        for case in vectors["good_grants"].as_array().unwrap() {
+            assert_eq!(covers(case), Ok(()), "{}", case["why"]);
+        }
+        let is_of_request = |case: &&serde_json::Value| case["clause"].as_u64().unwrap() > 12;
+        let cases: Vec<_> =
+            vectors["grants"].as_array().unwrap().iter().filter(is_of_request).collect();
+        assert!(cases.len() > 9, "{}", cases.len());
+        for case in cases {
+            assert!(covers(case).is_err(), "{}", case["why"]);
+        }
     }
 
     #[test]

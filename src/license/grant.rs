@@ -280,12 +280,17 @@ mod tests {
             let answer = serde_json::from_value(case["answer"].clone()).unwrap();
             Grant::verify(&answer, key(1).public(), &device)
         };
-        assert!(outcome(&vectors["good_grant"]).is_ok());
-        // An earlier issue is refused by the note of the newest ones.
-        let is_of_grant = |case: &&serde_json::Value| case["known_issued_at"] == 0;
-        let cases = vectors["grants"].as_array().unwrap().iter().filter(is_of_grant);
+        for case in vectors["good_grants"].as_array().unwrap() {
+            assert!(outcome(case).is_ok(), "{}", case["why"]);
+        }
+        // An earlier issue is refused by the note of the newest ones, the time and the signature of
+        // an answer before the grant is read, and an item for something else by `bounds::covers`.
         let mut count = 0;
-        for case in cases {
+        for case in vectors["grants"].as_array().unwrap() {
+            let is_of_another = case["answered_by"] != vectors["server_public"];
+            if [2, 13, 14].contains(&case["clause"].as_u64().unwrap()) || is_of_another {
+                continue;
+            }
             assert!(outcome(case).is_err(), "{}", case["why"]);
             count += 1;
         }

@@ -87,6 +87,22 @@ def batches():
         refuses(case["why"], verify, refused["nonce"], refused["body"], case["signature"])
 
 
+def prove(exchange, device, report_key):
+    """Compare the proof of a request with the one that its key makes."""
+    request, sent = exchange["request"], exchange["request"]["headers"]
+    body, path = request["body"].encode(), request["path"]
+    if request["method"] == "GET":
+        return path.split("nonce=")[1]
+    nonce = sent["Seatmeter-Nonce"]
+    if "Seatmeter-Report-Tag" in sent:
+        assert sent["Seatmeter-Report-Key-Id"] == report_key[:8].hex()
+        assert sent["Seatmeter-Report-Tag"] == wire.tag_request(report_key, path, nonce, body)
+    else:
+        signature = wire.sign_request(device, path, nonce, body)
+        assert sent["Seatmeter-Device-Signature"] == signature
+    return nonce
+
+
 def exchanges():
     content = vectors("exchanges")
     keys = content["keys"]
@@ -95,15 +111,8 @@ def exchanges():
     seen = set()
     for exchange in content["exchanges"]:
         request, answer = exchange["request"], exchange["answer"]
-        body, sent, got = request["body"].encode(), request["headers"], answer["headers"]
-        nonce, path = sent["Seatmeter-Nonce"], request["path"]
-        if "Seatmeter-Report-Tag" in sent:
-            key = bytes.fromhex(keys["report_key"])
-            assert sent["Seatmeter-Report-Key-Id"] == key[:8].hex()
-            assert sent["Seatmeter-Report-Tag"] == wire.tag_request(key, path, nonce, body)
-        else:
-            signature = wire.sign_request(device, path, nonce, body)
-            assert sent["Seatmeter-Device-Signature"] == signature
+        body, got, path = request["body"].encode(), answer["headers"], request["path"]
+        nonce = prove(exchange, device, bytes.fromhex(keys["report_key"]))
         signer = got["Seatmeter-Key-Id"]
         wire.verify_answer(
             signers[signer], body, nonce, answer["status"], got["Seatmeter-Time"], signer,
@@ -133,15 +142,20 @@ def refused():
                 case["expected_key"])
 
     def check(case):
-        wire.check_grant(
+        file, item, _ = wire.check_grant(
             case["answer"], vendor, case["known_issued_at"], case["server_time"],
             content["device_uuid"], content["device_public"],
         )
+        if case["answered_by"] != file["server_key"]:
+            raise wire.Untrusted("the answer is signed by another key than the file names")
+        wire.covers(item, case["request"])
 
-    check(content["good_grant"])
+    for case in content["good_grants"]:
+        check(case)
     for case in content["grants"]:
         refuses(case["why"], check, case)
-    assert len(content["grants"]) > 12
+    # The clauses of the page, each with a case.
+    assert {case["clause"] for case in content["grants"]} == set(range(1, 15))
 
 
 for check in (documents, proofs, report_key, batches, exchanges, refused):

@@ -88,13 +88,98 @@ fn a_client_from_the_page_alone_is_licensed_reports_and_survives_what_happens() 
     let state = tempfile::tempdir().unwrap();
     let mut server = Server::with_items(&items());
     let url = server.url().to_owned();
-    let parts =
-        ["license_and_renewal", "refusals", "reports", "scripts", "pages_and_strict", "clone"];
+    let parts = [
+        "license_and_renewal",
+        "refusals",
+        "reports",
+        "scripts",
+        "pages_and_strict",
+        "clone",
+        "lost_state",
+    ];
     play(&parts, state.path(), &[&url]);
     server.rotate_key();
     play(&["replaced_key"], state.path(), &[&url]);
     let restored = server.moved();
     play(&["restored"], state.path(), &[restored.url(), &url]);
+}
+
+/// The seconds after which a server that has begun an epoch by itself grants to everybody again.
+const CAREFUL_SECONDS: i64 = 200;
+
+/// The scripts of a file of vectors, played to a server.
+struct Scripts<'a> {
+    kind: &'a str,
+    server: Server,
+    /// The seconds that the server's clock is ahead.
+    ahead: i64,
+    state: &'a Path,
+}
+
+impl Scripts<'_> {
+    fn play(&mut self) {
+        let text = std::fs::read(vectors().join(format!("{}.json", self.kind))).unwrap();
+        let content: Value = serde_json::from_slice(&text).unwrap();
+        let scripts = content["scripts"].as_array().unwrap();
+        assert!(scripts.len() > 6, "{}", self.kind);
+        for (number, script) in scripts.iter().enumerate() {
+            self.wait(CAREFUL_SECONDS);
+            self.play_script(number, script["steps"].as_array().unwrap());
+        }
+    }
+
+    /// Let devices do the steps of a script, and do here what concerns the server alone.
+    fn play_script(&mut self, number: usize, steps: &[Value]) {
+        let mut first = 0;
+        for (at, step) in steps.iter().enumerate() {
+            let minutes = step["after_minutes"].as_i64().unwrap_or(0);
+            let is_of_server = matches!(step["do"].as_str(), Some("keep" | "put_back" | "wait"));
+            if minutes == 0 && !is_of_server {
+                continue;
+            }
+            self.play_steps(number, first..at);
+            first = at + usize::from(is_of_server);
+            self.wait(60 * minutes + 86_400 * step["days"].as_i64().unwrap_or(0));
+            match step["do"].as_str() {
+                Some("keep") => self.server.keep_data(),
+                Some("put_back") => self.server.put_back(),
+                _ => {}
+            }
+        }
+        self.play_steps(number, first..steps.len());
+    }
+
+    fn wait(&mut self, seconds: i64) {
+        self.ahead += seconds;
+        self.server.set_ahead(self.ahead);
+    }
+
+    fn play_steps(&self, number: usize, steps: std::ops::Range<usize>) {
+        let numbers = [number, steps.start, steps.end].map(|number| number.to_string());
+        let (vectors, state) = (vectors(), self.state.to_str().unwrap());
+        let before = [self.kind, state, vectors.to_str().unwrap(), self.server.url()];
+        let numbers = numbers.each_ref().map(String::as_str);
+        python("scripts.py", &[&before[..], &numbers[..]].concat());
+    }
+}
+
+fn play_scripts(kind: &str) {
+    if !has_python() {
+        return;
+    }
+    let state = tempfile::tempdir().unwrap();
+    let server = Server::with_items_and_clock(&items());
+    Scripts { kind, server, ahead: 0, state: state.path() }.play();
+}
+
+#[test]
+fn two_installations_with_one_key_get_from_a_real_server_what_the_scripts_say() {
+    play_scripts("clones");
+}
+
+#[test]
+fn a_real_server_whose_data_was_put_back_notices_what_the_scripts_say() {
+    play_scripts("rollbacks");
 }
 
 #[test]

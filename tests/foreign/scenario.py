@@ -199,6 +199,21 @@ def clone():
     assert refused(-20004, scans, thief).status == 403
 
 
+def lost_state():
+    """A device has lost all but its key and UUID, and a license under them runs."""
+    whole, lost = device("whole"), device("lost")
+    scans(whole)
+    lost.state["uuid"], lost.state["keys"] = whole.uuid, dict(whole.state["keys"])
+    # It has no key of the server to check the refusal with. It has no grant to lose, either.
+    refused(-20151, scans, lost)
+    assert lost.server(URL)["key"] is None
+    lost.take_fresh_uuid()
+    local, _ = scans(lost)
+    assert local["device_uuid"] == lost.uuid != whole.uuid
+    # The device that still works under the UUID is not disturbed.
+    assert scans(whole)[0]["generation"] == {"branch": 1, "step": 2}
+
+
 def standby_waits():
     """The main server is up: the standby leaves everything to it."""
     main, standby = URLS

@@ -184,8 +184,14 @@ def covers_version(versions, asked):
     return asked[: len(prefix)] == prefix
 
 
-def end_of(host):
-    return host.lower().rstrip(".").split(".")[-2:]
+def host_of(website):
+    """Return the host of a website, which is written as a host or an origin."""
+    return website.split("://")[-1].split("/")[0].split(":")[0].lower().rstrip(".")
+
+
+def is_near(host, domain):
+    labels = host.split(".")[-2:]
+    return host == domain or len(labels) == 2 and labels == domain.split(".")[-2:]
 
 
 def covers(item, request):
@@ -205,9 +211,9 @@ def covers(item, request):
     if item.get("edition") and item["edition"] != request.get("product_edition"):
         raise Untrusted("the item is for another edition")
     if item["charge_way"] == "domain":
-        website = request.get("validation", {}).get("website_domain", "")
-        domains = [domain.removeprefix("*.") for domain in item.get("domains") or []]
-        if not any(end_of(website) == end_of(domain) for domain in domains):
+        host = host_of(request.get("validation", {}).get("website_domain", ""))
+        domains = [host_of(domain.removeprefix("*.")) for domain in item.get("domains") or []]
+        if not any(is_near(host, domain) for domain in domains):
             raise Untrusted("the item is for other domains")
 
 

@@ -67,6 +67,8 @@ const requireWithin = (local, item) => {
 // NaN where a page names no version: that is in no range.
 const compareVersions = (a, b) => {
   const [x, y] = [a, b].map((text) => String(text).split(".").map(Number));
+  // Numbers that are missing count as 0: 9 is before 9.1.
+  while (x.length < y.length) x.push(0);
   const n = x.findIndex((part, n) => n < y.length && part !== y[n]);
   return n < 0 ? 0 : x[n] - y[n];
 };

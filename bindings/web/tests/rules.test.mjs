@@ -250,6 +250,7 @@ test("an item for something else serves no page, and one of a later version is p
     [{ products: 1 }, {}],
     [{ modules: ["A"] }, { modules: ["B"] }],
     [{ versions: { from: "2" } }, { productVersion: "1.9" }],
+    [{ versions: { from: "9.1" } }, { productVersion: "9" }],
     [{ versions: { to: "9" } }, { productVersion: "10" }],
     [{ versions: { to: "9" } }, {}],
     [{ edition: "pro" }, {}],
@@ -263,6 +264,7 @@ test("an item for something else serves no page, and one of a later version is p
     );
   }
   await verify({ versions: { to: "9" } }, {}, { productVersion: "9.6" });
+  await verify({ versions: { from: "9.0" } }, {}, { productVersion: "9" });
   const site = { charge_way: "domain", quota: undefined, domains: ["*.company.com"] };
   await verify(site, { charge_way: "domain" });
   await assert.rejects(verify(site, { charge_way: "domain" }, { host: "evil.example" }), {

@@ -1,15 +1,18 @@
-//! The OpenAPI document of the three operations of devices.
+//! The OpenAPI document of the operations of devices.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::error_code::ERRORS;
+use crate::error_code::{ERRORS, ErrorCode};
 use crate::message::{
     AUTHORIZATION_CHECKS_PATH, AUTHORIZATIONS_PATH, DEVICE_SIGNATURE_HEADER, KEY_ID_HEADER,
-    NONCE_HEADER, REPORT_KEY_ID_HEADER, REPORT_TAG_HEADER, SIGNATURE_HEADER, TIME_HEADER,
-    USAGE_PATH,
+    KEY_IDS_HEADER, NONCE_HEADER, ORIGIN_PATH, REPORT_KEY_ID_HEADER, REPORT_TAG_HEADER,
+    SIGNATURE_HEADER, TIME_HEADER, USAGE_PATH,
 };
+
+/// The case of the digits of a nonce does not matter.
+const NONCE_PATTERN: &str = "^[0-9a-fA-F]{32}$";
 
 /// Return the document with these schemas.
 pub(super) fn document(schemas: &BTreeMap<&'static str, Value>) -> Value {
@@ -27,16 +30,22 @@ pub(super) fn document(schemas: &BTreeMap<&'static str, Value>) -> Value {
         "paths": {
             AUTHORIZATIONS_PATH: {
                 "post": operation("authorize", "Get or renew a local license.",
-                                  "authorization-request", "authorization-answer", signed_only())
+                                  ("authorization-request", "authorization-answer"),
+                                  signed_only(), &of_authorizations())
             },
             AUTHORIZATION_CHECKS_PATH: {
                 "post": operation("check", "Learn what an authorization would be. Nothing changes.",
-                                  "authorization-request", "authorization-check", signed_only())
+                                  ("authorization-request", "authorization-check"),
+                                  signed_only(), &of_authorizations())
             },
             USAGE_PATH: {
                 "post": operation("report", "Report totals, and give licenses back.",
-                                  "usage-report", "usage-answer", signed_or_tagged())
+                                  ("usage-report", "usage-answer"),
+                                  signed_or_tagged(), &of_reports())
             },
+            ORIGIN_PATH: { "get": origin() },
+            "/healthz": { "get": healthz() },
+            "/readyz": { "get": readyz() },
         },
         "components": { "schemas": components },
     })
@@ -75,10 +84,9 @@ fn header(name: &str, digits: usize, is_required: bool, what: &str) -> Value {
 }
 
 fn common() -> Vec<Value> {
-    vec![
-        header(NONCE_HEADER, 32, true, "Random, new for each request."),
-        header(KEY_ID_HEADER, 16, false, "Id of the server key that the client knows."),
-    ]
+    let mut nonce = header(NONCE_HEADER, 32, true, "Random, new for each request.");
+    nonce["schema"]["pattern"] = NONCE_PATTERN.into();
+    vec![nonce, header(KEY_ID_HEADER, 16, false, "Id of the server key that the client knows.")]
 }
 
 fn signed_only() -> Vec<Value> {
@@ -95,45 +103,141 @@ fn signed_or_tagged() -> Vec<Value> {
     [common(), proofs].concat()
 }
 
-fn answer(description: &str, kind: &str, schema: &str) -> Value {
+fn answer(description: &str, kind: &str, schema: &Value) -> Value {
     let text = || json!({ "required": true, "schema": { "type": "string" } });
     json!({
         "description": description,
         "headers": { TIME_HEADER: text(), KEY_ID_HEADER: text(), SIGNATURE_HEADER: text() },
-        "content": { kind: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } },
+        "content": { kind: { "schema": schema } },
     })
 }
 
-fn operation(id: &str, what: &str, request: &str, granted: &str, headers: Vec<Value>) -> Value {
-    let mut answers = Map::new();
-    answers.insert("200".to_owned(), answer(what, "application/json", granted));
-    let mut statuses: Vec<u16> =
-        ERRORS.iter().flat_map(|entry| entry.code.statuses()).copied().collect();
-    statuses.sort_unstable();
-    statuses.dedup();
-    for status in statuses {
-        let codes: Vec<_> = ERRORS
+fn component(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+/// A number and a status with which an operation refuses.
+type Refusal = (ErrorCode, u16);
+
+/// Return every refusal of an authorization.
+fn of_authorizations() -> Vec<Refusal> {
+    let codes = ERRORS.iter().map(|entry| entry.code);
+    codes.flat_map(|code| code.statuses().iter().map(move |status| (code, *status))).collect()
+}
+
+/// Return every refusal of a report. A report without a proof that belongs to it is not from the
+/// device, so that it has no status for it to prove itself again.
+fn of_reports() -> Vec<Refusal> {
+    let all = of_authorizations().into_iter();
+    all.filter(|(code, status)| code.refuses_reports() && *status != 401).collect()
+}
+
+/// Return every refusal of the question of a page. It has no body.
+fn of_origins() -> Vec<Refusal> {
+    let own = (ErrorCode::DOMAIN_MISMATCH, 403);
+    let common = [ErrorCode::UNKNOWN, ErrorCode::STANDBY_NOT_READY];
+    let common = of_authorizations().into_iter().filter(|(code, _)| common.contains(code));
+    common.chain([own, (ErrorCode::LICENSE_SYNC_FAILED, 400)]).collect()
+}
+
+/// Return the responses of an operation: one for what it grants, one for each status of a refusal.
+fn responses(what: &str, granted: &str, refusals: &[Refusal]) -> Map<String, Value> {
+    let mut responses = Map::new();
+    responses.insert("200".to_owned(), answer(what, "application/json", &component(granted)));
+    for (_, status) in refusals {
+        let codes: Vec<_> = refusals
             .iter()
-            .filter(|entry| entry.code.statuses().contains(&status))
-            .map(|entry| entry.code.to_string())
+            .filter(|(_, other)| other == status)
+            .map(|(code, _)| code.to_string())
             .collect();
-        let description = format!("Refused: {}.", codes.join(", "));
-        let mut refused = answer(&description, "application/problem+json", "problem");
-        if [429, 503].contains(&status) {
-            refused["headers"]["retry-after"] =
-                json!({ "required": true, "schema": { "type": "integer", "minimum": 1 } });
+        let mut description = format!("Refused: {}.", codes.join(", "));
+        if *status == 401 {
+            description.push_str(" With a challenge, the request must come again.");
         }
-        answers.insert(status.to_string(), refused);
+        let problem = component("problem");
+        let mut refused = answer(&description, "application/problem+json", &problem);
+        if [429, 503].contains(status) {
+            refused["headers"]["retry-after"] = retry_after();
+        }
+        responses.insert(status.to_string(), refused);
     }
+    responses
+}
+
+fn retry_after() -> Value {
+    json!({ "required": true, "schema": { "type": "integer", "minimum": 1 } })
+}
+
+fn operation(
+    id: &str,
+    what: &str,
+    (request, granted): (&str, &str),
+    headers: Vec<Value>,
+    refusals: &[Refusal],
+) -> Value {
     json!({
         "operationId": id,
         "summary": what,
         "parameters": headers,
         "requestBody": {
             "required": true,
-            "content": { "application/json": {
-                "schema": { "$ref": format!("#/components/schemas/{request}") } } },
+            "content": { "application/json": { "schema": component(request) } },
         },
-        "responses": answers,
+        "responses": responses(what, granted, refusals),
     })
+}
+
+/// Return the operation by which a page asks whether its website is licensed.
+fn origin() -> Value {
+    let what = "Learn whether the website of a page is licensed.";
+    let nonce = json!({ "name": "nonce", "in": "query", "required": true,
+                        "description": "Random, new for each request.",
+                        "schema": { "type": "string", "pattern": NONCE_PATTERN } });
+    let origin = json!({ "name": "origin", "in": "header", "required": true,
+                         "description": "The origin of the page. Browsers send it.",
+                         "schema": { "type": "string" } });
+    json!({
+        "operationId": "origin",
+        "summary": what,
+        "parameters": [nonce, origin],
+        "responses": responses(what, "origin-answer", &of_origins()),
+    })
+}
+
+/// Return a health check with this status in its good answer, and with these other fields.
+fn health(id: &str, what: &str, status: &str, mut fields: Value, may_fail: bool) -> Value {
+    fields["status"] = json!({ "const": status });
+    let ids = json!({ "required": true, "description": "Ids of the server's keys, with commas.",
+                      "schema": { "type": "string" } });
+    let mut responses = json!({ "200": {
+        "description": what,
+        "headers": { KEY_IDS_HEADER: ids },
+        "content": { "application/json": { "schema": {
+            "type": "object", "required": ["status"], "properties": fields } } },
+    } });
+    if may_fail {
+        responses["503"] = json!({
+            "description": "The server cannot serve.",
+            "headers": { KEY_IDS_HEADER: ids, "retry-after": retry_after() },
+            "content": { "application/problem+json": { "schema": component("problem") } },
+        });
+    }
+    json!({ "operationId": id, "summary": what, "responses": responses })
+}
+
+fn healthz() -> Value {
+    health("healthz", "Learn whether the process answers. Not signed.", "up", json!({}), false)
+}
+
+fn readyz() -> Value {
+    let fields = json!({
+        "rollbacks_noticed": { "type": "integer", "minimum": 0,
+            "description": "How often the data was put back within a year." },
+        "warning": { "type": "string", "description": "What that means, for people." },
+        "synchronous_standby": { "type": "boolean",
+            "description": "Whether PostgreSQL has a synchronous standby." },
+        "license_files_not_ready": { "type": "array", "items": { "type": "string" },
+            "description": "A sentence for each license file that cannot be trusted." },
+    });
+    health("readyz", "Learn whether the server can serve. Not signed.", "ready", fields, true)
 }

@@ -20,7 +20,7 @@ use std::str::FromStr;
 
 use ring::digest::{Context, SHA256};
 
-use super::{PublicKey, SignatureError, SigningKey, context_line};
+use super::{PublicKey, SignatureError, SigningKey, context_line, is_lower_hex, read_hex};
 
 /// Most texts in one batch.
 ///
@@ -180,15 +180,8 @@ fn number(text: &str) -> Result<usize, SignatureError> {
 
 fn hash(text: &str) -> Result<Hash, SignatureError> {
     let mut hash = [0; 32];
-    if !is_lower_hex(text) {
-        return Err(MALFORMED);
-    }
-    hex::decode_to_slice(text, &mut hash).map_err(|_| MALFORMED)?;
+    read_hex(text, &mut hash).ok_or(MALFORMED)?;
     Ok(hash)
-}
-
-fn is_lower_hex(text: &str) -> bool {
-    text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn node(left: &Hash, right: &Hash) -> Hash {

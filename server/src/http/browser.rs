@@ -32,9 +32,9 @@ use axum::routing::{get, options};
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{
-    AUTHORIZATION_CHECKS_PATH, AUTHORIZATIONS_PATH, AuthorizationRequest, ORIGIN_PATH, USAGE_PATH,
+    AUTHORIZATION_CHECKS_PATH, AUTHORIZATIONS_PATH, AuthorizationRequest, ORIGIN_PATH,
+    OriginAnswer, USAGE_PATH,
 };
-use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -224,18 +224,15 @@ fn not_licensed(origin: &HeaderValue) -> Refusal {
     )
 }
 
-#[derive(Serialize)]
-struct Licensed {
-    origin: String,
-}
-
 async fn origin(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
     let Some(origin) = headers.get(ORIGIN) else {
         return Error::bad_request("the header Origin is missing: browsers send it for a page")
             .into_response();
     };
     let outcome = match is_licensed(&web, origin).await {
-        true => Ok(Licensed { origin: String::from_utf8_lossy(origin.as_bytes()).into_owned() }),
+        true => {
+            Ok(OriginAnswer { origin: String::from_utf8_lossy(origin.as_bytes()).into_owned() })
+        }
         false => Err(Error::Refused(not_licensed(origin))),
     };
     let mut response = answer(outcome);

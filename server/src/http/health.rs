@@ -18,6 +18,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
+use seatmeter_protocol::message::KEY_IDS_HEADER;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -175,10 +176,6 @@ struct Health {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     license_files_not_ready: Vec<String>,
 }
-
-/// The header with the ids of the server's keys, by which a standby recognizes whether the two
-/// servers have the same data.
-pub(super) const KEY_IDS_HEADER: &str = "seatmeter-key-ids";
 
 pub(super) fn router() -> Router<Arc<Web>> {
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))

@@ -158,6 +158,7 @@ fn a_page_that_is_not_licensed_learns_why_from_a_signed_answer() {
     answer.verify(b"", &nonce, server_key().public()).unwrap();
     let answer = asked("https://company.com");
     assert_eq!((answer.status, answer.header(ALLOWED)), (200, Some("*")));
+    assert_eq!(answer.json::<OriginAnswer>().origin, "https://company.com");
     answer.verify(b"", &nonce, server_key().public()).unwrap();
 }
 

@@ -108,7 +108,28 @@ fn the_api_of_devices_describes_itself() {
     let get = |path: &str| Request::new("GET", path).send(server.address);
     let document: serde_json::Value = get("/v1/openapi.json").json();
     let paths: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(paths, [AUTHORIZATION_CHECKS_PATH, AUTHORIZATIONS_PATH, USAGE_PATH]);
+    let described = [
+        "/healthz",
+        "/readyz",
+        AUTHORIZATION_CHECKS_PATH,
+        AUTHORIZATIONS_PATH,
+        ORIGIN_PATH,
+        USAGE_PATH,
+    ];
+    assert_eq!(paths, described);
+    for path in ["/healthz", "/readyz"] {
+        let good = &document["paths"][path]["get"]["responses"]["200"];
+        let fields = &good["content"]["application/json"]["schema"]["properties"];
+        let answer = get(path);
+        assert!(
+            answer.header(KEY_IDS_HEADER).is_some() && good["headers"][KEY_IDS_HEADER].is_object()
+        );
+        let answer: serde_json::Value = answer.json();
+        assert_eq!(answer["status"], fields["status"]["const"], "{path}");
+        for name in answer.as_object().unwrap().keys() {
+            assert!(fields[name].is_object(), "{path}: {name}");
+        }
+    }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/schema");
     for file in std::fs::read_dir(folder).unwrap() {
         let file = file.unwrap();

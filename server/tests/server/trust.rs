@@ -119,7 +119,7 @@ fn instances() -> TestServer {
 }
 
 /// The server as its database was at an instant: the files are put back, and nobody says so.
-struct Snapshot(Vec<(&'static str, String)>);
+pub(crate) struct Snapshot(Vec<(&'static str, String)>);
 
 const TABLES: [&str; 9] = [
     "device_identity",
@@ -134,7 +134,7 @@ const TABLES: [&str; 9] = [
 ];
 
 impl Snapshot {
-    fn of(server: &TestServer) -> Self {
+    pub(crate) fn of(server: &TestServer) -> Self {
         for table in TABLES {
             execute(
                 &server.location,
@@ -144,7 +144,7 @@ impl Snapshot {
         Self(TABLES.map(|table| (table, format!("old_{table}"))).to_vec())
     }
 
-    fn put_back(&self, server: &TestServer) {
+    pub(crate) fn put_back(&self, server: &TestServer) {
         for (table, old) in &self.0 {
             execute(&server.location, &format!("DELETE FROM {table}"));
             execute(&server.location, &format!("INSERT INTO {table} SELECT * FROM {old}"));

@@ -1,5 +1,5 @@
 //! The scripts among the test vectors of the protocol, played to a server: reports with the sums
-//! that they lead to, and two installations with one key.
+//! that they lead to, two installations with one key, and data that was put back.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use seatmeter_protocol::slot::slot_of;
 use serde_json::Value;
 
 use crate::support::*;
+use crate::trust::Snapshot;
 
 fn scripts(name: &str) -> Vec<Value> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/tests/vectors");
@@ -131,4 +132,120 @@ fn two_installations_with_one_key_get_what_the_vectors_say() {
     let scripts = scripts("clones");
     assert!(scripts.len() > 5);
     scripts.iter().for_each(play_clones);
+}
+
+/// The course of a script in which the data of a server is put back.
+struct Rollback {
+    server: TestServer,
+    now: u64,
+    kept: Option<Snapshot>,
+    uuids: Ids,
+    licenses: BTreeMap<String, Signed>,
+    receipts: BTreeMap<String, String>,
+    epochs: BTreeMap<String, String>,
+}
+
+impl Rollback {
+    fn begin() -> Self {
+        Self {
+            server: server_of_scans(),
+            now: START,
+            kept: None,
+            uuids: Ids::default(),
+            licenses: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+        }
+    }
+
+    fn play(&mut self, step: &Value, name: &str) {
+        let (epoch, receipt) = match step["do"].as_str().unwrap() {
+            "keep" => return self.kept = Some(Snapshot::of(&self.server)),
+            "put_back" => return self.kept.as_ref().unwrap().put_back(&self.server),
+            "wait" => {
+                self.now += 86_400 * step["days"].as_u64().unwrap();
+                return self.server.clock.set(self.now);
+            }
+            "report" => self.report(step, name),
+            "check" => {
+                let asked = self.request(step);
+                let path = AUTHORIZATION_CHECKS_PATH;
+                let answer: AuthorizationCheck = self.server.post_as_it_is(path, &asked).unwrap();
+                (answer.epoch, String::new())
+            }
+            _ => self.authorize(step, name),
+        };
+        let of = step["epoch"].as_str().unwrap();
+        let is_new = !self.epochs.values().any(|known| *known == epoch);
+        let known = self.epochs.entry(of.to_owned()).or_insert_with(|| epoch.clone());
+        assert_eq!(*known, epoch, "{name}: {step}");
+        assert!(is_new || self.epochs.values().filter(|known| **known == epoch).count() == 1);
+        if let Some(name) = step["gets_receipt"].as_str() {
+            self.receipts.insert(name.to_owned(), receipt);
+        }
+    }
+
+    fn request(&mut self, step: &Value) -> AuthorizationRequest {
+        let uuid = self.uuids.of(step["who"].as_str().unwrap());
+        let newest_license = step["shows"].as_str().map(|name| self.licenses[name].clone());
+        let contact = if newest_license.is_none() { uuid.clone() } else { String::new() };
+        AuthorizationRequest {
+            newest_license,
+            first_contact: contact,
+            receipt: self.receipt(step),
+            ..request(&uuid, 1)
+        }
+    }
+
+    fn receipt(&self, step: &Value) -> String {
+        let Some(name) = step["shows_receipt"].as_str() else { return String::new() };
+        let mut receipt = self.receipts[name].clone();
+        if step["receipt_is_changed"] == true {
+            let last = receipt.pop();
+            receipt.push(if last == Some('0') { '1' } else { '0' });
+        }
+        receipt
+    }
+
+    fn authorize(&mut self, step: &Value, name: &str) -> (String, String) {
+        let asked = self.request(step);
+        let granted: AuthorizationAnswer =
+            self.server.post_as_it_is(AUTHORIZATIONS_PATH, &asked).expect(name);
+        let license: LocalLicense = granted.local_license.peek().unwrap();
+        let Generation { branch, step: number } = license.generation;
+        assert_eq!(serde_json::json!([branch, number]), step["outcome"], "{name}: {step}");
+        self.licenses.insert(step["gets"].as_str().unwrap().to_owned(), granted.local_license);
+        (granted.epoch, granted.receipt)
+    }
+
+    fn report(&mut self, step: &Value, name: &str) -> (String, String) {
+        let shown = self.licenses[step["shows"].as_str().unwrap()].clone();
+        let license: LocalLicense = shown.peek().unwrap();
+        let uuid = self.uuids.of(step["who"].as_str().unwrap());
+        let total = scans(slot_of(START), 4, step["total"].as_u64().unwrap());
+        let used = SegmentReport {
+            local_license: Some(shown.clone()),
+            ..segment(&uuid, &license.license_id, vec![total])
+        };
+        let report = UsageReport {
+            newest_license: Some(shown),
+            receipt: self.receipt(step),
+            ..report(&uuid, vec![used])
+        };
+        let answer: UsageAnswer = self.server.post_as_it_is(USAGE_PATH, &report).expect(name);
+        assert_eq!(answer.recorded, [uuid], "{name}: {step}");
+        let billed = answer.standings[0].meters[0].used;
+        assert_eq!(billed, step["billed"].as_u64().unwrap(), "{name}: {step}");
+        (answer.epoch, answer.receipt)
+    }
+}
+
+#[test]
+fn data_that_was_put_back_is_noticed_by_what_the_vectors_say_and_by_nothing_else() {
+    let scripts = scripts("rollbacks");
+    assert!(scripts.len() > 6);
+    for script in &scripts {
+        let (mut rollback, name) = (Rollback::begin(), script["name"].as_str().unwrap());
+        script["steps"].as_array().unwrap().iter().for_each(|step| rollback.play(step, name));
+    }
 }
