@@ -49,6 +49,7 @@ use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 
+use crate::alerts::deliver::Ways;
 use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::licensing::Licensing;
@@ -117,6 +118,8 @@ pub struct Web {
     /// The data directory to back up on request, one backup at a time; `None` for PostgreSQL, which
     /// has backups of its own.
     pub backups: Option<Arc<tokio::sync::Mutex<DataDir>>>,
+    /// The ways by which events of alerts are told.
+    pub ways: Arc<Ways>,
     /// The server's time, to be compared with the database at each check.
     pub server_clock: Option<Arc<ServerClock>>,
 }
@@ -148,6 +151,7 @@ impl Web {
             backups: None,
             demo: None,
             websites: Websites::default(),
+            ways: Arc::default(),
             server_clock: None,
         }
     }

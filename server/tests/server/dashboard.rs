@@ -1,7 +1,9 @@
 //! The dashboard without a browser: who gets in, what a form needs, and what a page may not hold.
 
+use seatmeter_protocol::license::DAY_SECONDS;
 use seatmeter_server::access::Role;
 use seatmeter_server::operator::commands::DeviceState;
+use seatmeter_server::operator::queries::alerts::{AlertRow, AlertsQuery, DeliveriesQuery};
 use seatmeter_server::operator::queries::devices::DevicesQuery;
 
 use crate::access::{PASSWORD, lines, server};
@@ -34,6 +36,7 @@ const PAGES: &[&str] = &[
     "/dashboard/devices",
     "/dashboard/devices/11111111111111111111111111111111",
     "/dashboard/refusals",
+    "/dashboard/alerts",
     "/dashboard/usage",
     "/dashboard/codes",
     "/dashboard/licenses",
@@ -139,6 +142,12 @@ fn a_form_needs_its_role_and_a_viewer_sees_no_action() {
         (format!("/dashboard/devices/{uuid}/rename"), "name=x"),
         (format!("/dashboard/devices/{uuid}/release"), "item_id=instances"),
         (format!("/dashboard/devices/{uuid}/delete"), ""),
+        ("/dashboard/alerts/test".into(), ""),
+        ("/dashboard/alerts/thresholds".into(), "percents=5"),
+        ("/dashboard/alerts/nothing/mute".into(), ""),
+        ("/dashboard/alerts/nothing/rearm".into(), ""),
+        ("/dashboard/alert-events/nothing/replay".into(), ""),
+        ("/dashboard/alert-webhook/enable".into(), ""),
         ("/dashboard/codes/new".into(), "code=X&organization=acme"),
         ("/dashboard/codes/items".into(), "code=OTHER"),
         ("/dashboard/codes/access".into(), "code=OTHER"),
@@ -153,7 +162,8 @@ fn a_form_needs_its_role_and_a_viewer_sees_no_action() {
     let before = lines(&server).len();
     for (path, fields) in &changes {
         assert_eq!(form(&viewer, path, fields).send(server.address).status, 403, "{path}");
-        let needs_admin = !path.contains("/devices/") && !path.contains("/codes/");
+        let of_operator = ["/devices/", "/codes/", "/alerts/", "/alert-"];
+        let needs_admin = !of_operator.iter().any(|part| path.contains(part));
         if needs_admin {
             assert_eq!(form(&operator, path, fields).send(server.address).status, 403, "{path}");
         }
@@ -182,6 +192,68 @@ fn names_with_markup_are_shown_as_text() {
     let html =
         text(&page(&server, &session, "/dashboard/devices?name=%22%3E%3Csvg%20onload%3D1%3E"));
     assert!(!html.contains("<svg onload"), "{html}");
+}
+
+/// Let time bring the items near their end, so that alerts about both organizations fire.
+fn with_alerts(server: &TestServer) -> Vec<AlertRow> {
+    server.clock.set(EXPIRY - 5 * DAY_SECONDS);
+    server.wait(seatmeter_server::alerts::watch::check(&server.web)).unwrap();
+    let found = server.wait(server.licensing.ask(AlertsQuery::default(), None)).unwrap();
+    assert!(found.alerts.iter().any(|alert| alert.subject == "theirs"), "{found:?}");
+    found.alerts
+}
+
+#[test]
+fn alerts_are_muted_re_armed_tried_and_told_again_by_forms_as_by_the_commands() {
+    let server = server();
+    let alerts = with_alerts(&server);
+    with_user(&server, "ann", Role::Operator);
+    let session = Session::begin(&server, "ann");
+    let html = text(&page(&server, &session, "/dashboard/alerts"));
+    for alert in &alerts {
+        assert!(html.contains(&format!("/dashboard/alerts/{}/mute", alert.alert_id)), "{html}");
+    }
+    let overview = text(&page(&server, &session, "/dashboard"));
+    let count = format!("id=\"open-alerts\">{}</a>", alerts.len());
+    assert!(overview.contains(&count), "{overview}");
+
+    let sent = |path: &str, fields: &str, action: &str, subject: &str| {
+        let answer = form(&session, path, fields).send(server.address);
+        assert_eq!(answer.status, 303, "{path}: {}", text(&answer));
+        let line = lines(&server)[0].clone();
+        let line = (&*line.actor, &*line.action, &*line.subject);
+        assert_eq!(line, ("user: ann", action, subject), "{path}");
+    };
+    let row = |id: &str| {
+        let found = server.wait(server.licensing.ask(AlertsQuery::default(), None)).unwrap();
+        found.alerts.into_iter().find(|alert| alert.alert_id == id)
+    };
+    let id = &*alerts[0].alert_id;
+    let path = format!("/dashboard/alerts/{id}/mute");
+    sent(&path, "until=2099-12-31", "mute alert", id);
+    assert_eq!(row(id).unwrap().muted_until, Some(4_102_358_400));
+    let past = form(&session, &path, "until=2001-01-01").send(server.address);
+    assert!(past.status == 400 && text(&past).contains("has passed"), "{}", text(&past));
+    sent(&path, "off=1", "mute alert", id);
+    assert_eq!(row(id).unwrap().muted_until, None);
+    sent(&path, "", "mute alert", id);
+    assert!(row(id).unwrap().muted_until.is_some());
+    sent(&format!("/dashboard/alerts/{id}/rearm"), "", "re-arm alert", id);
+    assert_eq!(row(id), None);
+    let fields = "item_id=theirs&percents=10%2C50";
+    sent("/dashboard/alerts/thresholds", fields, "set alert thresholds", "theirs");
+    let html = text(&page(&server, &session, "/dashboard/alerts"));
+    assert!(html.contains("10,50 %"), "{html}");
+    sent("/dashboard/alerts/test", "", "test alerts", "test");
+    let events = DeliveriesQuery::default();
+    let events = server.wait(server.licensing.ask(events, None)).unwrap().events;
+    let event = events.iter().find(|event| event.event == "test").unwrap();
+    assert!(event.deliveries.is_empty());
+    let path = format!("/dashboard/alert-events/{}/replay", event.event_id);
+    sent(&path, "", "replay alert event", &event.event_id);
+    let html = text(&page(&server, &session, "/dashboard/alerts"));
+    assert!(html.contains("waiting"), "{html}");
+    sent("/dashboard/alert-webhook/enable", "", "enable webhook", "all");
 }
 
 #[test]

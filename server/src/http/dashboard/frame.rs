@@ -179,6 +179,7 @@ impl Frame {
             ("", t.overview),
             ("/devices", t.devices),
             ("/refusals", t.refusals),
+            ("/alerts", t.alerts),
             ("/usage", t.usage),
             ("/codes", t.codes),
             ("/licenses", t.licenses),

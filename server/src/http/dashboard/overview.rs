@@ -7,6 +7,7 @@ use askama::Template;
 use axum::extract::State;
 
 use super::Page;
+use super::alert::{self, AlertPart};
 use super::chart::{self, Svg};
 use super::form::Chosen;
 use super::frame::{Frame, Visitor, encode, grouped, minute, page};
@@ -38,6 +39,9 @@ struct OverviewPage {
     frame: Frame,
     items: Vec<ItemCard>,
     attention: Vec<Attention>,
+    /// The first open alerts, and the number of all of them.
+    alerts: Vec<AlertPart>,
+    alerts_open: usize,
     server: Facts,
     key_id: String,
     next: Option<String>,
@@ -186,9 +190,12 @@ pub(super) async fn overview(
         let days = days.get(&*item.item_id).copied().unwrap_or_default();
         ItemCard::new(t, item, found.at, days)
     };
+    let (alerts, alerts_open) = alert::first(&web, &visitor).await?;
     page(&OverviewPage {
         items: found.items.iter().map(card).collect(),
         attention: attention(t, &found),
+        alerts,
+        alerts_open,
         server: facts(t, &found.server, found.at),
         key_id: web.licensing.keys.current().public().to_string(),
         next: found.next.as_deref().map(encode),

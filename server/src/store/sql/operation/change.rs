@@ -81,7 +81,11 @@ fn carry_out(sql: &dyn Sql, change: &Change, by: &Actor) -> Result<Line, Error> 
         }
         Change::MuteAlert { alert_id, until } => {
             alerts::mute(sql, alert_id, *until)?;
-            line("mute alert", alert_id, format!("until {}", utc::text(*until)))
+            let detail = match until {
+                0 => "told again".to_owned(),
+                until => format!("until {}", utc::text(*until)),
+            };
+            line("mute alert", alert_id, detail)
         }
         Change::TestAlerts => {
             alerts::test(sql, &by.name, now)?;
