@@ -74,6 +74,7 @@ messages! {
     before: "Before", "Vorher";
     budget: "budget", "Budget";
     budget_left: "What is left of the overuse budget", "Rest des Überlastbudgets";
+    by_hour: "By hour", "Nach Stunde";
     by_number: "By error number", "Nach Fehlernummer";
     by_what: "By symbology or module, last 366 days", "Nach Symbologie oder Modul, letzte 366 Tage";
     cancel: "Cancel", "Abbrechen";
@@ -110,6 +111,7 @@ messages! {
     error: "Error", "Fehler";
     event: "Event", "Ereignis";
     excess: "Excess", "Überschuss";
+    explain_host: "Explain a host", "Einen Host erklären";
     expires: "Expires", "Läuft ab";
     field: "Field", "Feld";
     file: "File", "Datei";
@@ -130,6 +132,10 @@ messages! {
     highest: "highest", "höchstens";
     holders: "Who holds the seats now", "Wer die Plätze jetzt hält";
     holds_nothing: "It has no license of this server.", "Es hat keine Lizenz dieses Servers.";
+    host: "Host", "Host";
+    host_counts_as: "counts as", "zählt als";
+    host_may_use: "may use the item", "darf die Position benutzen";
+    host_may_not_use: "may not use the item", "darf die Position nicht benutzen";
     hosts: "Hosts by domain", "Hosts nach Domain";
     import_file: "Import a license file", "Lizenzdatei importieren";
     import_hint: "You see what would change before anything is imported.",
@@ -253,6 +259,7 @@ messages! {
     server_key: "Server key", "Serverschlüssel";
     session_password: "Session password", "Sitzungspasswort";
     several_devices: "Several devices are meant.", "Mehrere Geräte sind gemeint.";
+    set_aside: "set aside for devices", "für Geräte zurückgelegt";
     show: "Show", "Zeigen";
     shown_once: "It is shown once, and cannot be shown again.",
         "Es wird einmal gezeigt und kann nicht wieder gezeigt werden.";
