@@ -310,6 +310,7 @@ CREATE TABLE admin_user (
     name            TEXT NOT NULL PRIMARY KEY,
     password_hash   TEXT NOT NULL,
     role            TEXT NOT NULL,
+    organization_id TEXT NOT NULL,
     made_at         BIGINT NOT NULL,
     password_set_at BIGINT NOT NULL
 );

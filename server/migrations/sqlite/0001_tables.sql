@@ -380,11 +380,13 @@ CREATE TABLE admin_token (
 CREATE UNIQUE INDEX admin_token_by_digest ON admin_token (token_digest);
 CREATE INDEX admin_token_of_organization ON admin_token (organization_id, name);
 
--- The people who log in to the admin API. The password is an argon2 hash.
+-- The people who log in to the admin API. The password is an argon2 hash. `organization_id` is empty
+-- for a user who sees all organizations.
 CREATE TABLE admin_user (
     name            TEXT NOT NULL PRIMARY KEY,
     password_hash   TEXT NOT NULL,
     role            TEXT NOT NULL,
+    organization_id TEXT NOT NULL,
     made_at         INTEGER NOT NULL,
     password_set_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -454,7 +454,7 @@ const FILLED: &str = "
     generate_series(1, 2000) AS i;
     INSERT INTO handshake_item SELECT 'c' || i, 1, 'i' || i FROM generate_series(1, 2000) AS i;
     INSERT INTO admin_token SELECT 't' || i, 'h' || i, 'viewer', 'o' || i, 1 FROM generate_series(1, 2000) AS i;
-    INSERT INTO admin_user SELECT 'u' || i, 'h', 'viewer', 1, 1 FROM generate_series(1, 2000) AS i;
+    INSERT INTO admin_user SELECT 'u' || i, 'h', 'viewer', '', 1, 1 FROM generate_series(1, 2000) AS i;
     INSERT INTO admin_session SELECT 's' || i, 'u' || i, 1, 1 FROM generate_series(1, 2000) AS i;
     INSERT INTO item_used SELECT 'i' || i, 1, 0, 1 FROM generate_series(1, 2000) AS i;
     INSERT INTO item_held SELECT 'i' || i, 1 FROM generate_series(1, 2000) AS i;

@@ -199,6 +199,11 @@ impl Frame {
         }
     }
 
+    /// Return the organization to which the user is bound.
+    pub(super) fn organization(&self) -> Option<&str> {
+        self.visitor.as_ref()?.caller.organization_id.as_deref()
+    }
+
     /// Return the role of the user.
     pub(super) fn role(&self) -> &'static str {
         let role = self.visitor.as_ref().map(|visitor| visitor.caller.role);

@@ -18,6 +18,7 @@ use crate::http::Web;
 use crate::operator::commands::{Change, EpochRow, Listing, View};
 use crate::operator::queries::sheet::{Cell, Sheet, Sheets};
 use crate::operator::queries::status::StatusQuery;
+use crate::problem::ProblemKind;
 use crate::utc;
 
 /// The page.
@@ -28,7 +29,8 @@ struct ServerPage {
     key: String,
     warning: Option<&'static str>,
     facts: Table,
-    epochs: Table,
+    /// The lives of the data; `None` for somebody who is bound to an organization.
+    epochs: Option<Table>,
     /// Whether a backup can be asked for.
     has_backups: bool,
 }
@@ -44,8 +46,13 @@ pub(super) async fn server(State(web): State<Arc<Web>>, visitor: Visitor) -> Pag
     let t = visitor.t();
     let asked = StatusQuery { limit: Some(1), ..StatusQuery::default() };
     let found = overview::status(&web, &visitor, asked).await?;
-    let Listing::Epochs(rows) = web.licensing.look(visitor.caller.view(View::Epochs)).await? else {
-        return Err(Error::Internal("a list was answered otherwise".to_owned()));
+    // The lives of the data are about the whole server.
+    let rows = match visitor.owner() {
+        Some(_) => Vec::new(),
+        None => match web.licensing.look(View::Epochs).await? {
+            Listing::Epochs(rows) => rows,
+            _ => return Err(Error::Internal("a list was answered otherwise".to_owned())),
+        },
     };
     let row = |row: &EpochRow| {
         vec![
@@ -60,19 +67,24 @@ pub(super) async fn server(State(web): State<Arc<Web>>, visitor: Visitor) -> Pag
         rows: rows.iter().map(row).collect(),
         ..Sheet::default()
     };
+    let is_bound = visitor.owner().is_some();
     let facts = found.sheets().into_iter().nth(1).unwrap_or_default();
     page(&ServerPage {
         key: web.licensing.keys.current().public().to_string(),
         warning: EpochRow::rollbacks(&rows, found.at).1,
         facts: Table::new(t, t.server, &facts).only_json("/status"),
-        epochs: Table::new(t, t.epochs, &epochs).only_json("/epochs"),
-        has_backups: web.backups.is_some(),
+        epochs: (!is_bound).then(|| Table::new(t, t.epochs, &epochs).only_json("/epochs")),
+        has_backups: web.backups.is_some() && !is_bound,
         frame: Frame::new(&visitor, "/server", t.server),
     })
 }
 
 /// Write a backup into the data directory, as `seatmeterd backup` does.
 pub(super) async fn back_up(State(web): State<Arc<Web>>, visitor: Visitor) -> Page {
+    if visitor.owner().is_some() {
+        let why = "a backup holds the data of all organizations: use a user that is bound to none";
+        return Err(Error::told(ProblemKind::OtherOrganization, why));
+    }
     let Some(dir) = &web.backups else {
         let why = "PostgreSQL has backups of its own: use pg_dump or pg_basebackup";
         return Err(Error::bad_request(why));

@@ -215,7 +215,8 @@ fn tokens(sql: &dyn Sql, owner: Option<&str>) -> Result<Vec<TokenRow>, Error> {
 }
 
 fn users(sql: &dyn Sql) -> Result<Vec<UserRow>, Error> {
-    let query = "SELECT name, role, made_at, password_set_at FROM admin_user ORDER BY name";
+    let query = "SELECT name, role, organization_id, made_at, password_set_at
+                   FROM admin_user ORDER BY name";
     rows(sql, query, &[], |mut row| access::user_row(&mut row))
 }
 
