@@ -267,9 +267,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
 }
 
 /// Return the data directory if a request may back it up.
-fn backups(data: &DataOption) -> Option<Arc<tokio::sync::Mutex<DataDir>>> {
+fn backups(data: &DataOption) -> Option<DataDir> {
     data.require_embedded().ok()?;
-    Some(Arc::new(tokio::sync::Mutex::new(data.dir())))
+    Some(data.dir())
 }
 
 async fn listen(

@@ -144,6 +144,8 @@ pub(super) struct Frame {
     pub(super) visitor: Option<Visitor>,
     /// What was done just now.
     pub(super) notice: Option<&'static str>,
+    /// Whether a browser without JavaScript loads the page again, because something runs.
+    pub(super) is_refreshed: bool,
 }
 
 impl Frame {
@@ -157,6 +159,7 @@ impl Frame {
             section,
             notice: done.and_then(|done| messages::notice(visitor.t(), done)),
             visitor: Some(visitor.clone()),
+            is_refreshed: false,
         }
     }
 
@@ -169,6 +172,7 @@ impl Frame {
             section: "",
             visitor: None,
             notice: None,
+            is_refreshed: false,
         }
     }
 

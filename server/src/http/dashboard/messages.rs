@@ -66,8 +66,8 @@ messages! {
         "The backup is made. Copy it to another place.",
         "Die Sicherung ist fertig. Kopieren Sie sie an einen anderen Ort.";
     done_backing_up:
-        "The backup runs. The audit log says when it is made.",
-        "Die Sicherung läuft. Das Protokoll sagt, wann sie fertig ist.";
+        "The backup runs. This page shows how far it is.",
+        "Die Sicherung läuft. Diese Seite zeigt, wie weit sie ist.";
     backup: "Backup", "Sicherung";
     backup_is_old: "No backup in the last 7 days: run seatmeterd backup",
         "Keine Sicherung in den letzten 7 Tagen: seatmeterd backup ausführen";
@@ -82,9 +82,14 @@ messages! {
     change: "Change", "Ändern";
     code_for_file: "Make this handshake code for the items (optional)",
         "Diesen Handshake-Code für die Positionen anlegen (optional)";
+    check: "Check", "Prüfung";
+    check_hint: "Reads all data, and changes nothing. A large database takes minutes.",
+        "Liest alle Daten und ändert nichts. Eine große Datenbank dauert Minuten.";
+    check_now: "Check the data now", "Daten jetzt prüfen";
     codes: "Codes", "Codes";
     copied: "Copied", "Kopiert";
     copy: "Copy", "Kopieren";
+    data_is_whole: "The data is whole.", "Die Daten sind vollständig.";
     database: "Database", "Datenbank";
     date: "Date", "Datum";
     day: "Day", "Tag";
@@ -249,6 +254,7 @@ messages! {
     rollbacks: "Came back in an earlier state", "In früherem Zustand wiedergekommen";
     rows: "rows of usage", "Zeilen Nutzung";
     running: "Running", "Läuft";
+    runs_since: "runs since", "läuft seit";
     runs_out_on: "Runs out on", "Aufgebraucht am";
     save: "Save", "Speichern";
     search: "Search", "Suchen";

@@ -79,6 +79,7 @@ const FORMS: &[(&str, Role)] = &[
     ("/dashboard/licenses/import", Role::Admin),
     ("/dashboard/items/{item_id}/revoke", Role::Admin),
     ("/dashboard/server/backup", Role::Admin),
+    ("/dashboard/server/check", Role::Admin),
     ("/dashboard/access/tokens", Role::Admin),
     ("/dashboard/access/tokens/revoke", Role::Admin),
     ("/dashboard/access/users", Role::Admin),
@@ -126,6 +127,7 @@ pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
         .route("/dashboard/access/users/password", post(access::set_password))
         .route("/dashboard/server", get(server::server))
         .route("/dashboard/server/backup", post(server::back_up))
+        .route("/dashboard/server/check", post(server::check))
         .route("/dashboard/logout", post(login::log_out))
         .layer(axum::middleware::from_fn_with_state(web.clone(), gate::require_form))
         .layer(catch_panics())
