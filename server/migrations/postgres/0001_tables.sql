@@ -354,6 +354,7 @@ CREATE TABLE alert_event (
     detail          TEXT NOT NULL
 );
 CREATE INDEX alert_event_by_time ON alert_event (at);
+CREATE INDEX alert_event_of_organization ON alert_event (organization_id, at);
 
 CREATE TABLE alert_delivery (
     channel    TEXT NOT NULL,

@@ -439,6 +439,7 @@ CREATE TABLE alert_event (
     detail          TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX alert_event_by_time ON alert_event (at);
+CREATE INDEX alert_event_of_organization ON alert_event (organization_id, at);
 
 -- The state of an event on each channel. A server that tells it moves `next_at` ahead first,
 -- so that no other server of this database does the same. `state` is waiting, done or given_up.

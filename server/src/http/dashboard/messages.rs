@@ -86,6 +86,9 @@ messages! {
     check_hint: "Reads all data, and changes nothing. A large database takes minutes.",
         "Liest alle Daten und ändert nichts. Eine große Datenbank dauert Minuten.";
     check_now: "Check the data now", "Daten jetzt prüfen";
+    clock: "Clock", "Uhr";
+    clock_is_ahead: "ahead by at least", "geht vor um mindestens";
+    clock_is_right: "not ahead", "geht nicht vor";
     codes: "Codes", "Codes";
     copied: "Copied", "Kopiert";
     copy: "Copy", "Kopieren";

@@ -308,6 +308,30 @@ fn the_hosts_of_a_domain_are_listed_and_those_that_were_refused() {
 }
 
 #[test]
+fn a_device_whose_clock_is_ahead_is_told_by_the_slots_that_it_has_counted_in() {
+    use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of};
+    let server =
+        server_with(vec![LicenseItem::new("scans", ChargeWay::BarcodeScan, 1_000, START, EXPIRY)]);
+    let ahead = |device: &str| {
+        ask(&server, ExplainQuery { device: device.into() }).devices[0].clock_ahead_seconds
+    };
+    let count = |slot: u32| {
+        let device = id();
+        let license = server.authorize(&asked("scans", &device, "till")).unwrap();
+        assert_eq!(ahead(&device), None, "it has counted nothing");
+        let totals = vec![scans(slot, 4, 1)];
+        server.report(&report(&device, vec![segment(&id(), &license.license_id, totals)]));
+        device
+    };
+    let (right, fast) = (count(slot_of(START)), count(slot_of(START) + 100));
+    let late = count(slot_of(START) - 1);
+    assert_eq!((ahead(&right), ahead(&late)), (Some(0), Some(0)));
+    let most = 100 * SLOT_SECONDS;
+    let found = ahead(&fast).unwrap();
+    assert!((most - SLOT_SECONDS..=most).contains(&found), "{found}");
+}
+
+#[test]
 fn the_status_of_a_strict_item_says_what_is_set_aside_beside_what_is_used() {
     let item = LicenseItem {
         strict: true,

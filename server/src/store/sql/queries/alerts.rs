@@ -140,12 +140,18 @@ impl Question for DeliveriesQuery {
         let query =
             "SELECT kind, subject, what, level, organization_id, detail, event_id, at, event,
                             alert_id
-                       FROM alert_event
-                      WHERE ?2 = '' OR organization_id = ?2
-                      ORDER BY at DESC, event_id LIMIT ?1";
-        let mut events = Vec::new();
-        let owner = from.owner.unwrap_or_default();
-        for mut row in from.sql().query(query, values![limit as u64, owner])? {
+                       FROM alert_event ORDER BY at DESC, event_id LIMIT ?1";
+        let of_owner =
+            "SELECT kind, subject, what, level, organization_id, detail, event_id, at, event,
+                            alert_id
+                       FROM alert_event WHERE organization_id = ?2
+                      ORDER BY organization_id, at DESC, event_id LIMIT ?1";
+        let found = match from.owner {
+            Some(owner) => from.sql().query(of_owner, values![limit as u64, owner])?,
+            None => from.sql().query(query, values![limit as u64])?,
+        };
+        let mut events = Vec::with_capacity(found.len());
+        for mut row in found {
             events.push(event(&mut row)?);
         }
         for event in &mut events {
