@@ -18,7 +18,7 @@ use crate::store::day_totals::first_slot;
 use crate::store::reading::{Question, Snapshot};
 use crate::store::sql::Value;
 use crate::store::sql::by_day;
-use crate::store::sql::identity::HEARD_PRECISION;
+use crate::policy::history::HEARD_PRECISION;
 use crate::store::sql::table::{CODE, CODE_ITEMS, IDENTITY, SEAT_HOLDER};
 use crate::utc;
 
@@ -71,7 +71,7 @@ fn explain(from: &Snapshot<'_>, uuid: &str, name: String) -> Result<DeviceExplan
         first_granted_at = Some(row.take(14)?).filter(|at| *at > 0);
     }
     let newest_at = newest_slot(from, uuid)?.map(slot_start);
-    // The time of a contact is recorded to the hour.
+    // The time of a contact is recorded to a few minutes.
     let heard_by = last_heard_at.map(|at| at.saturating_add(HEARD_PRECISION).min(from.now));
     let clock_ahead_seconds =
         newest_at.zip(heard_by).map(|(newest, heard)| newest.saturating_sub(heard));
