@@ -1,5 +1,6 @@
 //! Alerts: those that are open and those that are past, how they were told, and the rules.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use askama::Template;
@@ -25,7 +26,7 @@ use crate::utc;
 const ROWS_MAX: usize = 50;
 
 /// The number of open alerts on the overview.
-const FIRST_MAX: usize = 5;
+const FIRST_MAX: usize = 9;
 
 /// The page.
 #[derive(Template)]
@@ -59,14 +60,14 @@ pub(super) struct AlertPart {
     pub(super) kind: &'static str,
     pub(super) subject: String,
     pub(super) to: String,
-    what: String,
-    level: String,
+    pub(super) what: String,
+    pub(super) level: String,
     is_muted: bool,
     muted_until: Option<String>,
     fired: String,
     fired_machine: String,
     recovered: Option<String>,
-    pub(super) detail: String,
+    detail: String,
 }
 
 /// An event, and how it was told.
@@ -145,8 +146,18 @@ pub(super) async fn first(web: &Web, visitor: &Visitor) -> Result<(Vec<AlertPart
     let asked = AlertsQuery { firing: true, ..AlertsQuery::default() };
     let found = web.licensing.ask(asked, visitor.owner()).await?;
     // What an operator has muted is known already.
-    let told = found.alerts.iter().filter(|alert| alert.muted_until.is_none());
-    let first = told.take(FIRST_MAX).map(|alert| AlertPart::new(visitor.t(), alert));
+    let mut told: Vec<_> =
+        found.alerts.iter().filter(|alert| alert.muted_until.is_none()).collect();
+    // Of several thresholds of one thing, the worst says enough: the highest share, or the fewest
+    // days.
+    let level = |alert: &&AlertRow| match alert.kind.is_in_days() {
+        true => i64::from(alert.level),
+        false => -i64::from(alert.level),
+    };
+    told.sort_by_key(level);
+    let mut seen = HashSet::new();
+    told.retain(|alert| seen.insert((alert.kind.name(), &alert.subject, &alert.what)));
+    let first = told.iter().take(FIRST_MAX).map(|alert| AlertPart::new(visitor.t(), alert));
     Ok((first.collect(), found.alerts.len()))
 }
 

@@ -296,7 +296,6 @@ messages! {
     thresholds: "Thresholds in percent, such as 60,80,100", "Schwellen in Prozent, etwa 60,80,100";
     time_unit: "Unit of time", "Zeiteinheit";
     times_are_utc: "All times are UTC", "Alle Zeiten in UTC";
-    to: "To", "An";
     told_nowhere: "told nowhere", "nirgends mitgeteilt";
     to_overview: "To the overview", "Zum Überblick";
     tokens: "Tokens", "Tokens";
@@ -325,7 +324,6 @@ messages! {
         "Der Webhook ist aus, weil sein Empfänger mit 410 geantwortet hat.";
     what_happened: "What has happened, and what to do", "Was geschehen ist und was zu tun ist";
     when: "When", "Wann";
-    why: "Why", "Warum";
     what_it_holds: "What it holds", "Was es hält";
     who_may_use: "Who may use it", "Wer ihn benutzen darf";
     with_password: "session password", "Sitzungspasswort";

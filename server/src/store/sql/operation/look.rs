@@ -33,7 +33,7 @@ fn look_at(sql: &dyn Sql, view: &View, owner: Option<&str>) -> Result<Listing, E
         View::Users | View::Epochs | View::Within { .. } if owner.is_some() => {
             return Err(Error::told(
                 ProblemKind::OtherOrganization,
-                "this list is about the whole server: use a token that is not bound to an \
+                "this list is about the whole server: use a token or user that is not bound to an \
                  organization",
             ));
         }

@@ -11,6 +11,7 @@ use crate::operator::queries::explain::{
     Asked, DeviceExplanation, DryRun, ExplainQuery, Explanation, HeldLicense,
 };
 use crate::operator::queries::refusals::{RefusalRow, RefusalsQuery};
+use crate::policy::history::HEARD_PRECISION;
 use crate::policy::select::admission::holder_name;
 use crate::policy::{self, Candidate, Order};
 use crate::store::account::load::{self, Wanted, accounts};
@@ -18,7 +19,6 @@ use crate::store::day_totals::first_slot;
 use crate::store::reading::{Question, Snapshot};
 use crate::store::sql::Value;
 use crate::store::sql::by_day;
-use crate::policy::history::HEARD_PRECISION;
 use crate::store::sql::table::{CODE, CODE_ITEMS, IDENTITY, SEAT_HOLDER};
 use crate::utc;
 
@@ -64,7 +64,7 @@ fn explain(from: &Snapshot<'_>, uuid: &str, name: String) -> Result<DeviceExplan
     };
     known.extend(asked_when_refused(from, uuid)?);
     let identity = IDENTITY.find(from.sql(), values![uuid])?.pop();
-    let (mut last_heard_at, mut first_granted_at, mut rollbacks) = (None, None, 0);
+    let (mut last_heard_at, mut first_granted_at, mut rollbacks) = (None::<u64>, None, 0);
     if let Some(mut row) = identity {
         last_heard_at = Some(row.take(10)?).filter(|at| *at > 0);
         rollbacks = row.take(12)?;
