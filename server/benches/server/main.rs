@@ -139,6 +139,7 @@ impl Bench {
         self.nine(seatmeterd);
         self.restored(seatmeterd);
         self.admin(seatmeterd, "SQLite", None);
+        self.dashboards(seatmeterd);
     }
 }
 
