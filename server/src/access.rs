@@ -186,6 +186,8 @@ pub struct UserRow {
     pub name: String,
     /// The role of the user.
     pub role: Role,
+    /// The organization to which the user is bound; absent when the user sees all.
+    pub organization_id: Option<String>,
     /// The time at which the user was made, Unix seconds.
     pub made_at: u64,
     /// The time at which the password was set, Unix seconds.

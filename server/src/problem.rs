@@ -60,7 +60,7 @@ kinds! {
     /// The role of the caller is below the one that the operation needs.
     RoleRequired = "role-required", 403, "The operation needs another role";
     /// The operation concerns the whole server, and the token is bound to an organization.
-    OtherOrganization = "whole-server", 403, "The operation needs a token for all organizations";
+    OtherOrganization = "whole-server", 403, "The operation needs access to all organizations";
     /// A web page that is not the server's own may have sent the request.
     ForeignPage = "foreign-page", 403, "A web page of another site may have sent the request";
     /// The CSRF token of the session is missing or wrong.

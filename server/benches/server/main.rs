@@ -32,12 +32,14 @@
 //! back to a database of yesterday ([`restored`]).
 //!
 //! With the further word `nine` it measures ten thousand new devices that all ask at one time,
-//! beside others that report; with `items`, reports under one item and under a thousand.
+//! beside others that report; with `items`, reports under one item and under a thousand; with
+//! `dashboards`, reports beside fifty open dashboards.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot run must stop")]
 #![allow(clippy::disallowed_methods, reason = "it measures with the system's clock")]
 
 mod admin;
+mod dashboards;
 mod far;
 mod items;
 mod load;
@@ -94,6 +96,7 @@ fn main() {
             }
             return;
         }
+        Some("dashboards") => return bench.dashboards(seatmeterd),
         Some("open") => return bench.open(seatmeterd),
         Some("restored") => return bench.restored(seatmeterd),
         Some("nine") => return bench.nine(seatmeterd),
@@ -136,6 +139,7 @@ impl Bench {
         self.nine(seatmeterd);
         self.restored(seatmeterd);
         self.admin(seatmeterd, "SQLite", None);
+        self.dashboards(seatmeterd);
     }
 }
 

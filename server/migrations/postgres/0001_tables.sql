@@ -310,6 +310,7 @@ CREATE TABLE admin_user (
     name            TEXT NOT NULL PRIMARY KEY,
     password_hash   TEXT NOT NULL,
     role            TEXT NOT NULL,
+    organization_id TEXT NOT NULL,
     made_at         BIGINT NOT NULL,
     password_set_at BIGINT NOT NULL
 );
@@ -353,6 +354,7 @@ CREATE TABLE alert_event (
     detail          TEXT NOT NULL
 );
 CREATE INDEX alert_event_by_time ON alert_event (at);
+CREATE INDEX alert_event_of_organization ON alert_event (organization_id, at);
 
 CREATE TABLE alert_delivery (
     channel    TEXT NOT NULL,

@@ -380,11 +380,13 @@ CREATE TABLE admin_token (
 CREATE UNIQUE INDEX admin_token_by_digest ON admin_token (token_digest);
 CREATE INDEX admin_token_of_organization ON admin_token (organization_id, name);
 
--- The people who log in to the admin API. The password is an argon2 hash.
+-- The people who log in to the admin API. The password is an argon2 hash. `organization_id` is empty
+-- for a user who sees all organizations.
 CREATE TABLE admin_user (
     name            TEXT NOT NULL PRIMARY KEY,
     password_hash   TEXT NOT NULL,
     role            TEXT NOT NULL,
+    organization_id TEXT NOT NULL,
     made_at         INTEGER NOT NULL,
     password_set_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -437,6 +439,7 @@ CREATE TABLE alert_event (
     detail          TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX alert_event_by_time ON alert_event (at);
+CREATE INDEX alert_event_of_organization ON alert_event (organization_id, at);
 
 -- The state of an event on each channel. A server that tells it moves `next_at` ahead first,
 -- so that no other server of this database does the same. `state` is waiting, done or given_up.

@@ -73,7 +73,7 @@ impl Ways {
 }
 
 /// Tell events now and at each interval, for as long as the server runs.
-pub async fn keep_telling(licensing: Arc<Licensing>, ways: Ways) {
+pub async fn keep_telling(licensing: Arc<Licensing>, ways: Arc<Ways>) {
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The first day after the last period of which the summaries are written.

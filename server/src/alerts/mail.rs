@@ -106,6 +106,24 @@ impl Mail {
         Ok(Self { transport: builder.build(), server: format!("{host}:{port}"), from, to })
     }
 
+    /// Return the host and port of the mail server.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Return the sender.
+    #[must_use]
+    pub fn sender(&self) -> String {
+        self.from.to_string()
+    }
+
+    /// Return the recipients.
+    #[must_use]
+    pub fn recipients(&self) -> Vec<String> {
+        self.to.iter().map(ToString::to_string).collect()
+    }
+
     /// Send one mail about these events to all recipients. If the mail server refuses one of
     /// several recipients, each gets a mail of its own.
     ///

@@ -174,6 +174,15 @@ impl Webhook {
         &self.id
     }
 
+    /// Return where events go to, without the path, which may hold a secret.
+    #[must_use]
+    pub fn target(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        format!("{scheme}://{host}:{}", self.port)
+    }
+
     /// Return the headers that sign an event.
     #[must_use]
     pub fn headers(&self, event_id: &str, now: u64, body: &str) -> [(&'static str, String); 3] {

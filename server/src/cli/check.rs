@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{DataOption, output_error};
 use crate::error::Error;
-use crate::store::check;
+use crate::store::faults;
 
 /// Check the data of a server: every page of the database, references, license files, sums, the
 /// audit log and the server's keys
@@ -21,19 +21,11 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     let data = &arguments.data;
     data.require_initialized()?;
-    let mut checked = check(&data.location())?;
-    let keys = data.dir().keyring()?;
-    for key_id in checked.keys_named.iter().filter(|id| keys.with_id(id).is_none()) {
-        checked.faults.push(format!(
-            "license files name the server key {key_id}, which is not in {}: copy its key file \
-             there from a backup, or from another server of this database",
-            data.dir().path().display()
-        ));
-    }
-    for fault in &checked.faults {
+    let faults = faults(&data.location(), &data.dir())?;
+    for fault in &faults {
         writeln!(output, "BROKEN   {fault}").map_err(output_error)?;
     }
-    match checked.faults.len() {
+    match faults.len() {
         0 => writeln!(output, "the data is whole").map_err(output_error),
         count => Err(Error::Setup(format!(
             "broken in the data: {count}, see above. Keep a copy of the data, then restore a \

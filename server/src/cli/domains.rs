@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::output_error;
 use crate::error::Error;
-use crate::policy::charge_way::host::{CountsAs, Host, Listed};
+use crate::operator::queries::domains::HostExplanation;
 
 /// Explain what a host counts as, and why
 #[derive(Args, Debug)]
@@ -17,50 +17,10 @@ pub(super) struct ExplainArguments {
 }
 
 pub(super) fn explain(arguments: &ExplainArguments, output: &mut dyn Write) -> Result<(), Error> {
-    let host = Host::parse(&arguments.host)
+    let HostExplanation { host, counts_as, because, .. } = HostExplanation::of(&arguments.host)
         .map_err(|why| Error::Setup(format!("{:?} is not a host: {why}.", arguments.host)))?;
-    let counts_as =
-        host.domain().unwrap_or("nothing: an item cannot list it, and no item covers it");
-    writeln!(
-        output,
-        "host       {}\ncounts as  {counts_as}\nbecause    {}",
-        host.as_text(),
-        because(&host)
-    )
-    .map_err(output_error)
-}
-
-fn because(host: &Host) -> String {
-    match host.counts_as() {
-        CountsAs::Domain { registrable, suffix, listed } => format!(
-            "the public suffix is {suffix} ({}); {registrable} is that and one label more, and \
-             all hosts below it are \
-             the same domain",
-            place(*listed)
-        ),
-        CountsAs::Suffix(listed) => {
-            format!(
-                "it is a public suffix itself ({}): each name below it is a domain of its own",
-                place(*listed)
-            )
-        }
-        CountsAs::IpAddress => "it is an IP address, which is only equal to itself".to_owned(),
-        CountsAs::Localhost => "localhost is only equal to itself".to_owned(),
-        CountsAs::OneLabel => {
-            "a name of one label that is no public suffix is only equal to itself".to_owned()
-        }
-    }
-}
-
-fn place(listed: Listed) -> &'static str {
-    match listed {
-        Listed::Icann => "of a registry, by the Public Suffix List",
-        Listed::Private => {
-            "of a host with many tenants, by the private section of the Public Suffix List"
-        }
-        Listed::Added => "of a host with many tenants, by this program's own list",
-        Listed::Nowhere => "the last label, as the Public Suffix List has no rule for it",
-    }
+    writeln!(output, "host       {host}\ncounts as  {counts_as}\nbecause    {because}")
+        .map_err(output_error)
 }
 
 #[cfg(test)]

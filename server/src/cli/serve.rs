@@ -16,7 +16,7 @@ use super::listeners::{self, ListenerArguments};
 use super::log::LogArguments;
 use super::{DataOption, OpenData, init, output_error};
 use crate::access::SessionLimits;
-use crate::alerts::deliver::{Ways, keep_telling};
+use crate::alerts::deliver::keep_telling;
 use crate::alerts::watch::keep_checking;
 use crate::clock::Clock;
 use crate::data_dir::DataDir;
@@ -219,7 +219,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
     let tls = arguments.listeners.tls()?;
     let main_server = arguments.main_server()?;
     arguments.demo.as_deref().map(demo::require_folder).transpose()?;
-    let ways = arguments.alerts.ways()?;
+    let ways = Arc::new(arguments.alerts.ways()?);
     init::prepare(&arguments.data, output)?;
     let _lock = arguments.data.dir().lock()?;
     warn_of_password();
@@ -249,6 +249,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         server_clock: Some(clock.clone()),
         key_folder: Some(arguments.data.dir()),
         backups: backups(&arguments.data),
+        ways,
         ..Web::new(licensing)
     });
 
@@ -256,7 +257,7 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
         .enable_all()
         .build()
         .map_err(|e| Error::Setup(format!("the system gives no threads for the server: {e}")))?;
-    let outcome = runtime.block_on(listen(&arguments.listeners, tls, web, clock, ways, output));
+    let outcome = runtime.block_on(listen(&arguments.listeners, tls, web, clock, output));
     // Requests that did not end in time are dropped here; the work that they had queued is still
     // recorded below.
     runtime.shutdown_background();
@@ -266,9 +267,9 @@ pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), E
 }
 
 /// Return the data directory if a request may back it up.
-fn backups(data: &DataOption) -> Option<Arc<tokio::sync::Mutex<DataDir>>> {
+fn backups(data: &DataOption) -> Option<DataDir> {
     data.require_embedded().ok()?;
-    Some(Arc::new(tokio::sync::Mutex::new(data.dir())))
+    Some(data.dir())
 }
 
 async fn listen(
@@ -276,7 +277,6 @@ async fn listen(
     tls: Option<Arc<Tls>>,
     web: Arc<Web>,
     clock: Arc<ServerClock>,
-    ways: Ways,
     output: &mut dyn Write,
 ) -> Result<(), Error> {
     // The handlers are installed before the address is known to anybody, so that a stop right after
@@ -305,7 +305,7 @@ async fn listen(
     let serving = tokio::spawn(say_serving(web.licensing.clone(), clock));
     let telling = tokio::spawn(tell(web.clone()));
     let watching = tokio::spawn(keep_checking(web.clone()));
-    let alerting = tokio::spawn(keep_telling(web.licensing.clone(), ways));
+    let alerting = tokio::spawn(keep_telling(web.licensing.clone(), web.ways.clone()));
     let for_metrics = for_metrics.into_iter().map(|(listener, _)| listener).collect();
     let measuring = http::serve_metrics(for_metrics, web.clone(), until_set(stopped.clone()));
     tokio::spawn(measuring);

@@ -30,6 +30,10 @@ pub(super) enum User {
         /// devices, admin changes license files, keys, tokens and users
         #[arg(long, value_enum)]
         role: Role,
+        /// The organization to which the user is bound: the user sees and changes nothing of
+        /// others. Without it, the user is good for all organizations
+        #[arg(long, value_name = "ORGANIZATION")]
+        organization: Option<String>,
         #[command(flatten)]
         password: PasswordOption,
         #[command(flatten)]
@@ -75,11 +79,11 @@ pub(super) struct PasswordOption {
 
 pub(super) fn run(command: &User, output: &mut dyn Write) -> Result<(), Error> {
     match command {
-        User::Create { name, role, password, data } => {
+        User::Create { name, role, organization, password, data } => {
             let operator = Operator::open(data)?;
             let password = password.read()?;
-            let (name, by) = (name.clone(), &actor());
-            operator.wait(operator.licensing.make_user(name, *role, password, by))?;
+            let (name, bound, by) = (name.clone(), organization.clone(), &actor());
+            operator.wait(operator.licensing.make_user(name, *role, bound, password, by))?;
             done(output)
         }
         User::List(data) => list(data, View::Users, output),

@@ -77,6 +77,7 @@ pub(super) async fn complete(web: &Web, status: &mut ServerStatus) {
     status.ready = Some(ready);
     status.not_ready = not_ready;
     status.queue_length = web.licensing.store.waiting();
+    status.certificate_ends_at = web.tls.as_ref().map(|tls| tls.ends_at());
     if let Some(main) = &web.main_server {
         status.standby_active = Some(main.require_down().await.is_ok());
     }

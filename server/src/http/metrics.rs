@@ -50,7 +50,7 @@ async fn require_viewer(web: &Web, request: Request) -> Result<(), Error> {
         Some(organization_id) => Err(Error::told(
             ProblemKind::OtherOrganization,
             format!(
-                "metrics are those of the whole server, and the token is bound to the organization \
+                "metrics are those of the whole server, and you are bound to the organization \
                  \"{organization_id}\""
             ),
         )),

@@ -31,6 +31,7 @@ pub mod demo;
 pub mod health;
 pub mod limit;
 pub mod listen;
+pub mod long_work;
 pub mod metrics;
 mod problems;
 mod proof;
@@ -49,6 +50,7 @@ use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 
+use crate::alerts::deliver::Ways;
 use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::licensing::Licensing;
@@ -62,6 +64,7 @@ use budget::{BUDGET_BYTES, BodyBudget};
 use health::Readiness;
 use limit::{Left, Rate, RateLimits, TooMany};
 use listen::{ConnectionLimits, Listener};
+use long_work::LongWork;
 use proxy::{Source, TrustedProxies};
 use standby::Peer;
 
@@ -114,9 +117,13 @@ pub struct Web {
     pub demo: Option<PathBuf>,
     /// The websites whose pages may read answers.
     pub websites: Websites,
-    /// The data directory to back up on request, one backup at a time; `None` for PostgreSQL, which
-    /// has backups of its own.
-    pub backups: Option<Arc<tokio::sync::Mutex<DataDir>>>,
+    /// The data directory to back up and check on request; `None` for PostgreSQL, which has backups
+    /// of its own.
+    pub backups: Option<DataDir>,
+    /// The ways by which events of alerts are told.
+    pub ways: Arc<Ways>,
+    /// The long work that was begun on pages.
+    pub long_work: Arc<LongWork>,
     /// The server's time, to be compared with the database at each check.
     pub server_clock: Option<Arc<ServerClock>>,
 }
@@ -148,6 +155,8 @@ impl Web {
             backups: None,
             demo: None,
             websites: Websites::default(),
+            ways: Arc::default(),
+            long_work: Arc::default(),
             server_clock: None,
         }
     }

@@ -149,17 +149,19 @@ impl Licensing {
     /// Make a user of the admin API.
     ///
     /// # Errors
-    /// Fails when there is a user of this name, or the password is too short.
+    /// Fails when there is a user of this name, when there is no such organization, or when the
+    /// password is too short.
     pub async fn make_user(
         &self,
         name: String,
         role: Role,
+        organization_id: Option<String>,
         password: Secret,
         by: impl Into<By>,
     ) -> Result<(), Error> {
         require_name("the user's name", &name)?;
         let password_hash = password_hash(&password)?;
-        self.change(Change::MakeUser { name, password_hash, role }, by).await
+        self.change(Change::MakeUser { name, password_hash, role, organization_id }, by).await
     }
 
     /// Set the password of a user, and end the user's sessions.

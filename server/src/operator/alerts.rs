@@ -8,13 +8,13 @@ use crate::operator::commands::Change;
 use crate::operator::queries::alerts::WebhookOffQuery;
 
 /// The end of a time that has none: the last instant that the database can hold as a date.
-const WITHOUT_END: u64 = 253_402_300_799;
+pub const WITHOUT_END: u64 = 253_402_300_799;
 
 impl Licensing {
     /// Tell nothing of an alert until an instant; `None` for no end.
     ///
     /// # Errors
-    /// Fails when there is no such alert.
+    /// Fails when there is no such alert, or the instant has passed.
     pub async fn mute_alert(
         &self,
         alert_id: String,
@@ -22,6 +22,13 @@ impl Licensing {
         by: impl Into<By>,
     ) -> Result<(), Error> {
         let until = until.unwrap_or(WITHOUT_END).min(WITHOUT_END);
+        // 0 tells of the alert again.
+        if until > 0 && until <= self.clock.unix_seconds() {
+            return Err(Error::bad_request(format!(
+                "the alert would have been muted until {}, which has passed: name a later end",
+                crate::utc::text(until)
+            )));
+        }
         self.change(Change::MuteAlert { alert_id, until }, by).await
     }
 

@@ -187,6 +187,8 @@ pub enum Change {
         password_hash: String,
         /// The role of the user.
         role: Role,
+        /// The organization to which the user is bound; `None` for all.
+        organization_id: Option<String>,
     },
     /// Set the password of a user, and end the user's sessions.
     SetPassword {

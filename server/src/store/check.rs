@@ -2,6 +2,7 @@
 
 use super::sql::{self, Sql};
 use super::{AuditReader, Location, postgres, sqlite};
+use crate::data_dir::DataDir;
 use crate::error::Error;
 
 /// The sums that the rules read, each with the sum of the rows that it stands for.
@@ -25,6 +26,24 @@ pub struct Checked {
     pub faults: Vec<String>,
     /// The ids of the server keys that license files name.
     pub keys_named: Vec<String>,
+}
+
+/// Return the faults of a data directory and its store: everything that [`check`] finds, and the
+/// server keys that are missing.
+///
+/// # Errors
+/// Fails as [`check`] does, or when the keys cannot be read.
+pub fn faults(location: &Location, dir: &DataDir) -> Result<Vec<String>, Error> {
+    let Checked { mut faults, keys_named } = check(location)?;
+    let keys = dir.keyring()?;
+    for key_id in keys_named.iter().filter(|id| keys.with_id(id).is_none()) {
+        faults.push(format!(
+            "license files name the server key {key_id}, which is not in {}: copy its key file \
+             there from a backup, or from another server of this database",
+            dir.path().display()
+        ));
+    }
+    Ok(faults)
 }
 
 /// Check everything: pages, references, license files, sums, and the chain of the audit log.

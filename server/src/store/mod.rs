@@ -41,7 +41,7 @@ use crate::receipt::Receipt;
 use crate::server_time::{RecordedTime, ServerClock};
 
 pub use audit_reader::AuditReader;
-pub use check::{Checked, check};
+pub use check::{Checked, check, faults};
 pub use location::{Location, Opened};
 pub use reading::{Question, ReadWork, Snapshot, ask};
 pub use sql::{BillFrame, Field, Keys};

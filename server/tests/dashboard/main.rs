@@ -1,5 +1,5 @@
-//! The dashboard in a real browser, Debian's Chromium. The tests themselves are in
-//! `pages.test.mjs`; this program makes ready what they need, and says so when it cannot.
+//! The dashboard in a real browser, Debian's Chromium. The tests themselves are in `pages.test.mjs`
+//! and `alerts.test.mjs`; this program makes ready what they need, and says so when it cannot.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
@@ -9,9 +9,16 @@ use std::process::Command;
 /// The variable with the database that is to be filled; then this program fills it, and ends.
 const FILL: &str = "SEATMETER_FILL";
 
-#[allow(clippy::print_stderr, reason = "a test that did not run must say so")]
+/// The begin of a line with a time that is measured, and decides nothing.
+const MEASURED: &str = "# the first screen";
+
 fn skip(why: &str) {
-    eprintln!("SKIPPED: {}", why.trim());
+    say(&format!("SKIPPED: {}", why.trim()));
+}
+
+#[allow(clippy::print_stderr, reason = "a test says what did not run, and what it has measured")]
+fn say(line: &str) {
+    eprintln!("{line}");
 }
 
 fn found(program: &str) -> Option<PathBuf> {
@@ -66,9 +73,10 @@ fn pages_in_a_real_browser_are_whole_and_true() {
     };
     let Some(tools) = tools(&root) else { return };
     let folder = tempfile::tempdir().unwrap();
+    let files = ["pages.test.mjs", "alerts.test.mjs"];
     let run = Command::new("node")
         .args(["--test", "--test-reporter=tap"])
-        .arg(root.join("server/tests/dashboard/pages.test.mjs"))
+        .args(files.map(|name| root.join("server/tests/dashboard").join(name)))
         .env("SEATMETERD", env!("CARGO_BIN_EXE_seatmeterd"))
         .env("CHROMIUM", browser)
         .env("DASHBOARD_TOOLS", tools)
@@ -78,4 +86,5 @@ fn pages_in_a_real_browser_are_whole_and_true() {
         .unwrap();
     let told = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success() && told.contains("# fail 0"), "{told}");
+    told.lines().filter(|line| line.contains(MEASURED)).for_each(say);
 }

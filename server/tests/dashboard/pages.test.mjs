@@ -3,16 +3,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { ITEMS, PASSWORD, Server } from "./server.mjs";
+import { ITEMS, Server } from "./server.mjs";
+import { close, digits, launch, login, overflow, raw, violations } from "./visit.mjs";
 
-const { CHROMIUM, DASHBOARD_TOOLS, DASHBOARD_FILL, DASHBOARD_SHOTS } = process.env;
-const tools = createRequire(join(DASHBOARD_TOOLS, "package.json"));
-const { chromium } = tools("playwright-core");
-const axe = tools("axe-core").source;
+const { DASHBOARD_FILL, DASHBOARD_SHOTS } = process.env;
 
 const SCRIPT = "<script>alert(1)</script>";
 const SCREENS = [
@@ -21,7 +18,10 @@ const SCREENS = [
   "/items/floor?date=DATE&slot=SLOT",
   "/devices",
   "/devices/" + encodeURIComponent(SCRIPT),
+  "/items/shop?host=www.example.com",
   "/refusals",
+  "/alerts",
+  "/alerts?past=2&events=2",
   "/usage?by=device&by=what&time=month&peaks=1",
   "/codes",
   "/licenses",
@@ -44,50 +44,15 @@ const addressed = (path) =>
     .replace("DATE", new Date(workday() * 86400000).toISOString().slice(0, 10))
     .replace("SLOT", workday() * 480 + 220);
 
-let browser, server;
+let server;
 before(async () => {
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+  await launch();
   server = await Server.start({ fill: (database) => execFileSync(DASHBOARD_FILL, [database]) });
 });
 after(async () => {
-  await browser?.close();
+  await close();
   await server?.stop();
 });
-
-/** A page of somebody who has logged in; what goes wrong in it is kept. */
-const login = async (on, name, options = {}) => {
-  const context = await browser.newContext(options);
-  const page = await context.newPage();
-  page.troubles = [];
-  page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) page.troubles.push(message.text());
-  });
-  page.on("pageerror", (error) => page.troubles.push(String(error)));
-  page.on("dialog", (dialog) => {
-    page.troubles.push("a dialog: " + dialog.message());
-    dialog.dismiss();
-  });
-  page.on("request", (request) => {
-    if (!request.url().startsWith(on.url)) page.troubles.push("from elsewhere: " + request.url());
-  });
-  await page.goto(on.url + "/dashboard");
-  await page.fill("input[name=name]", name);
-  await page.fill("input[name=password]", PASSWORD);
-  await page.click("main button");
-  await page.waitForURL(on.url + "/dashboard");
-  return page;
-};
-
-const digits = (text) => Number(text.replace(/[^\d]/g, ""));
-
-const overflow = (page) =>
-  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-
-const violations = async (page) => {
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 160)).join(" | ")}`);
-};
 
 const look = async (on, name, screens, label) => {
   const page = await login(on, name);
@@ -155,20 +120,22 @@ test("pages work without JavaScript, and are small", async () => {
   await page.context().close();
 });
 
-// fetch decompresses by itself; this does not.
-const raw = async (url, headers) => {
-  const { get } = await import("node:http");
-  return new Promise((resolve, reject) => {
-    get(url, { headers }, (answer) => {
-      const chunks = [];
-      answer.on("data", (chunk) => chunks.push(chunk));
-      answer.on("end", () => {
-        const bytes = Buffer.concat(chunks);
-        resolve({ bytes, length: bytes.length });
-      });
-    }).on("error", reject);
+test("the first screen is small, and it is said how soon it can be used", async (t) => {
+  const page = await login(server, "viewer");
+  const { bytes, painted, interactive, loaded } = await page.evaluate(() => {
+    const [page] = performance.getEntriesByType("navigation");
+    const all = [page, ...performance.getEntriesByType("resource")];
+    return {
+      bytes: all.reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0),
+      painted: performance.getEntriesByName("first-contentful-paint")[0]?.startTime,
+      interactive: page.domInteractive,
+      loaded: page.domContentLoadedEventEnd,
+    };
   });
-};
+  t.diagnostic(`the first screen: ${bytes} bytes; ms: painted ${painted}, read ${interactive}, usable ${loaded}`);
+  assert.ok(bytes > 10000 && bytes <= COMPRESSED_BYTES_MAX, `style, scripts and page have ${bytes} bytes`);
+  await page.context().close();
+});
 
 test("the numbers are those of the command line", async () => {
   const page = await login(server, "viewer");
@@ -186,7 +153,29 @@ test("the numbers are those of the command line", async () => {
   assert.equal(await page.locator("#day details tbody tr").count(), day.slots.filter(({ count }) => count).length);
   const since = new Date(Date.now() - 30 * 86400000).toISOString().slice(0, 10);
   await page.goto(server.url + "/dashboard/refusals");
-  assert.equal(digits(await page.textContent(".big b")), server.ask("refusals", "--since", since).refused);
+  const refusals = server.ask("refusals", "--since", since);
+  assert.equal(digits(await page.textContent(".big b")), refusals.refused);
+  await page.locator("#hours summary").click();
+  const hours = (await page.locator("#hours tbody td.n").allTextContents()).map(digits);
+  assert.deepEqual(hours, refusals.by_hour.map(({ refused }) => refused).reverse());
+  assert.ok(await page.locator("#hours svg path.within").count());
+  await page.goto(server.url + "/dashboard/alerts");
+  const { alerts } = server.ask("alert", "list");
+  const open = alerts.filter(({ recovered_at }) => recovered_at == null);
+  assert.equal(digits(await page.textContent("#open-count")), open.length);
+  assert.equal(digits(await page.textContent("#past h2 span")), alerts.length - open.length);
+  assert.deepEqual(await page.locator("#past td.sentence").allTextContents(),
+    alerts.filter(({ recovered_at }) => recovered_at != null).slice(0, 50).map(({ detail }) => detail));
+  const { events } = server.ask("alert", "events");
+  const times = (await page.locator("#events time").evaluateAll((all) => all.map(({ dateTime }) => dateTime))).map((at) => Date.parse(at) / 1000);
+  assert.deepEqual(times, events.slice(0, 50).map(({ at }) => at));
+  await page.goto(server.url + "/dashboard/items/shop");
+  await page.fill("input[name=host]", "https://www.example.com/x");
+  await page.locator("#host button").click();
+  const [decided] = server.ask("domains", "list", "--item", "shop", "--host", "www.example.com").explained.items;
+  assert.equal(decided.is_allowed, true);
+  assert.equal(await page.textContent("#host .state"), "may use the item");
+  assert.equal(await page.textContent("#host .told"), decided.detail);
   await page.goto(server.url + "/dashboard/usage?by=item&by=kind&from=2000-01-01");
   const usage = server.ask("usage", "sum", "--by", "item,kind", "--from", "2000-01-01");
   const total = await page.locator("tbody tr td.n").first().textContent();
@@ -261,8 +250,16 @@ test("every action does what the command line does, and is in the audit log", as
   assert.match(await page.getByRole("status").textContent(), /The log is whole/);
   await page.goto(server.url + "/dashboard/server");
   await page.getByRole("button", { name: "Back up now" }).click();
-  await told(last().action, last().subject);
+  // A backup that takes long shows how far it is, until it is made.
+  await page.getByText("The backup is made.").first().waitFor();
+  assert.equal(last().action, "make backup");
   assert.ok(server.ask("status").server.backup_at > 0);
+  await page.getByRole("button", { name: "Check the data now" }).click();
+  await page.locator("#live .run").nth(1).waitFor();
+  await page.locator("#live .run progress").waitFor({ state: "detached" });
+  const checked = await page.locator("#live .run").nth(1).textContent();
+  const faults = server.check();
+  for (const fault of faults.length ? faults : ["The data is whole"]) assert.ok(checked.includes(fault), fault);
   assert.deepEqual(page.troubles.filter((line) => !line.includes("400")), []);
   await page.context().close();
 });

@@ -35,8 +35,10 @@ export const ITEMS = [
 
 /** A server of its own, with users of each role. */
 export class Server {
-  static async start({ items = ITEMS, fill = null } = {}) {
+  static async start({ items = ITEMS, fill = null, options = [], env = {} } = {}) {
     const server = new Server();
+    server.options = options;
+    server.env = { ...process.env, ...env };
     server.folder = mkdtempSync(join(tmpdir(), "seatmeter-dashboard-"));
     server.data = join(server.folder, "data");
     server.items = items;
@@ -59,6 +61,17 @@ export class Server {
 
   run(...words) {
     return execFileSync(binary, [...words, "--data", this.data], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  }
+
+  /** The faults of the data, as the command line finds them. */
+  check() {
+    try {
+      this.run("check");
+      return [];
+    } catch ({ stdout }) {
+      const lines = stdout.split("\n").filter((line) => line.startsWith("BROKEN"));
+      return lines.map((line) => line.slice("BROKEN".length).trim());
+    }
   }
 
   /** Answer a question by the command line, as JSON. */
@@ -89,7 +102,8 @@ export class Server {
 
   async serve() {
     const words = ["serve", "--data", this.data, "--listen", "127.0.0.1:0", "--log", "error"];
-    this.process = spawn(binary, words, { stdio: ["ignore", "pipe", "inherit"] });
+    const { env } = this;
+    this.process = spawn(binary, [...words, ...this.options], { env, stdio: ["ignore", "pipe", "inherit"] });
     this.url = await listening(this.process);
   }
 

@@ -74,4 +74,23 @@ SELECT CASE i % 3 WHEN 0 THEN 'floor' WHEN 1 THEN 'tills' ELSE '' END, now / 360
        '{}', now - i * 900 + 60, 'item "floor" has N = 20 and 21 devices are active', '{}', '{}',
        CASE i WHEN 0 THEN '<script>alert(1)</script>' ELSE printf('till %04d', i) END
   FROM number, clock WHERE i < 1200;
+
+-- Alerts that are past, one that stays until it is re-armed, and how they were told.
+INSERT INTO alert
+SELECT printf('%024x', i), 'quota', 'scans', 'scans', i, 'acme', now - i * 86400, now - i * 86400 + 3600, 0,
+       'item "scans" has used ' || i || ' % of its quota: <b>ask the vendor</b>'
+  FROM number, clock WHERE i BETWEEN 1 AND 70;
+INSERT INTO alert
+SELECT printf('%024x', 999), 'rolled_back', '"><img src=x onerror=alert(2)>', '', 0, '', now - 9000, NULL, 0,
+       'the data was put back: <script>alert(3)</script> ' || char(0x202e) || 'see "epochs"'
+  FROM clock;
+INSERT INTO alert_event
+SELECT printf('%024x', 1000 + i), now - i * 86400, CASE i % 2 WHEN 0 THEN 'fired' ELSE 'recovered' END,
+       printf('%024x', i), 'quota', 'scans', 'scans', i, 'acme', 'item "scans" has used ' || i || ' %'
+  FROM number, clock WHERE i BETWEEN 1 AND 70;
+INSERT INTO alert_delivery
+SELECT 'mail', printf('%024x', 1000 + i), CASE i % 3 WHEN 0 THEN 'done' WHEN 1 THEN 'waiting' ELSE 'given_up' END,
+       1 + i % 9, now + 86400, now - i * 86400,
+       CASE i % 3 WHEN 0 THEN '' ELSE 'mail.example:587: <i>the connection was refused</i>' END
+  FROM number, clock WHERE i BETWEEN 1 AND 60;
 COMMIT;

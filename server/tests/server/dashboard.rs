@@ -1,8 +1,22 @@
 //! The dashboard without a browser: who gets in, what a form needs, and what a page may not hold.
 
+mod alerts;
+mod organizations;
+
+use std::os::unix::fs::PermissionsExt;
+
+use seatmeter_protocol::charge_way::ChargeWay;
+use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem};
+use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::access::Role;
+use seatmeter_server::data_dir::{DRAFT, DataDir};
+use seatmeter_server::http::Web;
+use seatmeter_server::http::long_work::Kind;
+use seatmeter_server::http::tls::{Tls, TlsFiles};
 use seatmeter_server::operator::commands::DeviceState;
+use seatmeter_server::operator::queries::alerts::{AlertRow, AlertsQuery};
 use seatmeter_server::operator::queries::devices::DevicesQuery;
+use seatmeter_server::operator::queries::status::StatusQuery;
 
 use crate::access::{PASSWORD, lines, server};
 use crate::sessions::{Session, with_user};
@@ -34,6 +48,7 @@ const PAGES: &[&str] = &[
     "/dashboard/devices",
     "/dashboard/devices/11111111111111111111111111111111",
     "/dashboard/refusals",
+    "/dashboard/alerts",
     "/dashboard/usage",
     "/dashboard/codes",
     "/dashboard/licenses",
@@ -139,6 +154,12 @@ fn a_form_needs_its_role_and_a_viewer_sees_no_action() {
         (format!("/dashboard/devices/{uuid}/rename"), "name=x"),
         (format!("/dashboard/devices/{uuid}/release"), "item_id=instances"),
         (format!("/dashboard/devices/{uuid}/delete"), ""),
+        ("/dashboard/alerts/test".into(), ""),
+        ("/dashboard/alerts/thresholds".into(), "percents=5"),
+        ("/dashboard/alerts/nothing/mute".into(), ""),
+        ("/dashboard/alerts/nothing/rearm".into(), ""),
+        ("/dashboard/alert-events/nothing/replay".into(), ""),
+        ("/dashboard/alert-webhook/enable".into(), ""),
         ("/dashboard/codes/new".into(), "code=X&organization=acme"),
         ("/dashboard/codes/items".into(), "code=OTHER"),
         ("/dashboard/codes/access".into(), "code=OTHER"),
@@ -153,7 +174,8 @@ fn a_form_needs_its_role_and_a_viewer_sees_no_action() {
     let before = lines(&server).len();
     for (path, fields) in &changes {
         assert_eq!(form(&viewer, path, fields).send(server.address).status, 403, "{path}");
-        let needs_admin = !path.contains("/devices/") && !path.contains("/codes/");
+        let of_operator = ["/devices/", "/codes/", "/alerts/", "/alert-"];
+        let needs_admin = !of_operator.iter().any(|part| path.contains(part));
         if needs_admin {
             assert_eq!(form(&operator, path, fields).send(server.address).status, 403, "{path}");
         }
@@ -182,6 +204,15 @@ fn names_with_markup_are_shown_as_text() {
     let html =
         text(&page(&server, &session, "/dashboard/devices?name=%22%3E%3Csvg%20onload%3D1%3E"));
     assert!(!html.contains("<svg onload"), "{html}");
+}
+
+/// Let time bring the items near their end, so that alerts about both organizations fire.
+fn with_alerts(server: &TestServer, subject: &str) -> Vec<AlertRow> {
+    server.clock.set(EXPIRY - 5 * DAY_SECONDS);
+    server.wait(seatmeter_server::alerts::watch::check(&server.web)).unwrap();
+    let found = server.wait(server.licensing.ask(AlertsQuery::default(), None)).unwrap();
+    assert!(found.alerts.iter().any(|alert| alert.subject == subject), "{found:?}");
+    found.alerts
 }
 
 #[test]
@@ -242,6 +273,81 @@ fn a_long_page_is_compressed_and_its_assets_are_kept_for_a_year() {
 }
 
 #[test]
+fn long_work_shows_how_far_it_is_and_then_what_it_has_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let server =
+        TestServer::with_web(|web| Web { backups: Some(DataDir::new(folder.path())), ..web });
+    with_user(&server, "ann", Role::Admin);
+    let session = Session::begin(&server, "ann");
+    let shown = || text(&page(&server, &session, "/dashboard/server"));
+    let refreshes = |html: &str| html.contains("every 2s") && html.contains("http-equiv=\"refresh");
+    assert!(!refreshes(&shown()), "nothing runs");
+    let work = &server.web.long_work;
+    let status = server.wait(server.licensing.ask(StatusQuery::default(), None)).unwrap();
+    let half = usize::try_from(status.server.database_bytes.unwrap() / 2).unwrap();
+    let file = folder.path().join("a.backup");
+    std::fs::write(folder.path().join(format!("a.backup{DRAFT}1")), vec![0; half]).unwrap();
+    work.begin(Kind::Backup, START, Some(file)).unwrap();
+    let html = shown();
+    assert!(refreshes(&html) && html.contains("<progress"), "{html}");
+    assert!((40..=60).any(|percent| html.contains(&format!(" value=\"{percent}\""))), "{html}");
+    let second = form(&session, "/dashboard/server/backup", "").send(server.address);
+    assert_eq!(second.status, 409, "{}", text(&second));
+    work.end(Kind::Backup, Ok(Vec::new()));
+    let html = shown();
+    assert!(!refreshes(&html) && html.contains("The backup is made."), "{html}");
+    work.begin(Kind::Check, START, None).unwrap();
+    assert!(refreshes(&shown()));
+    work.end(Kind::Check, Ok(vec!["the seats of item <b> are not those of its rows".into()]));
+    let html = shown();
+    assert!(html.contains("the seats of item &#60;b&#62;"), "{html}");
+    assert!(!html.contains("The data is whole"), "{html}");
+}
+
+#[test]
+fn what_is_set_aside_is_on_the_page_of_a_strict_item_and_the_clock_on_that_of_a_device() {
+    let item = LicenseItem::new("scans", ChargeWay::BarcodeScan, 1_000, START, EXPIRY);
+    let server = TestServer::with_items(vec![LicenseItem { strict: true, ..item }]);
+    with_user(&server, "ann", Role::Viewer);
+    let session = Session::begin(&server, "ann");
+    let uuid = "1".repeat(32);
+    let license = server.authorize(&request(&uuid, 1)).unwrap();
+    let totals = vec![scans(slot_of(START) + 40, 4, 3)];
+    server.report(&report(&uuid, vec![segment(&id(), &license.license_id, totals)]));
+    let expected = format!("{} set aside for devices", license.allowances[0].allowed - 3);
+    for path in ["/dashboard", "/dashboard/items/scans"] {
+        let html = text(&page(&server, &session, path));
+        assert!(html.contains(&expected), "{expected}: {html}");
+    }
+    let html = text(&page(&server, &session, &format!("/dashboard/devices/{uuid}")));
+    assert!(html.contains("ahead by at least 120"), "{html}");
+}
+
+#[test]
+fn the_end_of_the_certificate_is_on_the_page_of_the_server_and_in_the_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2035, 1, 1);
+    std::fs::write(&certificate, params.self_signed(&pair).unwrap().pem()).unwrap();
+    std::fs::write(&key, pair.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+    let tls = Tls::load(TlsFiles { certificate, key, admin_client_ca: None }).unwrap();
+    for tls in [Some(tls), None] {
+        let is_there = tls.is_some();
+        let server = TestServer::with_web(|web| Web { tls, ..web });
+        with_user(&server, "ann", Role::Viewer);
+        let session = Session::begin(&server, "ann");
+        let html = text(&page(&server, &session, "/dashboard/server"));
+        assert_eq!(html.contains("ends 2035-01-01T00:00:00Z, in "), is_there, "{html}");
+        let status = page(&server, &session, "/admin/v1/status").json::<serde_json::Value>();
+        let ends_at = status["server"]["certificate_ends_at"].as_u64();
+        assert_eq!(ends_at, is_there.then_some(2_051_222_400));
+    }
+}
+
+#[test]
 fn devices_with_a_part_of_a_name_are_found_in_parts_whatever_else_is_asked() {
     let server = TestServer::with_items(vec![item("instances", 64)]);
     let uuids: Vec<String> = (10..50).map(|number| number.to_string().repeat(16)).collect();
@@ -269,4 +375,22 @@ fn devices_with_a_part_of_a_name_are_found_in_parts_whatever_else_is_asked() {
     assert!(ask(ended).is_empty(), "all of them run");
     let one = DevicesQuery { uuid: Some("15".into()), ..named };
     assert_eq!(ask(one), ["15".repeat(16)]);
+    // A database has a lower case of its own, and signs that stand for any character.
+    for (uuid, name) in uuids.iter().zip(["\u{130}STANBUL", "\u{212a}ASSE 100%", "a_b!c", "axb"]) {
+        let renamed = server.licensing.rename_device(uuid.clone(), name.into(), "test");
+        server.wait(renamed).unwrap();
+    }
+    for (asked, expected) in [
+        ("stanbul", &uuids[0]),
+        ("i\u{307}st", &uuids[0]),
+        ("\u{130}ST", &uuids[0]),
+        ("kasse", &uuids[1]),
+        ("\u{212a}asse", &uuids[1]),
+        ("0%", &uuids[1]),
+        ("_B!", &uuids[2]),
+        ("x", &uuids[3]),
+    ] {
+        let named = DevicesQuery { name: Some(asked.into()), ..DevicesQuery::default() };
+        assert_eq!(ask(named), [expected.as_str()], "{asked}");
+    }
 }

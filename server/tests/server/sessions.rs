@@ -12,7 +12,14 @@ use crate::access::{PASSWORD, ask, lines, server};
 use crate::support::*;
 
 pub(crate) fn with_user(server: &TestServer, name: &str, role: Role) {
-    let made = server.licensing.make_user(name.into(), role, PASSWORD.into(), "test");
+    let made = server.licensing.make_user(name.into(), role, None, PASSWORD.into(), "test");
+    server.wait(made).unwrap();
+}
+
+/// Make a user who sees one organization alone.
+pub(crate) fn with_bound_user(server: &TestServer, name: &str, role: Role, organization: &str) {
+    let (name, bound) = (name.to_owned(), Some(organization.to_owned()));
+    let made = server.licensing.make_user(name, role, bound, PASSWORD.into(), "test");
     server.wait(made).unwrap();
 }
 

@@ -12,7 +12,7 @@ const TABLES: &str = include_str!("../../migrations/postgres/0001_tables.sql");
 
 /// Statements that do not name the item, by a part of their text, and why. A sharded engine asks
 /// all shards for them.
-const EXCEPTIONS: [(&str, &str); 11] = [
+const EXCEPTIONS: [(&str, &str); 12] = [
     ("count(DISTINCT device_uuid)", "scrapes count the devices of all items"),
     ("percents FROM alert_threshold", "a check of alerts is about all items"),
     ("local_license WHERE license_id", "a report names licenses, and need not show them"),
@@ -22,6 +22,7 @@ const EXCEPTIONS: [(&str, &str); 11] = [
     ("local_license WHERE device_uuid", "a device shows no license, and may have one of any item"),
     ("found.device_uuid = wanted.device_uuid", "the same"),
     ("FROM refusal WHERE device_", "an operator asks why a device was refused, under any item"),
+    ("segment.device_uuid = $1 AND usage_day.day", "an operator asks about the clock of a device"),
     ("SELECT item_id, device_uuid, from_slot, seats FROM device_seats", "an export reads all"),
     ("FROM device WHERE device_uuid", "an operator names a device of whichever items"),
 ];

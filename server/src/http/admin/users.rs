@@ -19,6 +19,9 @@ pub(super) struct NewUser {
     name: String,
     /// The role of the user.
     role: Role,
+    /// The organization to which the user is bound. Without one, the user is good for all.
+    #[serde(default)]
+    organization_id: Option<String>,
     /// The password, at least 12 characters.
     #[schema(value_type = String)]
     password: Secret,
@@ -53,9 +56,9 @@ pub(super) async fn users(State(web): Server, Extension(by): By) -> Response {
 pub(super) async fn make_user(
     State(web): Server,
     Extension(by): By,
-    Asked(NewUser { name, role, password }): Asked<NewUser>,
+    Asked(NewUser { name, role, organization_id, password }): Asked<NewUser>,
 ) -> Response {
-    done(web.licensing.make_user(name, role, password, &by).await)
+    done(web.licensing.make_user(name, role, organization_id, password, &by).await)
 }
 
 /// Remove a user, and end the user's sessions

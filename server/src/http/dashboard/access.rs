@@ -21,7 +21,8 @@ use crate::utc;
 #[template(path = "access.html")]
 struct AccessPage {
     frame: Frame,
-    users: Vec<UserPart>,
+    /// The users; `None` for somebody who is bound to an organization.
+    users: Option<Vec<UserPart>>,
     tokens: Vec<TokenPart>,
     organizations: Vec<String>,
     roles: Vec<(&'static str, &'static str)>,
@@ -31,6 +32,7 @@ struct AccessPage {
 struct UserPart {
     name: String,
     role: &'static str,
+    organization: String,
     made: String,
     password_set: String,
 }
@@ -50,13 +52,21 @@ struct TokenPart {
 pub(super) async fn access(State(web): State<Arc<Web>>, visitor: Visitor) -> Page {
     let t = visitor.t();
     let look = |view: View| web.licensing.look(visitor.caller.view(view));
-    let (Listing::Users(users), Listing::Tokens(tokens), Listing::Organizations(organizations)) =
-        (look(View::Users).await?, look(View::Tokens).await?, look(View::Organizations).await?)
+    let (Listing::Tokens(tokens), Listing::Organizations(organizations)) =
+        (look(View::Tokens).await?, look(View::Organizations).await?)
     else {
         return Err(Error::Internal("a list was answered otherwise".to_owned()));
     };
+    // Users are those of the whole server.
+    let users = match visitor.owner() {
+        Some(_) => None,
+        None => match look(View::Users).await? {
+            Listing::Users(users) => Some(users),
+            _ => return Err(Error::Internal("a list was answered otherwise".to_owned())),
+        },
+    };
     page(&AccessPage {
-        users: users.iter().map(|row| user_part(t, row)).collect(),
+        users: users.map(|users| users.iter().map(|row| user_part(t, row)).collect()),
         tokens: tokens.iter().map(|row| token_part(t, row)).collect(),
         organizations: organizations.into_iter().map(|one| one.organization_id).collect(),
         roles: Role::ALL.map(|role| (role.name(), messages::role(t, role))).into(),
@@ -68,6 +78,7 @@ fn user_part(t: &'static Messages, row: &UserRow) -> UserPart {
     UserPart {
         name: row.name.clone(),
         role: messages::role(t, row.role),
+        organization: row.organization_id.clone().unwrap_or_else(|| t.all.to_owned()),
         made: minute(row.made_at),
         password_set: minute(row.password_set_at),
     }
@@ -135,7 +146,8 @@ pub(super) async fn make_user(
     Posted(form): Posted,
 ) -> Page {
     let (name, role) = (form.get("name").to_owned(), role(&form)?);
-    web.licensing.make_user(name, role, form.secret("password"), &visitor.caller).await?;
+    let (bound, password) = (form.some("organization"), form.secret("password"));
+    web.licensing.make_user(name, role, bound, password, &visitor.caller).await?;
     done("/access", "made")
 }
 

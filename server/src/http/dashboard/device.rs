@@ -116,6 +116,7 @@ struct DevicePart {
     name_shown: String,
     last_heard: Option<String>,
     first_granted: Option<String>,
+    clock: Option<String>,
     rollbacks: u64,
     last_told: String,
     holds: Vec<Held>,
@@ -197,6 +198,10 @@ async fn part(web: &Web, visitor: &Visitor, one: &DeviceExplanation) -> Result<D
         name_shown: line(&one.name).into_owned(),
         last_heard: one.last_heard_at.map(minute),
         first_granted: one.first_granted_at.map(minute),
+        clock: one.clock_ahead_seconds.map(|ahead| match ahead {
+            0 => t.clock_is_right.to_owned(),
+            ahead => format!("{} {}\u{202f}min", t.clock_is_ahead, ahead.div_ceil(60)),
+        }),
         rollbacks: one.rollbacks,
         last_told: one.last_told.clone(),
         holds: held(one),

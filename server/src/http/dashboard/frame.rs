@@ -144,6 +144,8 @@ pub(super) struct Frame {
     pub(super) visitor: Option<Visitor>,
     /// What was done just now.
     pub(super) notice: Option<&'static str>,
+    /// Whether a browser without JavaScript loads the page again, because something runs.
+    pub(super) is_refreshed: bool,
 }
 
 impl Frame {
@@ -157,6 +159,7 @@ impl Frame {
             section,
             notice: done.and_then(|done| messages::notice(visitor.t(), done)),
             visitor: Some(visitor.clone()),
+            is_refreshed: false,
         }
     }
 
@@ -169,6 +172,7 @@ impl Frame {
             section: "",
             visitor: None,
             notice: None,
+            is_refreshed: false,
         }
     }
 
@@ -179,6 +183,7 @@ impl Frame {
             ("", t.overview),
             ("/devices", t.devices),
             ("/refusals", t.refusals),
+            ("/alerts", t.alerts),
             ("/usage", t.usage),
             ("/codes", t.codes),
             ("/licenses", t.licenses),
@@ -196,6 +201,11 @@ impl Frame {
             Some(Who::User(name) | Who::Token(name)) => name.clone(),
             Some(Who::Loopback) | None => String::new(),
         }
+    }
+
+    /// Return the organization to which the user is bound.
+    pub(super) fn organization(&self) -> Option<&str> {
+        self.visitor.as_ref()?.caller.organization_id.as_deref()
     }
 
     /// Return the role of the user.

@@ -50,6 +50,17 @@ struct ItemPage {
     year: Option<YearPart>,
     day: Option<DayPart>,
     tables: Vec<Table>,
+    /// The form that explains a host; `None` for other options than domains.
+    host: Option<HostPart>,
+}
+
+/// A host, and whether the item may be used under it.
+struct HostPart {
+    asked: String,
+    counts_as: Option<String>,
+    because: String,
+    is_allowed: bool,
+    detail: String,
 }
 
 /// The year of an item.
@@ -96,7 +107,7 @@ pub(super) async fn item(
         return Err(Error::not_found(format!("there is no item \"{item_id}\"")));
     };
     let mut tables = Vec::new();
-    let (mut year, mut day) = (None, None);
+    let (mut year, mut day, mut host) = (None, None, None);
     if let Some(option) = status.option {
         let found = YearQuery { item_id: item_id.clone(), year: query.some("year") };
         let found = web.licensing.ask(found, visitor.owner()).await?;
@@ -105,6 +116,9 @@ pub(super) async fn item(
             day = Some(day_part(&web, &visitor, &item_id, &query).await?);
         }
         tables = parts(&web, &visitor, &item_id, option).await?;
+        if option == ChargeWay::Domain {
+            host = Some(host_part(&web, &visitor, &item_id, query.get("host")).await?);
+        }
     }
     page(&ItemPage {
         starts: minute(status.starts_at),
@@ -115,6 +129,7 @@ pub(super) async fn item(
         year,
         day,
         tables,
+        host,
         frame: Frame::new(&visitor, "", item_id),
     })
 }
@@ -301,6 +316,39 @@ fn devices(
     Some(Table::new(t, caption, &sheet).from(format!("{path}&slot={slot}")))
 }
 
+/// Explain a host, if one is asked about. What is no host is explained, too.
+async fn host_part(
+    web: &Web,
+    visitor: &Visitor,
+    item_id: &str,
+    host: &str,
+) -> Result<HostPart, Error> {
+    let mut part = HostPart {
+        asked: host.to_owned(),
+        counts_as: None,
+        because: String::new(),
+        is_allowed: false,
+        detail: String::new(),
+    };
+    if host.is_empty() {
+        return Ok(part);
+    }
+    let asked = DomainsQuery { item: Some(item_id.to_owned()), host: Some(host.to_owned()) };
+    match web.licensing.ask(asked, visitor.owner()).await {
+        Ok(found) => {
+            let Some(explained) = found.explained else { return Ok(part) };
+            part.counts_as = Some(explained.counts_as);
+            part.because = explained.because;
+            if let Some(decided) = explained.items.into_iter().next() {
+                (part.is_allowed, part.detail) = (decided.is_allowed, decided.detail);
+            }
+        }
+        Err(Error::BadRequest { detail, .. }) => part.detail = detail,
+        Err(error) => return Err(error),
+    }
+    Ok(part)
+}
+
 /// Return the tables of an item: holders, what was counted, hosts, and refusals.
 async fn parts(
     web: &Web,
@@ -335,7 +383,10 @@ async fn parts(
         }
     }
     if option == ChargeWay::Domain {
-        let found = web.licensing.ask(DomainsQuery { item: item.clone() }, visitor.owner()).await?;
+        let found = web
+            .licensing
+            .ask(DomainsQuery { item: item.clone(), host: None }, visitor.owner())
+            .await?;
         for (sheet, caption) in found.sheets().iter().zip([t.hosts, t.refused_hosts]) {
             let table = Table::new(t, caption, sheet).or_else(t.no_hosts);
             tables.push(table.from(format!("/domains?item={id}")));

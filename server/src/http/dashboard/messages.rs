@@ -3,6 +3,8 @@
 //! Sentences of the server itself, such as the reason of a refusal or the basis of a forecast, are
 //! those of the command line and are English. Pages mark them as English.
 
+pub(super) mod kinds;
+
 use seatmeter_protocol::message::Metered;
 
 use crate::access::Role;
@@ -47,8 +49,13 @@ messages! {
     active_now: "Active now", "Jetzt aktiv";
     add_item: "Add an item", "Position hinzufügen";
     after: "After", "Nachher";
+    alert: "Alert", "Warnung";
+    alert_events: "Deliveries", "Zustellungen";
+    alert_rules: "Rules", "Regeln";
+    alerts: "Alerts", "Warnungen";
     all: "All", "Alle";
     application_ids: "Application ids, one a line", "Anwendungs-IDs, eine je Zeile";
+    all_alerts: "All alerts", "Alle Warnungen";
     as_table: "As a table", "Als Tabelle";
     audit: "Audit log", "Protokoll";
     back_up_now: "Back up now", "Jetzt sichern";
@@ -59,29 +66,42 @@ messages! {
         "The backup is made. Copy it to another place.",
         "Die Sicherung ist fertig. Kopieren Sie sie an einen anderen Ort.";
     done_backing_up:
-        "The backup runs. The audit log says when it is made.",
-        "Die Sicherung läuft. Das Protokoll sagt, wann sie fertig ist.";
+        "The backup runs. This page shows how far it is.",
+        "Die Sicherung läuft. Diese Seite zeigt, wie weit sie ist.";
     backup: "Backup", "Sicherung";
     backup_is_old: "No backup in the last 7 days: run seatmeterd backup",
         "Keine Sicherung in den letzten 7 Tagen: seatmeterd backup ausführen";
     before: "Before", "Vorher";
     budget: "budget", "Budget";
     budget_left: "What is left of the overuse budget", "Rest des Überlastbudgets";
+    by_hour: "By hour", "Nach Stunde";
     by_number: "By error number", "Nach Fehlernummer";
     by_what: "By symbology or module, last 366 days", "Nach Symbologie oder Modul, letzte 366 Tage";
     cancel: "Cancel", "Abbrechen";
+    channels: "Channels", "Wege";
     change: "Change", "Ändern";
     code_for_file: "Make this handshake code for the items (optional)",
         "Diesen Handshake-Code für die Positionen anlegen (optional)";
+    check: "Check", "Prüfung";
+    check_hint: "Reads all data, and changes nothing. A large database takes minutes.",
+        "Liest alle Daten und ändert nichts. Eine große Datenbank dauert Minuten.";
+    check_now: "Check the data now", "Daten jetzt prüfen";
+    clock: "Clock", "Uhr";
+    clock_is_ahead: "ahead by at least", "geht vor um mindestens";
+    clock_is_right: "not ahead", "geht nicht vor";
     codes: "Codes", "Codes";
     copied: "Copied", "Kopiert";
     copy: "Copy", "Kopieren";
+    data_is_whole: "The data is whole.", "Die Daten sind vollständig.";
     database: "Database", "Datenbank";
     date: "Date", "Datum";
     day: "Day", "Tag";
     days: "Days", "Tage";
+    days_unit: "days", "Tage";
     days_left: "days left", "Tage übrig";
+    default_thresholds: "All other items", "Alle anderen Positionen";
     default_code: "default code", "Standardcode";
+    deliveries: "How it was told", "Wie es mitgeteilt wurde";
     delete_code: "Delete this code", "Diesen Code löschen";
     delete_code_warning:
         "Programs that use the code are refused from then on. Usage under it stays recorded.",
@@ -93,15 +113,19 @@ messages! {
             wiederkommen.";
     devices: "Devices", "Geräte";
     devices_in_slot: "Devices in the slot at", "Geräte im Zeitfenster ab";
+    enable_webhook: "Post to it again", "Wieder dorthin senden";
     ended: "Ended", "Beendet";
     epochs: "Epochs of the data", "Epochen der Daten";
     error: "Error", "Fehler";
+    event: "Event", "Ereignis";
     excess: "Excess", "Überschuss";
+    explain_host: "Explain a host", "Einen Host erklären";
     expires: "Expires", "Läuft ab";
     field: "Field", "Feld";
     file: "File", "Datei";
     file_is_new: "a new file", "eine neue Datei";
     file_replaces: "replaces the file that is here", "ersetzt die vorhandene Datei";
+    fired_at: "Fired", "Ausgelöst";
     first_granted: "First granted", "Zuerst gewährt";
     give_key:
         "Give this key of the server to your vendor. The vendor signs a license file for it.",
@@ -112,9 +136,14 @@ messages! {
     group_by: "Group by", "Gruppieren nach";
     handshake_code: "Handshake code", "Handshake-Code";
     head_of_log: "Head of the log:", "Kopf des Protokolls:";
+    hides_devices: "UUIDs of devices are left out.", "UUIDs von Geräten werden weggelassen.";
     highest: "highest", "höchstens";
     holders: "Who holds the seats now", "Wer die Plätze jetzt hält";
     holds_nothing: "It has no license of this server.", "Es hat keine Lizenz dieses Servers.";
+    host: "Host", "Host";
+    host_counts_as: "counts as", "zählt als";
+    host_may_use: "may use the item", "darf die Position benutzen";
+    host_may_not_use: "may not use the item", "darf die Position nicht benutzen";
     hosts: "Hosts by domain", "Hosts nach Domain";
     import_file: "Import a license file", "Lizenzdatei importieren";
     import_hint: "You see what would change before anything is imported.",
@@ -133,11 +162,13 @@ messages! {
     last_30_days: "Last 30 days", "Letzte 30 Tage";
     last_heard: "Last heard", "Zuletzt gehört";
     last_used: "Last used", "Zuletzt benutzt";
+    level: "Level", "Stufe";
     license_file: "License file", "Lizenzdatei";
     licenses: "Licenses", "Lizenzen";
     log_in: "Log in", "Anmelden";
     log_out: "Log out", "Abmelden";
     login_failed: "The name or the password is wrong.", "Name oder Passwort ist falsch.";
+    mail: "Mail", "Mail";
     made_at: "Made", "Angelegt";
     make: "Make", "Anlegen";
     make_default: "Make it the default code", "Zum Standardcode machen";
@@ -146,6 +177,9 @@ messages! {
     more: "More", "Weitere";
     move_down: "Move down", "Nach unten:";
     move_up: "Move up", "Nach oben:";
+    mute: "Mute", "Stummschalten";
+    mute_until: "until (optional)", "bis (optional)";
+    muted_until: "muted until", "stumm bis";
     name: "Name", "Name";
     navigation: "Main", "Hauptmenü";
     needs_attention: "Needs attention", "Zu beachten";
@@ -156,11 +190,17 @@ messages! {
     new_token: "New token", "Neues Token";
     new_user: "New user", "Neuer Benutzer";
     next_free: "Next seat free", "Nächster Platz frei";
+    no_alerts: "No open alerts", "Keine offenen Warnungen";
+    no_channels:
+        "Alerts are told nowhere: set up mail or a webhook when you start the server.",
+        "Warnungen werden nirgends mitgeteilt: Mail oder Webhook beim Start des Servers einrichten.";
     no_codes: "No handshake codes", "Keine Handshake-Codes";
     no_devices: "No such device", "Kein solches Gerät";
+    no_events: "Nothing was told yet", "Noch nichts wurde mitgeteilt";
     no_hosts: "No host was seen", "Kein Host wurde gesehen";
     no_items: "No items: every request is refused", "Keine Positionen: jede Anfrage wird abgelehnt";
     no_license: "No license yet", "Noch keine Lizenz";
+    no_past_alerts: "No past alerts", "Keine vergangenen Warnungen";
     no_refusals: "None in this time", "Keine in dieser Zeit";
     no_session_password: "No session password", "Kein Sitzungspasswort";
     no_tokens: "No tokens", "Keine Tokens";
@@ -175,6 +215,7 @@ messages! {
     offline_until: "Offline until", "Offline bis";
     only_sums: "This day is long past: only its sum is kept, in its first slot.",
         "Dieser Tag ist lange vorbei: nur seine Summe ist noch da, im ersten Zeitfenster.";
+    open_alerts: "Open alerts", "Offene Warnungen";
     option: "License option", "Lizenzoption";
     or_paste: "or paste its text", "oder ihren Text einfügen";
     order_by_expiry: "The item that expires soonest is used first.",
@@ -182,6 +223,7 @@ messages! {
     order_is_own: "They are used in this order.", "Sie werden in dieser Reihenfolge benutzt.";
     organization: "Organization", "Organisation";
     overview: "Overview", "Überblick";
+    past_alerts: "Past alerts", "Vergangene Warnungen";
     password: "Password", "Passwort";
     password_set: "Password set", "Passwort gesetzt";
     peak: "Peak", "Spitze";
@@ -195,7 +237,9 @@ messages! {
             bedeutet?";
     preview: "What would change", "Was sich ändern würde";
     process_names: "Process names, one a line", "Prozessnamen, einer je Zeile";
+    rearm: "Re-arm", "Wieder scharf stellen";
     ready: "Ready", "Bereit";
+    recovered_at: "Recovered", "Behoben";
     refusals: "Refusals", "Ablehnungen";
     refused: "refused", "abgelehnt";
     refused_from: "refused from", "abgelehnt ab";
@@ -204,6 +248,7 @@ messages! {
     release: "Release", "Freigeben";
     remove: "Remove", "Entfernen";
     rename: "Rename", "Umbenennen";
+    replay: "Tell again", "Nochmals mitteilen";
     revoke: "Revoke", "Widerrufen";
     revoke_item: "Revoke this item", "Diese Position widerrufen";
     revoke_warning: "Devices stop at their next contact. This cannot be undone.",
@@ -212,6 +257,7 @@ messages! {
     rollbacks: "Came back in an earlier state", "In früherem Zustand wiedergekommen";
     rows: "rows of usage", "Zeilen Nutzung";
     running: "Running", "Läuft";
+    runs_since: "runs since", "läuft seit";
     runs_out_on: "Runs out on", "Aufgebraucht am";
     save: "Save", "Speichern";
     search: "Search", "Suchen";
@@ -222,6 +268,7 @@ messages! {
     server_key: "Server key", "Serverschlüssel";
     session_password: "Session password", "Sitzungspasswort";
     several_devices: "Several devices are meant.", "Mehrere Geräte sind gemeint.";
+    set_aside: "set aside for devices", "für Geräte zurückgelegt";
     show: "Show", "Zeigen";
     shown_once: "It is shown once, and cannot be shown again.",
         "Es wird einmal gezeigt und kann nicht wieder gezeigt werden.";
@@ -236,11 +283,20 @@ messages! {
     standby_waits: "waits", "wartet";
     starts: "Starts", "Beginnt";
     state: "State", "Zustand";
+    state_muted: "muted", "stumm";
+    state_firing: "firing", "offen";
     state_revoked: "revoked", "widerrufen";
+    subject: "About", "Worüber";
+    summary_monthly: "A summary goes out each month.", "Jeden Monat geht eine Zusammenfassung hinaus.";
+    summary_weekly: "A summary goes out each week.", "Jede Woche geht eine Zusammenfassung hinaus.";
     sum: "Sum", "Summe";
+    tell_again: "Tell of it again", "Wieder mitteilen";
+    test_alerts: "Send a test alert", "Probewarnung senden";
     then_import: "Then import the file:", "Dann die Datei importieren:";
+    thresholds: "Thresholds in percent, such as 60,80,100", "Schwellen in Prozent, etwa 60,80,100";
     time_unit: "Unit of time", "Zeiteinheit";
     times_are_utc: "All times are UTC", "Alle Zeiten in UTC";
+    told_nowhere: "told nowhere", "nirgends mitgeteilt";
     to_overview: "To the overview", "Zum Überblick";
     tokens: "Tokens", "Tokens";
     told_now: "What it would be told now", "Was es jetzt als Antwort bekäme";
@@ -262,6 +318,12 @@ messages! {
     version: "Version", "Version";
     waiting_requests: "Waiting requests", "Wartende Anfragen";
     website_domains: "Website domains, one a line", "Website-Domains, eine je Zeile";
+    webhook: "Webhook", "Webhook";
+    webhook_is_off:
+        "The webhook is off, because its receiver has answered 410.",
+        "Der Webhook ist aus, weil sein Empfänger mit 410 geantwortet hat.";
+    what_happened: "What has happened, and what to do", "Was geschehen ist und was zu tun ist";
+    when: "When", "Wann";
     what_it_holds: "What it holds", "Was es hält";
     who_may_use: "Who may use it", "Wer ihn benutzen darf";
     with_password: "session password", "Sitzungspasswort";
@@ -284,6 +346,14 @@ messages! {
     done_deleted: "Deleted.", "Gelöscht.";
     done_made: "Made.", "Angelegt.";
     done_changed: "Saved.", "Gespeichert.";
+    done_enabled: "The webhook is on again.", "Der Webhook ist wieder an.";
+    done_muted: "Nothing is told of the alert until then.",
+        "Die Warnung wird bis dahin nicht mitgeteilt.";
+    done_rearmed: "The alert may fire again.", "Die Warnung kann wieder auslösen.";
+    done_replayed: "The event is told again.", "Das Ereignis wird nochmals mitgeteilt.";
+    done_tested: "A test alert was written. See below how it is told.",
+        "Eine Probewarnung wurde geschrieben. Unten steht, wie sie mitgeteilt wird.";
+    done_unmuted: "The alert is told again.", "Die Warnung wird wieder mitgeteilt.";
     done_revoked: "Revoked.", "Widerrufen.";
     done_imported: "The license file was imported.", "Die Lizenzdatei wurde importiert.";
 }
@@ -331,6 +401,15 @@ const WORDS: &[Word] = &[
     ("ended", ["ended", "beendet"]),
     ("granted", ["granted", "gewährt"]),
     ("refused", ["refused", "abgelehnt"]),
+    ("fired", ["fired", "ausgelöst"]),
+    ("recovered", ["recovered", "behoben"]),
+    ("test", ["test", "Probe"]),
+    ("summary", ["summary", "Zusammenfassung"]),
+    ("mail", ["mail", "Mail"]),
+    ("webhook", ["webhook", "Webhook"]),
+    ("waiting", ["waiting", "wartet"]),
+    ("done", ["told", "mitgeteilt"]),
+    ("given_up", ["given up", "aufgegeben"]),
 ];
 
 /// The heads of columns, by their names in the JSON form.
@@ -465,6 +544,12 @@ pub(super) fn notice(t: &'static Messages, done: &str) -> Option<&'static str> {
         "imported" => t.done_imported,
         "backed_up" => t.done_backed_up,
         "backing_up" => t.done_backing_up,
+        "enabled" => t.done_enabled,
+        "muted" => t.done_muted,
+        "rearmed" => t.done_rearmed,
+        "replayed" => t.done_replayed,
+        "tested" => t.done_tested,
+        "unmuted" => t.done_unmuted,
         _ => return None,
     };
     Some(text)

@@ -19,6 +19,7 @@
 //! | the others | one screen each |
 
 mod access;
+mod alert;
 mod assets;
 mod audit;
 mod calendar;
@@ -63,6 +64,12 @@ const FORMS: &[(&str, Role)] = &[
     ("/dashboard/devices/{device}/rename", Role::Operator),
     ("/dashboard/devices/{device}/release", Role::Operator),
     ("/dashboard/devices/{device}/delete", Role::Operator),
+    ("/dashboard/alerts/test", Role::Operator),
+    ("/dashboard/alerts/thresholds", Role::Operator),
+    ("/dashboard/alerts/{alert_id}/mute", Role::Operator),
+    ("/dashboard/alerts/{alert_id}/rearm", Role::Operator),
+    ("/dashboard/alert-events/{event_id}/replay", Role::Operator),
+    ("/dashboard/alert-webhook/enable", Role::Operator),
     ("/dashboard/codes/new", Role::Operator),
     ("/dashboard/codes/items", Role::Operator),
     ("/dashboard/codes/access", Role::Operator),
@@ -72,6 +79,7 @@ const FORMS: &[(&str, Role)] = &[
     ("/dashboard/licenses/import", Role::Admin),
     ("/dashboard/items/{item_id}/revoke", Role::Admin),
     ("/dashboard/server/backup", Role::Admin),
+    ("/dashboard/server/check", Role::Admin),
     ("/dashboard/access/tokens", Role::Admin),
     ("/dashboard/access/tokens/revoke", Role::Admin),
     ("/dashboard/access/users", Role::Admin),
@@ -92,6 +100,13 @@ pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
         .route("/dashboard/devices/{device}/release", post(device::release))
         .route("/dashboard/devices/{device}/delete", post(device::delete))
         .route("/dashboard/refusals", get(refusal::refusals))
+        .route("/dashboard/alerts", get(alert::alerts))
+        .route("/dashboard/alerts/test", post(alert::test))
+        .route("/dashboard/alerts/thresholds", post(alert::set_thresholds))
+        .route("/dashboard/alerts/{alert_id}/mute", post(alert::mute))
+        .route("/dashboard/alerts/{alert_id}/rearm", post(alert::rearm))
+        .route("/dashboard/alert-events/{event_id}/replay", post(alert::replay))
+        .route("/dashboard/alert-webhook/enable", post(alert::enable_webhook))
         .route("/dashboard/usage", get(usage::usage))
         .route("/dashboard/codes", get(code::codes))
         .route("/dashboard/codes/new", post(code::make))
@@ -112,6 +127,7 @@ pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
         .route("/dashboard/access/users/password", post(access::set_password))
         .route("/dashboard/server", get(server::server))
         .route("/dashboard/server/backup", post(server::back_up))
+        .route("/dashboard/server/check", post(server::check))
         .route("/dashboard/logout", post(login::log_out))
         .layer(axum::middleware::from_fn_with_state(web.clone(), gate::require_form))
         .layer(catch_panics())

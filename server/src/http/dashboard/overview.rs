@@ -7,6 +7,7 @@ use askama::Template;
 use axum::extract::State;
 
 use super::Page;
+use super::alert::{self, AlertPart};
 use super::chart::{self, Svg};
 use super::form::Chosen;
 use super::frame::{Frame, Visitor, encode, grouped, minute, page};
@@ -38,6 +39,9 @@ struct OverviewPage {
     frame: Frame,
     items: Vec<ItemCard>,
     attention: Vec<Attention>,
+    /// The first open alerts, and the number of all of them.
+    alerts: Vec<AlertPart>,
+    alerts_open: usize,
     server: Facts,
     key_id: String,
     next: Option<String>,
@@ -88,6 +92,7 @@ pub(super) struct MeterBar {
     pub(super) used: String,
     pub(super) quota: String,
     pub(super) grace: Option<String>,
+    pub(super) set_aside: Option<String>,
     pub(super) percent: String,
     pub(super) bar: Svg,
     pub(super) used_up_on: Option<String>,
@@ -106,6 +111,7 @@ impl MeterBar {
             used: grouped(*used),
             quota: grouped(*quota),
             grace: (*grace > 0).then(|| grouped(*grace)),
+            set_aside: meter.set_aside.map(grouped),
             percent: format!("{percent}\u{202f}%"),
             bar: chart::meter(*used, *quota, *grace),
             used_up_on: forecast.used_up_on.clone(),
@@ -186,9 +192,12 @@ pub(super) async fn overview(
         let days = days.get(&*item.item_id).copied().unwrap_or_default();
         ItemCard::new(t, item, found.at, days)
     };
+    let (alerts, alerts_open) = alert::first(&web, &visitor).await?;
     page(&OverviewPage {
         items: found.items.iter().map(card).collect(),
         attention: attention(t, &found),
+        alerts,
+        alerts_open,
         server: facts(t, &found.server, found.at),
         key_id: web.licensing.keys.current().public().to_string(),
         next: found.next.as_deref().map(encode),

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
+use axum::response::{IntoResponse, Redirect};
 
 use super::Page;
-use super::frame::{Frame, Visitor, done, page};
+use super::frame::{Frame, Visitor, done, grouped, minute, page};
 use super::overview;
 use super::table::Table;
 use crate::access::By;
@@ -15,9 +16,12 @@ use crate::backup;
 use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::http::Web;
+use crate::http::long_work::{Kind, Run};
 use crate::operator::commands::{Change, EpochRow, Listing, View};
 use crate::operator::queries::sheet::{Cell, Sheet, Sheets};
 use crate::operator::queries::status::StatusQuery;
+use crate::problem::ProblemKind;
+use crate::store::{self, Location};
 use crate::utc;
 
 /// The page.
@@ -28,24 +32,33 @@ struct ServerPage {
     key: String,
     warning: Option<&'static str>,
     facts: Table,
-    epochs: Table,
-    /// Whether a backup can be asked for.
+    /// The lives of the data; `None` for somebody who is bound to an organization.
+    epochs: Option<Table>,
+    /// Whether a backup and a check can be asked for.
     has_backups: bool,
+    backup: Option<RunPart>,
+    check: Option<RunPart>,
+    is_running: bool,
 }
 
 /// The folder of backups in the data directory.
 const BACKUPS: &str = "backups";
 
-/// The time for which a page waits for a backup. A longer one continues without it.
-const BACKUP_WAIT: Duration = Duration::from_secs(15);
+/// The time for which a form waits for long work. What takes longer shows how far it is.
+const SHORT_WORK: Duration = Duration::from_secs(1);
 
 /// Show the server.
 pub(super) async fn server(State(web): State<Arc<Web>>, visitor: Visitor) -> Page {
     let t = visitor.t();
     let asked = StatusQuery { limit: Some(1), ..StatusQuery::default() };
     let found = overview::status(&web, &visitor, asked).await?;
-    let Listing::Epochs(rows) = web.licensing.look(visitor.caller.view(View::Epochs)).await? else {
-        return Err(Error::Internal("a list was answered otherwise".to_owned()));
+    // The lives of the data are about the whole server.
+    let rows = match visitor.owner() {
+        Some(_) => Vec::new(),
+        None => match web.licensing.look(View::Epochs).await? {
+            Listing::Epochs(rows) => rows,
+            _ => return Err(Error::Internal("a list was answered otherwise".to_owned())),
+        },
     };
     let row = |row: &EpochRow| {
         vec![
@@ -60,47 +73,135 @@ pub(super) async fn server(State(web): State<Arc<Web>>, visitor: Visitor) -> Pag
         rows: rows.iter().map(row).collect(),
         ..Sheet::default()
     };
+    let is_bound = visitor.owner().is_some();
     let facts = found.sheets().into_iter().nth(1).unwrap_or_default();
+    let part = |kind| {
+        let run = web.long_work.newest(kind).filter(|_| !is_bound)?;
+        Some(RunPart::new(&run, found.server.database_bytes))
+    };
+    let (backup, check) = (part(Kind::Backup), part(Kind::Check));
+    let is_running = [&backup, &check].into_iter().flatten().any(|part| part.is_running);
+    let mut frame = Frame::new(&visitor, "/server", t.server);
+    frame.is_refreshed = is_running;
     page(&ServerPage {
         key: web.licensing.keys.current().public().to_string(),
         warning: EpochRow::rollbacks(&rows, found.at).1,
         facts: Table::new(t, t.server, &facts).only_json("/status"),
-        epochs: Table::new(t, t.epochs, &epochs).only_json("/epochs"),
-        has_backups: web.backups.is_some(),
-        frame: Frame::new(&visitor, "/server", t.server),
+        epochs: (!is_bound).then(|| Table::new(t, t.epochs, &epochs).only_json("/epochs")),
+        has_backups: web.backups.is_some() && !is_bound,
+        backup,
+        check,
+        is_running,
+        frame,
     })
 }
 
 /// Write a backup into the data directory, as `seatmeterd backup` does.
 pub(super) async fn back_up(State(web): State<Arc<Web>>, visitor: Visitor) -> Page {
-    let Some(dir) = &web.backups else {
+    let Some(dir) = require_files(&web, &visitor)? else {
         let why = "PostgreSQL has backups of its own: use pg_dump or pg_basebackup";
         return Err(Error::bad_request(why));
     };
-    let Ok(dir) = dir.clone().try_lock_owned() else {
-        return Err(Error::conflict("a backup runs already: the audit log says when it is made"));
-    };
-    let (licensing, by) = (web.licensing.clone(), By::from(&visitor.caller));
     let name = format!("seatmeter-{}.backup", utc::text(visitor.now).replace(':', "-"));
+    let (folder, by) = (dir.path().join(BACKUPS), By::from(&visitor.caller));
+    let file = folder.join(name);
+    web.long_work.begin(Kind::Backup, visitor.now, Some(file.clone()))?;
+    let (told, path) = (web.clone(), file.display().to_string());
+    let write = move || {
+        // A folder for backups is as private as the data directory.
+        DataDir::new(folder).create()?;
+        backup::backup(&dir, &file)
+    };
     // A browser that leaves does not end the backup.
     let work = tokio::spawn(async move {
-        let folder = dir.path().join(BACKUPS);
-        let file = folder.join(name);
-        let path = file.display().to_string();
-        let write = move || {
-            // A folder for backups is as private as the data directory.
-            DataDir::new(folder).create()?;
-            backup::backup(&dir, &file)
+        let written = blocking(write).await;
+        let made = match written {
+            Ok(()) => told.licensing.change(Change::NoteBackup { file: path }, by).await,
+            Err(error) => Err(error),
         };
-        let written = tokio::task::spawn_blocking(write).await;
-        let written =
-            written.map_err(|why| Error::Internal(format!("the backup panicked: {why}")))?;
-        written.map_err(crate::operator::queries::asked)?;
-        licensing.change(Change::NoteBackup { file: path }, by).await
+        told.long_work.end(Kind::Backup, made.map(|()| Vec::new()).map_err(|e| e.to_string()));
     });
-    match tokio::time::timeout(BACKUP_WAIT, work).await {
-        Ok(Ok(made)) => made.and_then(|()| done("/server", "backed_up")),
-        Ok(Err(why)) => Err(Error::Internal(format!("the backup panicked: {why}"))),
-        Err(_) => done("/server", "backing_up"),
+    let is_over = tokio::time::timeout(SHORT_WORK, work).await.is_ok();
+    let is_good = web.long_work.newest(Kind::Backup).and_then(|run| run.outcome);
+    match is_good {
+        Some(Ok(_)) if is_over => done("/server#backup", "backed_up"),
+        Some(Err(_)) => Ok(Redirect::to("/dashboard/server#backup").into_response()),
+        _ => done("/server#backup", "backing_up"),
+    }
+}
+
+/// Check all data, as `seatmeterd check` does.
+pub(super) async fn check(State(web): State<Arc<Web>>, visitor: Visitor) -> Page {
+    let Some(dir) = require_files(&web, &visitor)? else {
+        let why = "run seatmeterd check on this machine: only the command can reach PostgreSQL";
+        return Err(Error::bad_request(why));
+    };
+    web.long_work.begin(Kind::Check, visitor.now, None)?;
+    let told = web.clone();
+    let work = tokio::spawn(async move {
+        let location = Location::File(dir.database_path());
+        let found = blocking(move || store::faults(&location, &dir)).await;
+        told.long_work.end(Kind::Check, found.map_err(|error| error.to_string()));
+    });
+    // A small database is checked before anybody looks.
+    let _ = tokio::time::timeout(SHORT_WORK, work).await;
+    Ok(Redirect::to("/dashboard/server#check").into_response())
+}
+
+/// Return the data directory that can be backed up and checked here; `None` when the data is not in
+/// it.
+///
+/// # Errors
+/// Fails for somebody who is bound to an organization.
+fn require_files(web: &Web, visitor: &Visitor) -> Result<Option<DataDir>, Error> {
+    if visitor.owner().is_some() {
+        let why = "this is about the data of all organizations: use a user that is bound to none";
+        return Err(Error::told(ProblemKind::OtherOrganization, why));
+    }
+    Ok(web.backups.clone())
+}
+
+/// Do work that waits for the disk, on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let outcome = tokio::task::spawn_blocking(work).await;
+    let outcome = outcome.map_err(|why| Error::Internal(format!("the work panicked: {why}")))?;
+    outcome.map_err(crate::operator::queries::asked)
+}
+
+/// What a page shows of long work.
+struct RunPart {
+    is_running: bool,
+    begun: String,
+    /// The share that is done, in percent; `None` when nobody can tell.
+    percent: Option<u64>,
+    written: Option<String>,
+    /// Whether it went well, once it has ended.
+    is_good: bool,
+    sentences: Vec<String>,
+}
+
+impl RunPart {
+    /// Make the part of a run. `expected` is the size of what it writes, in bytes.
+    fn new(run: &Run, expected: Option<u64>) -> Self {
+        let written = run.written().filter(|_| run.outcome.is_none());
+        let share = |(written, expected): (u64, u64)| {
+            u128::from(written) * 100 / u128::from(expected.max(1))
+        };
+        // The end is not reached before the file is at its place.
+        let percent = written.zip(expected).map(share).map(|percent| percent.min(99) as u64);
+        Self {
+            is_running: run.outcome.is_none(),
+            begun: minute(run.begun_at),
+            percent,
+            written: written.map(|bytes| format!("{} MiB", grouped(bytes >> 20))),
+            is_good: run.outcome.as_ref().is_some_and(|o| o.as_ref().is_ok_and(Vec::is_empty)),
+            sentences: match &run.outcome {
+                Some(Ok(faults)) => faults.clone(),
+                Some(Err(why)) => vec![why.clone()],
+                None => Vec::new(),
+            },
+        }
     }
 }

@@ -32,6 +32,17 @@ pub struct Alerts {
     pub alerts: Vec<AlertRow>,
     /// The thresholds in percent of all items without their own.
     pub percents: Vec<u32>,
+    /// The thresholds of the items that have their own, by id.
+    pub item_percents: Vec<ItemPercents>,
+}
+
+/// The thresholds of an item that has its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ItemPercents {
+    /// The id of the item.
+    pub item_id: String,
+    /// The thresholds in percent.
+    pub percents: Vec<u32>,
 }
 
 /// An alert.
@@ -93,6 +104,10 @@ impl Sheets for Alerts {
         let rows: Vec<_> = self.alerts.iter().map(row).collect();
         let percents = crate::alert::written(&self.percents);
         let mut notes = vec![format!("thresholds of items without their own: {percents} %")];
+        notes.extend(self.item_percents.iter().map(|own| {
+            let percents = crate::alert::written(&own.percents);
+            format!("thresholds of item {}: {percents} %", own.item_id)
+        }));
         if rows.is_empty() {
             notes.insert(0, "no alerts".to_owned());
         }

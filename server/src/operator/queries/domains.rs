@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::sheet::{Cell, Sheet, Sheets};
+use crate::policy::charge_way::host::{CountsAs, Host, Listed};
 
 /// Under which hosts are the items used?
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
@@ -14,6 +15,10 @@ pub struct DomainsQuery {
     /// Only this item
     #[arg(long, value_name = "ID")]
     pub item: Option<String>,
+    /// Also say whether the items may be used under this host: a host such as shop.example.com, or
+    /// a URL
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
 }
 
 /// The hosts by item and domain.
@@ -23,6 +28,49 @@ pub struct DomainHosts {
     pub hosts: Vec<HostRow>,
     /// The hosts that were refused, in the time for which refusals are kept.
     pub refused: Vec<RefusedHost>,
+    /// Whether the items may be used under the host that was asked about.
+    pub explained: Option<HostExplanation>,
+}
+
+/// What a host counts as, and which items may be used under it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HostExplanation {
+    /// The host, as it is compared.
+    pub host: String,
+    /// The domain that it counts as.
+    pub counts_as: String,
+    /// Why it counts as that.
+    pub because: String,
+    /// The items for domains, each with the decision.
+    pub items: Vec<HostDecision>,
+}
+
+/// Whether an item may be used under a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HostDecision {
+    /// The item.
+    pub item_id: String,
+    /// Whether it may be used.
+    pub is_allowed: bool,
+    /// Why, as the program would be told.
+    pub detail: String,
+}
+
+impl HostExplanation {
+    /// Explain what a host counts as, without items.
+    ///
+    /// # Errors
+    /// Returns why the text is not a host, as a clause for a sentence.
+    pub fn of(text: &str) -> Result<Self, String> {
+        let host = Host::parse(text).map_err(|why| why.to_string())?;
+        let nothing = "nothing: an item cannot list it, and no item covers it";
+        Ok(Self {
+            host: host.as_text().to_owned(),
+            counts_as: host.domain().unwrap_or(nothing).to_owned(),
+            because: because(&host),
+            items: Vec::new(),
+        })
+    }
 }
 
 /// A host under which an item is used.
@@ -86,6 +134,11 @@ impl Sheets for DomainHosts {
         if self.hosts.is_empty() {
             hosts.notes.push("no host was seen".to_owned());
         }
+        if let Some(explained) = &self.explained {
+            let HostExplanation { host, counts_as, because, items } = explained;
+            hosts.notes.push(format!("{host} counts as {counts_as}: {because}"));
+            hosts.notes.extend(items.iter().map(|item| item.detail.clone()));
+        }
         if self.refused.is_empty() {
             return vec![hosts];
         }
@@ -96,5 +149,38 @@ impl Sheets for DomainHosts {
             ..Sheet::default()
         };
         vec![hosts, refused]
+    }
+}
+
+fn because(host: &Host) -> String {
+    match host.counts_as() {
+        CountsAs::Domain { registrable, suffix, listed } => format!(
+            "the public suffix is {suffix} ({}); {registrable} is that and one label more, and \
+             all hosts below it are \
+             the same domain",
+            place(*listed)
+        ),
+        CountsAs::Suffix(listed) => {
+            format!(
+                "it is a public suffix itself ({}): each name below it is a domain of its own",
+                place(*listed)
+            )
+        }
+        CountsAs::IpAddress => "it is an IP address, which is only equal to itself".to_owned(),
+        CountsAs::Localhost => "localhost is only equal to itself".to_owned(),
+        CountsAs::OneLabel => {
+            "a name of one label that is no public suffix is only equal to itself".to_owned()
+        }
+    }
+}
+
+fn place(listed: Listed) -> &'static str {
+    match listed {
+        Listed::Icann => "of a registry, by the Public Suffix List",
+        Listed::Private => {
+            "of a host with many tenants, by the private section of the Public Suffix List"
+        }
+        Listed::Added => "of a host with many tenants, by this program's own list",
+        Listed::Nowhere => "the last label, as the Public Suffix List has no rule for it",
     }
 }

@@ -105,6 +105,10 @@ pub struct DeviceExplanation {
     pub name: String,
     /// The time at which the server last heard of the device, Unix seconds.
     pub last_heard_at: Option<u64>,
+    /// How far its clock was at least ahead of the server's time when the server last heard of it, in
+    /// seconds, by the slots in which it has counted; absent when it has counted nothing since
+    /// yesterday. A clock that is behind does not show in them.
+    pub clock_ahead_seconds: Option<u64>,
     /// The time of its first grant by this server, Unix seconds.
     pub first_granted_at: Option<u64>,
     /// How often it came back in an earlier state.
@@ -184,6 +188,9 @@ impl DeviceExplanation {
             ]
         };
         let mut notes = vec![self.last_told.clone()];
+        if let Some(ahead) = self.clock_ahead_seconds.filter(|ahead| *ahead > 0) {
+            notes.push(format!("its clock was at least {ahead} s ahead of the server's time"));
+        }
         if self.licenses.is_empty() {
             notes.push("it has no license of this server".to_owned());
         }

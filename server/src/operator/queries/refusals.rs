@@ -45,6 +45,8 @@ pub struct Refusals {
     pub refused: u64,
     /// The same, by the number of the error.
     pub by_number: Vec<NumberSum>,
+    /// The same, by hour: the newest 1000 hours with refusals, the oldest first.
+    pub by_hour: Vec<HourSum>,
     /// The refusals by hour, item, device, handshake code and number.
     pub rows: Vec<RefusalRow>,
     /// The place to continue with; absent at the end.
@@ -63,6 +65,18 @@ pub struct NumberSum {
     /// What an operator can do.
     pub advice: String,
 }
+
+/// The refusals of an hour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HourSum {
+    /// The begin of the hour, Unix seconds.
+    pub hour_at: u64,
+    /// The number of refusals.
+    pub refused: u64,
+}
+
+/// The greatest number of hours in [`Refusals::by_hour`].
+pub const HOURS_MAX: usize = 1_000;
 
 /// The refusals of an hour with the same item, device, handshake code and number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -139,6 +153,19 @@ pub fn advice(code: ErrorCode) -> &'static str {
         ErrorCode::STANDBY_NOT_READY => "see /readyz; after a restore, wait one slot",
         _ => {
             "the sentence says what does not fit: correct the application, or the items of its code"
+        }
+    }
+}
+
+impl Refusals {
+    /// Return the sums of the hours as a sheet, the newest first.
+    #[must_use]
+    pub fn hour_sheet(&self) -> Sheet {
+        let row = |sum: &HourSum| vec![Cell::Instant(sum.hour_at), Cell::from(sum.refused)];
+        Sheet {
+            columns: vec!["hour", "refused"],
+            rows: self.by_hour.iter().rev().map(row).collect(),
+            ..Sheet::default()
         }
     }
 }

@@ -68,6 +68,9 @@ pub struct ServerStatus {
     pub backup_at: Option<u64>,
     /// The size of the database in bytes, as far as the engine tells it.
     pub database_bytes: Option<u64>,
+    /// The end of the certificate that clients see, Unix seconds; absent when the server speaks no
+    /// TLS, or when no running server was asked.
+    pub certificate_ends_at: Option<u64>,
     /// The version of the program.
     pub version: String,
 }
@@ -177,6 +180,9 @@ pub struct MeterStatus {
     pub quota: u64,
     /// The amount above the quota that is still served.
     pub grace: u64,
+    /// What devices may still count of a strict item without asking, in addition to what is used;
+    /// absent when the item is not strict.
+    pub set_aside: Option<u64>,
     /// The state of the meter.
     pub state: ItemState,
     /// When it will be used up.
@@ -206,6 +212,7 @@ impl Sheets for Status {
             "used",
             "quota",
             "grace",
+            "set_aside",
             "state",
             "held",
             "next_free",
@@ -247,6 +254,7 @@ fn rows(item: &ItemStatus) -> Vec<Vec<Cell>> {
             Cell::from(meter.map(|meter| meter.used)),
             Cell::from(meter.map(|meter| meter.quota)),
             Cell::from(meter.map(|meter| meter.grace)),
+            Cell::from(meter.and_then(|meter| meter.set_aside)),
             Cell::from(state.words()),
             Cell::from(item.held),
             Cell::instant(item.next_free_at),
@@ -296,6 +304,14 @@ impl ServerStatus {
         rows.push(vec!["backup".into(), backup.into()]);
         if let Some(bytes) = self.database_bytes {
             rows.push(vec!["database".into(), format!("{} KiB", bytes >> 10).into()]);
+        }
+        if let Some(ends_at) = self.certificate_ends_at {
+            let days = ends_at.saturating_sub(at) / 86_400;
+            let text = match ends_at > at {
+                true => format!("ends {}, in {days} days", utc::text(ends_at)),
+                false => format!("has ended {}", utc::text(ends_at)),
+            };
+            rows.push(vec!["certificate".into(), text.into()]);
         }
         if let Some(active) = self.standby_active {
             let role = if active { "serves, because the main server is down" } else { "waits" };

@@ -379,6 +379,13 @@ impl Account {
         }
     }
 
+    /// Return what is set aside of a strict item for devices, beside what is used of it; `None` when
+    /// the item is not strict.
+    pub(in crate::store) fn set_aside(&self, module: u32) -> Option<u64> {
+        let used = self.used_of(NOBODY, module);
+        self.item.strict.then(|| used.allowed.saturating_sub(used.used))
+    }
+
     fn used_of(&self, device_uuid: &str, module: u32) -> Used {
         let kind = metered_kind(&self.item).number();
         let used = self.used.get(&(kind, module)).map_or(0, |used| used.value);

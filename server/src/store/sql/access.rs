@@ -41,14 +41,18 @@ fn token_caller(sql: &dyn Sql, digest: &str, now: u64) -> Result<Option<Known>, 
 fn session_caller(sql: &dyn Sql, digest: &str) -> Result<Option<Known>, Error> {
     // The role is that which the user has now.
     let row = sql.row(
-        "SELECT admin_session.name, admin_user.role, admin_session.begun_at, admin_session.used_at
+        "SELECT admin_session.name, admin_user.role, admin_session.begun_at, admin_session.used_at,
+                admin_user.organization_id
            FROM admin_session JOIN admin_user ON admin_user.name = admin_session.name
           WHERE admin_session.session_digest = ?1",
         values![digest],
     )?;
     let Some(mut row) = row else { return Ok(None) };
-    let caller =
-        Caller { who: Who::User(row.take(0)?), role: role(&mut row, 1)?, organization_id: None };
+    let caller = Caller {
+        who: Who::User(row.take(0)?),
+        role: role(&mut row, 1)?,
+        organization_id: organization(&mut row, 4)?,
+    };
     Ok(Some(Known { caller, begun_at: row.take(2)?, used_at: row.take(3)? }))
 }
 
@@ -195,9 +199,9 @@ pub(super) fn require_done(rows: usize, what: &str, name: &str) -> Result<(), Er
 
 pub(super) fn make_user(
     sql: &dyn Sql,
-    name: &str,
-    password_hash: &str,
+    (name, password_hash): (&str, &str),
     role: Role,
+    organization_id: Option<&str>,
     now: u64,
 ) -> Result<(), Error> {
     if sql.exists("SELECT 1 FROM admin_user WHERE name = ?1", values![name])? {
@@ -205,10 +209,14 @@ pub(super) fn make_user(
             "there is a user \"{name}\" already. Choose another name, or set the password"
         )));
     }
+    if let Some(organization_id) = organization_id {
+        require_organization(sql, organization_id)?;
+    }
     sql.execute(
-        "INSERT INTO admin_user (name, password_hash, role, made_at, password_set_at)
-         VALUES (?1, ?2, ?3, ?4, ?4)",
-        values![name, password_hash, role.name(), now],
+        "INSERT INTO admin_user
+            (name, password_hash, role, organization_id, made_at, password_set_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+        values![name, password_hash, role.name(), organization_id.unwrap_or_default(), now],
     )?;
     Ok(())
 }
@@ -254,12 +262,13 @@ pub(super) fn token_row(row: &mut Row) -> Result<TokenRow, Error> {
     })
 }
 
-/// Read a user from a row of the columns `name, role, made_at, password_set_at`.
+/// Read a user from a row of the columns `name, role, organization_id, made_at, password_set_at`.
 pub(super) fn user_row(row: &mut Row) -> Result<UserRow, Error> {
     Ok(UserRow {
         name: row.take(0)?,
         role: role(row, 1)?,
-        made_at: row.take(2)?,
-        password_set_at: row.take(3)?,
+        organization_id: organization(row, 2)?,
+        made_at: row.take(3)?,
+        password_set_at: row.take(4)?,
     })
 }

@@ -237,6 +237,12 @@ impl Thresholds {
         Ok(Self(all))
     }
 
+    /// Return the items that have their own, with their thresholds.
+    pub(in crate::store) fn of_items(&self) -> impl Iterator<Item = (&str, &[u32])> {
+        let own = self.0.iter().filter(|(item_id, _)| !item_id.is_empty());
+        own.map(|(item_id, percents)| (item_id.as_str(), percents.as_slice()))
+    }
+
     /// Return the thresholds of an item.
     pub(in crate::store) fn of(&self, item_id: &str) -> &[u32] {
         let own = self.0.get(item_id).or_else(|| self.0.get(""));

@@ -123,6 +123,9 @@ fn an_alert_that_is_re_armed_fires_again_and_a_muted_one_tells_nothing() {
     assert_eq!(told(&server, AlertKind::Quota).len(), 2);
     let row = &rows(&server, AlertsQuery::default())[0];
     assert_eq!((row.recovered_at, row.muted_until), (Some(START + 1), Some(until)));
+    let late = server.licensing.mute_alert(alert_id, Some(START), "test");
+    let late = server.wait(late).unwrap_err().to_string();
+    assert!(late.contains("has passed: name a later end"), "{late}");
     let unknown = change(Change::RearmAlert { alert_id: "nothing".into() }).unwrap_err();
     assert!(unknown.to_string().contains("there is no alert"), "{unknown}");
 }

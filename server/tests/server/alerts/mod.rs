@@ -5,6 +5,7 @@ mod fired;
 mod kills;
 mod mailed;
 mod posted;
+mod posted_by_tls;
 mod told;
 
 use std::path::{Path, PathBuf};

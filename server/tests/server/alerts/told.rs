@@ -47,6 +47,24 @@ fn an_event_that_was_never_told_can_be_told_in_every_way() {
 }
 
 #[test]
+fn an_organization_sees_its_events_however_many_of_others_are_newer() {
+    let server = TestServer::with_items(vec![scan_item(100)]);
+    Scanner::new(&server).has_counted(60);
+    for second in 1..4 {
+        server.clock.set(START + second);
+        change(&server, Change::TestAlerts);
+    }
+    let ask = |owner: Option<&str>| {
+        let query = DeliveriesQuery { limit: Some(2) };
+        let found = server.wait(server.licensing.ask(query, owner.map(str::to_owned))).unwrap();
+        found.events.into_iter().map(|event| event.event).collect::<Vec<_>>()
+    };
+    assert_eq!(ask(None), ["test", "test"]);
+    assert_eq!(ask(Some("acme")), ["fired"]);
+    assert_eq!(ask(Some("other")), [""; 0]);
+}
+
+#[test]
 fn the_summary_of_a_period_is_one_event_for_each_organization() {
     let server = TestServer::with_items(vec![scan_item(1_000)]);
     server.import(&license_file("other", vec![item("theirs", 4)]), Some("OTHER")).unwrap();

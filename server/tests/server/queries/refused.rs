@@ -49,6 +49,8 @@ fn a_refused_device_is_found_with_the_sentence_and_the_numbers_that_it_was_told(
     let found = refusals(&server, RefusalsQuery::default());
     assert_eq!((found.refused, found.rows.len(), found.by_number.len()), (4, 2, 1));
     let [newest, first] = found.rows.as_slice() else { panic!("{found:?}") };
+    let hours: Vec<_> = found.by_hour.iter().map(|sum| (sum.hour_at, sum.refused)).collect();
+    assert_eq!(hours, [(first.hour_at, 3), (newest.hour_at, 1)], "the oldest first");
     assert!(newest.hour_at > first.hour_at);
     assert_eq!((first.refused, first.code, first.item_id.as_str()), (3, -20120, "servers"));
     assert_eq!((first.first.at, first.last.at), (START + 120, START + 120));
@@ -58,7 +60,8 @@ fn a_refused_device_is_found_with_the_sentence_and_the_numbers_that_it_was_told(
     assert_eq!(first.handshake_code, code_of("servers"));
     let since = seatmeter_server::utc::text(START + HOUR);
     let later = RefusalsQuery { since: Some(since.clone()), ..RefusalsQuery::default() };
-    assert_eq!(refusals(&server, later).refused, 1);
+    let later = refusals(&server, later);
+    assert_eq!((later.refused, later.by_hour.len(), later.by_hour[0].refused), (1, 1, 1));
     let earlier = RefusalsQuery { until: Some(since), ..RefusalsQuery::default() };
     assert_eq!(refusals(&server, earlier).refused, 3);
     for device in [refused.as_str(), &refused[..8]] {
@@ -284,11 +287,71 @@ fn the_hosts_of_a_domain_are_listed_and_those_that_were_refused() {
     }
     assert_eq!(status_of("a.elsewhere.com"), 403);
     let found = ask(&server, DomainsQuery::default());
+    assert_eq!(found.explained, None);
     let hosts: Vec<_> =
         found.hosts.iter().map(|row| (&*row.domain, &*row.host, row.devices)).collect();
     assert_eq!(hosts, [("company.com", "a.company.com", 2), ("company.com", "b.company.com", 1)]);
     assert_eq!(found.refused.len(), 1, "{found:?}");
     assert!(found.refused[0].host.contains("elsewhere"), "{found:?}");
+    let explained = |host: &str| {
+        let query = DomainsQuery { item: Some("site".into()), host: Some(host.into()) };
+        try_ask(&server, query, None).map(|found| found.explained.unwrap())
+    };
+    let good = explained("https://Shop.Company.com/x").unwrap();
+    assert_eq!((&*good.host, &*good.counts_as), ("shop.company.com", "company.com"));
+    assert!(good.items[0].is_allowed && good.items[0].detail.contains("site"), "{good:?}");
+    let bad = explained("elsewhere.com").unwrap();
+    assert!(!bad.items[0].is_allowed, "{bad:?}");
+    assert!(bad.items[0].detail.contains("counts as elsewhere.com"), "{bad:?}");
+    let none = explained("a b").unwrap_err().to_string();
+    assert!(none.contains("\"a b\" is not a host"), "{none}");
+}
+
+#[test]
+fn a_device_whose_clock_is_ahead_is_told_by_the_slots_that_it_has_counted_in() {
+    use seatmeter_protocol::slot::{SLOT_SECONDS, slot_of};
+    let server =
+        server_with(vec![LicenseItem::new("scans", ChargeWay::BarcodeScan, 1_000, START, EXPIRY)]);
+    let ahead = |device: &str| {
+        ask(&server, ExplainQuery { device: device.into() }).devices[0].clock_ahead_seconds
+    };
+    let count = |slot: u32| {
+        let device = id();
+        let license = server.authorize(&asked("scans", &device, "till")).unwrap();
+        assert_eq!(ahead(&device), None, "it has counted nothing");
+        let totals = vec![scans(slot, 4, 1)];
+        server.report(&report(&device, vec![segment(&id(), &license.license_id, totals)]));
+        device
+    };
+    let (right, fast) = (count(slot_of(START)), count(slot_of(START) + 100));
+    assert_eq!(ahead(&right), Some(0));
+    let most = 100 * SLOT_SECONDS;
+    let found = ahead(&fast).unwrap();
+    assert!((most - SLOT_SECONDS..=most).contains(&found), "{found}");
+}
+
+#[test]
+fn the_status_of_a_strict_item_says_what_is_set_aside_beside_what_is_used() {
+    let item = LicenseItem {
+        strict: true,
+        ..LicenseItem::new("scans", ChargeWay::BarcodeScan, 1_000, START, EXPIRY)
+    };
+    let loose = LicenseItem::new("loose", ChargeWay::BarcodeScan, 1_000, START, EXPIRY);
+    let server = server_with(vec![item, loose]);
+    let meter = |item_id: &str| {
+        let query = StatusQuery { item: Some(item_id.into()), ..StatusQuery::default() };
+        let meter = ask(&server, query).items[0].meters[0].clone();
+        (meter.used, meter.set_aside)
+    };
+    assert_eq!((meter("scans"), meter("loose")), ((0, Some(0)), (0, None)));
+    let device = id();
+    let license = server.authorize(&asked("scans", &device, "till")).unwrap();
+    let allowed = license.allowances[0].allowed;
+    assert!(allowed > 3, "{license:?}");
+    assert_eq!(meter("scans"), (0, Some(allowed)));
+    let totals = vec![scans(seatmeter_protocol::slot::slot_of(START), 4, 3)];
+    server.report(&report(&device, vec![segment(&id(), &license.license_id, totals)]));
+    assert_eq!(meter("scans"), (3, Some(allowed - 3)));
 }
 
 #[test]

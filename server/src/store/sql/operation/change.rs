@@ -81,7 +81,11 @@ fn carry_out(sql: &dyn Sql, change: &Change, by: &Actor) -> Result<Line, Error> 
         }
         Change::MuteAlert { alert_id, until } => {
             alerts::mute(sql, alert_id, *until)?;
-            line("mute alert", alert_id, format!("until {}", utc::text(*until)))
+            let detail = match until {
+                0 => "told again".to_owned(),
+                until => format!("until {}", utc::text(*until)),
+            };
+            line("mute alert", alert_id, detail)
         }
         Change::TestAlerts => {
             alerts::test(sql, &by.name, now)?;
@@ -157,9 +161,11 @@ fn carry_out(sql: &dyn Sql, change: &Change, by: &Actor) -> Result<Line, Error> 
             access::revoke_token(sql, name, now)?;
             line("revoke token", name, String::new())
         }
-        Change::MakeUser { name, password_hash, role } => {
-            access::make_user(sql, name, password_hash, *role, now)?;
-            line("make user", name, format!("role {role}"))
+        Change::MakeUser { name, password_hash, role, organization_id } => {
+            let organization_id = organization_id.as_deref();
+            access::make_user(sql, (name, password_hash), *role, organization_id, now)?;
+            let bound = organization_id.map(|id| format!(", organization {id}"));
+            line("make user", name, format!("role {role}{}", bound.unwrap_or_default()))
         }
         Change::SetPassword { name, password_hash } => {
             access::set_password(sql, name, password_hash, now)?;

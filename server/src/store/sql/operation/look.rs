@@ -33,7 +33,7 @@ fn look_at(sql: &dyn Sql, view: &View, owner: Option<&str>) -> Result<Listing, E
         View::Users | View::Epochs | View::Within { .. } if owner.is_some() => {
             return Err(Error::told(
                 ProblemKind::OtherOrganization,
-                "this list is about the whole server: use a token that is not bound to an \
+                "this list is about the whole server: use a token or user that is not bound to an \
                  organization",
             ));
         }
@@ -215,7 +215,8 @@ fn tokens(sql: &dyn Sql, owner: Option<&str>) -> Result<Vec<TokenRow>, Error> {
 }
 
 fn users(sql: &dyn Sql) -> Result<Vec<UserRow>, Error> {
-    let query = "SELECT name, role, made_at, password_set_at FROM admin_user ORDER BY name";
+    let query = "SELECT name, role, organization_id, made_at, password_set_at
+                   FROM admin_user ORDER BY name";
     rows(sql, query, &[], |mut row| access::user_row(&mut row))
 }
 

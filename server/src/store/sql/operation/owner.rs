@@ -101,7 +101,7 @@ fn refusal(sql: &dyn Sql, change: &Change, organization_id: &str) -> Result<Erro
                     ProblemKind::OtherOrganization,
                     format!(
                         "device {device_uuid} works for another organization, too, and has one \
-                         name for both: use a token for all organizations"
+                         name for both: use a token or user for all organizations"
                     ),
                 )
             } else {
@@ -124,7 +124,7 @@ fn refusal(sql: &dyn Sql, change: &Change, organization_id: &str) -> Result<Erro
 fn whole_server() -> Error {
     Error::told(
         ProblemKind::OtherOrganization,
-        "this concerns the whole server: use a token that is not bound to an organization",
+        "this concerns the whole server: use a token or user that is not bound to an organization",
     )
 }
 

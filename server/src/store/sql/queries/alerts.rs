@@ -7,7 +7,7 @@ use crate::alert::{Alert, AlertKind};
 use crate::error::Error;
 use crate::operator::queries::alerts::{
     AlertCheck, AlertCheckQuery, AlertRow, Alerts, AlertsQuery, Deliveries, DeliveriesQuery,
-    DeliveryRow, DueQuery, EventRow,
+    DeliveryRow, DueQuery, EventRow, ItemPercents,
 };
 use crate::operator::queries::conditions::{
     Reading, Stands, of_authorizations, of_backup, of_item, of_server,
@@ -54,8 +54,22 @@ impl Question for AlertsQuery {
                 detail,
             });
         }
-        let percents = Thresholds::load(from.sql())?.of("").to_vec();
-        Ok(Alerts { at: from.now, alerts: found, percents })
+        let thresholds = Thresholds::load(from.sql())?;
+        // The caller may see the items of one organization alone.
+        let seen: Option<HashSet<String>> = match from.owner {
+            Some(_) => Some(item_ids(from, None)?.into_iter().collect()),
+            None => None,
+        };
+        let item_percents = thresholds
+            .of_items()
+            .filter(|(item_id, _)| seen.as_ref().is_none_or(|seen| seen.contains(*item_id)))
+            .map(|(item_id, own)| ItemPercents {
+                item_id: item_id.to_owned(),
+                percents: own.to_vec(),
+            })
+            .collect();
+        let percents = thresholds.of("").to_vec();
+        Ok(Alerts { at: from.now, alerts: found, percents, item_percents })
     }
 }
 
@@ -127,11 +141,19 @@ impl Question for DeliveriesQuery {
             "SELECT kind, subject, what, level, organization_id, detail, event_id, at, event,
                             alert_id
                        FROM alert_event ORDER BY at DESC, event_id LIMIT ?1";
-        let mut events = Vec::new();
-        for mut row in from.sql().query(query, values![limit as u64])? {
+        let of_owner =
+            "SELECT kind, subject, what, level, organization_id, detail, event_id, at, event,
+                            alert_id
+                       FROM alert_event WHERE organization_id = ?2
+                      ORDER BY organization_id, at DESC, event_id LIMIT ?1";
+        let found = match from.owner {
+            Some(owner) => from.sql().query(of_owner, values![limit as u64, owner])?,
+            None => from.sql().query(query, values![limit as u64])?,
+        };
+        let mut events = Vec::with_capacity(found.len());
+        for mut row in found {
             events.push(event(&mut row)?);
         }
-        events.retain(|event| from.owner.is_none_or(|owner| owner == event.organization_id));
         for event in &mut events {
             event.deliveries = deliveries(from, &event.event_id)?;
         }

@@ -71,14 +71,15 @@ impl DevicesQuery {
                 found,
             );
         };
-        // A part of a name is in no index. Reading names alone, and the rest of those that fit,
-        // costs a part of reading everything.
+        // A part of a name is in no index. The database looks at names alone and hands over those
+        // that may fit, which costs a small part of handing over all of them.
         let (name, mut begin) = (name.to_lowercase(), first.to_owned());
+        let pattern = pattern(&name);
         let mut before = after.to_owned();
         loop {
             let mut fitting: Vec<String> = Vec::new();
             let wanted = limit.saturating_sub(found.len());
-            let range = values![item_id, &begin, &last];
+            let range = values![item_id, &begin, &last, &pattern];
             from.for_each_until(&names_query(), range, &mut |mut row| {
                 let (uuid, own): (String, String) = (row.take(0)?, row.take(1)?);
                 if uuid != before && own.to_lowercase().contains(&name) {
@@ -163,13 +164,35 @@ fn query() -> String {
     )
 }
 
-/// Return the query for the names of the devices of an item in a range of UUIDs.
+/// Return the query for the devices of an item in a range of UUIDs whose names may fit a pattern.
 fn names_query() -> String {
     format!(
         "SELECT device.device_uuid, {NAME} FROM device
           WHERE device.item_id = ?1 AND device.device_uuid >= ?2 AND device.device_uuid < ?3
+            AND lower({NAME}) LIKE ?4 ESCAPE '!'
           ORDER BY device.item_id, device.device_uuid"
     )
+}
+
+/// Return a pattern for LIKE that fits every name which contains this text in lower case, and few
+/// others: databases disagree about the lower case of letters beyond ASCII, so any character may
+/// stand in their place.
+fn pattern(lower: &str) -> String {
+    let mut pattern = String::with_capacity(lower.len() + 2);
+    pattern.push('%');
+    for character in lower.chars() {
+        match character {
+            '%' | '_' | '!' => pattern.extend(['!', character]),
+            // The Kelvin sign has the lower case k. The dotted capital i has two characters, and in
+            // Turkish the plain one has another lower case.
+            'i' => pattern.push('%'),
+            'k' => pattern.push('_'),
+            character if character.is_ascii() => pattern.push(character),
+            _ => pattern.push('%'),
+        }
+    }
+    pattern.push('%');
+    pattern
 }
 
 /// Read a device, whether it has a license of the code, and whether it has reported.
@@ -305,5 +328,23 @@ impl Question for DeviceMeant {
             )));
         }
         found.into_iter().next().ok_or_else(|| Error::Internal("no device is meant".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_fits_what_contains_the_text_whatever_a_database_holds_for_lower_case() {
+        for (text, expected) in [
+            ("", "%%"),
+            ("desk 7", "%des_ 7%"),
+            ("till", "%t%ll%"),
+            ("100%_!", "%100!%!_!!%"),
+            ("\u{e4}rzte", "%%rzte%"),
+        ] {
+            assert_eq!(pattern(text), expected);
+        }
     }
 }

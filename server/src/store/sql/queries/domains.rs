@@ -5,14 +5,19 @@
 
 use std::collections::BTreeMap;
 
+use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::{item_ids, own_codes, values};
 use crate::error::Error;
-use crate::operator::queries::domains::{DomainHosts, DomainsQuery, HostRow, RefusedHost};
+use crate::operator::queries::domains::{
+    DomainHosts, DomainsQuery, HostDecision, HostExplanation, HostRow, RefusedHost,
+};
 use crate::operator::queries::explain::Asked;
 use crate::policy::charge_way::host::Host;
+use crate::policy::charge_way::per_domain::{self, Domains};
 use crate::store::reading::{Question, Snapshot};
+use crate::store::sql::operation::items_of;
 
 /// The greatest number of hosts that are listed.
 const HOSTS_MAX: usize = 10_000;
@@ -36,7 +41,12 @@ impl Question for DomainsQuery {
         let mut hosts: Vec<HostRow> = hosts.into_values().collect();
         hosts.sort();
         hosts.truncate(HOSTS_MAX);
-        Ok(DomainHosts { hosts, refused: refused.into_values().take(HOSTS_MAX).collect() })
+        let explained = match &self.host {
+            Some(host) => Some(explain(from, host, &ids)?),
+            None => None,
+        };
+        let refused = refused.into_values().take(HOSTS_MAX).collect();
+        Ok(DomainHosts { hosts, refused, explained })
     }
 }
 
@@ -65,6 +75,33 @@ fn of_item(
         row.last_granted_at = row.last_granted_at.max(issued_at);
         Ok(())
     })
+}
+
+/// Explain a host, and decide about it for each of these items that is for domains.
+fn explain(from: &Snapshot<'_>, text: &str, ids: &[String]) -> Result<HostExplanation, Error> {
+    let mut explained = HostExplanation::of(text)
+        .map_err(|why| Error::bad_request(format!("{text:?} is not a host: {why}")))?;
+    for item in items_of(from.sql(), ids)?.into_iter().filter_map(|row| row.item) {
+        if item.charge_way != ChargeWay::Domain {
+            continue;
+        }
+        let domains = Domains::listed(&item.domains)
+            .map_err(|why| Error::bad_request(format!("item \"{}\" {why}", item.item_id)))?;
+        let decided = per_domain::decide(&item.item_id, &domains, &explained.host);
+        let (is_allowed, detail) = match decided {
+            Ok(()) => {
+                let detail = format!(
+                    "item \"{}\" is for the website {:?}: it counts as {}, which the item lists",
+                    item.item_id, explained.host, explained.counts_as
+                );
+                (true, detail)
+            }
+            Err(refusal) => (false, refusal.detail),
+        };
+        explained.items.push(HostDecision { item_id: item.item_id, is_allowed, detail });
+    }
+    explained.items.sort_by(|one, other| one.item_id.cmp(&other.item_id));
+    Ok(explained)
 }
 
 /// Return the host of an origin, and the domain that it counts as.

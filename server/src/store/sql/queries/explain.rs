@@ -2,17 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use seatmeter_protocol::license::DAY_SECONDS;
+use seatmeter_protocol::slot::slot_start;
+
 use super::{devices, item_ids, names, own_codes, values};
 use crate::error::Error;
 use crate::operator::queries::explain::{
     Asked, DeviceExplanation, DryRun, ExplainQuery, Explanation, HeldLicense,
 };
 use crate::operator::queries::refusals::{RefusalRow, RefusalsQuery};
+use crate::policy::history::HEARD_PRECISION;
 use crate::policy::select::admission::holder_name;
 use crate::policy::{self, Candidate, Order};
 use crate::store::account::load::{self, Wanted, accounts};
+use crate::store::day_totals::first_slot;
 use crate::store::reading::{Question, Snapshot};
 use crate::store::sql::Value;
+use crate::store::sql::by_day;
 use crate::store::sql::table::{CODE, CODE_ITEMS, IDENTITY, SEAT_HOLDER};
 use crate::utc;
 
@@ -58,12 +64,17 @@ fn explain(from: &Snapshot<'_>, uuid: &str, name: String) -> Result<DeviceExplan
     };
     known.extend(asked_when_refused(from, uuid)?);
     let identity = IDENTITY.find(from.sql(), values![uuid])?.pop();
-    let (mut last_heard_at, mut first_granted_at, mut rollbacks) = (None, None, 0);
+    let (mut last_heard_at, mut first_granted_at, mut rollbacks) = (None::<u64>, None, 0);
     if let Some(mut row) = identity {
         last_heard_at = Some(row.take(10)?).filter(|at| *at > 0);
         rollbacks = row.take(12)?;
         first_granted_at = Some(row.take(14)?).filter(|at| *at > 0);
     }
+    let newest_at = newest_slot(from, uuid)?.map(slot_start);
+    // The time of a contact is recorded to a few minutes.
+    let heard_by = last_heard_at.map(|at| at.saturating_add(HEARD_PRECISION).min(from.now));
+    let clock_ahead_seconds =
+        newest_at.zip(heard_by).map(|(newest, heard)| newest.saturating_sub(heard));
     let mut now = Vec::with_capacity(known.len());
     for (code, known) in known {
         now.extend(dry_run(from, uuid, code, known)?);
@@ -72,6 +83,7 @@ fn explain(from: &Snapshot<'_>, uuid: &str, name: String) -> Result<DeviceExplan
         device_uuid: uuid.to_owned(),
         name,
         last_heard_at,
+        clock_ahead_seconds,
         first_granted_at,
         rollbacks,
         last_told: last_told(&licenses, &refusals),
@@ -79,6 +91,25 @@ fn explain(from: &Snapshot<'_>, uuid: &str, name: String) -> Result<DeviceExplan
         refusals,
         now,
     })
+}
+
+/// Return the newest slot in which a device has counted since yesterday. A report may be up to a day
+/// ahead.
+fn newest_slot(from: &Snapshot<'_>, uuid: &str) -> Result<Option<u32>, Error> {
+    let today = from.now / DAY_SECONDS;
+    let query = "SELECT usage_day.day, usage_day.totals FROM segment
+           JOIN usage_day ON usage_day.item_id = segment.item_id
+                         AND usage_day.segment_id = segment.segment_id
+          WHERE segment.device_uuid = ?1 AND usage_day.day IN (?2, ?3, ?4)";
+    let days = values![uuid, today.saturating_sub(1), today, today + 1];
+    let mut newest = None;
+    from.for_each(query, days, &mut |mut row| {
+        let day: u32 = row.take(0)?;
+        let last = by_day::totals(&mut row, 1, uuid)?.iter().last();
+        newest = newest.max(last.map(|((slot, ..), _)| first_slot(day) + slot));
+        Ok(())
+    })?;
+    Ok(newest)
 }
 
 /// Return the sentence that says what the server last answered.

@@ -7,7 +7,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use super::{devices, item_ids, names, own_codes, require_code, require_item, values};
 use crate::error::Error;
 use crate::operator::queries::refusals::{
-    NumberSum, RefusalInstance, RefusalRow, Refusals, RefusalsQuery, advice,
+    HOURS_MAX, HourSum, NumberSum, RefusalInstance, RefusalRow, Refusals, RefusalsQuery, advice,
 };
 use crate::operator::queries::{instant, rows};
 use crate::store::reading::{Question, Snapshot};
@@ -35,6 +35,7 @@ struct List {
     limit: usize,
     refused: u64,
     by_number: BTreeMap<i32, u64>,
+    by_hour: BTreeMap<u64, u64>,
     rows: BTreeMap<Place, RefusalRow>,
     has_more: bool,
 }
@@ -49,6 +50,7 @@ impl Question for RefusalsQuery {
             limit: rows(self.limit)?,
             refused: 0,
             by_number: BTreeMap::new(),
+            by_hour: BTreeMap::new(),
             rows: BTreeMap::new(),
             has_more: false,
         };
@@ -180,6 +182,10 @@ impl List {
     fn add(&mut self, row: RefusalRow) {
         self.refused += row.refused;
         *self.by_number.entry(row.code).or_default() += row.refused;
+        *self.by_hour.entry(row.hour_at).or_default() += row.refused;
+        if self.by_hour.len() > HOURS_MAX {
+            self.by_hour.pop_first();
+        }
         let place = (
             std::cmp::Reverse(row.hour_at),
             row.item_id.clone(),
@@ -223,6 +229,11 @@ impl List {
         Ok(Refusals {
             refused: self.refused,
             by_number: self.by_number.iter().map(sum).collect(),
+            by_hour: self
+                .by_hour
+                .iter()
+                .map(|(&hour_at, &refused)| HourSum { hour_at, refused })
+                .collect(),
             rows,
             next,
         })

@@ -113,8 +113,14 @@ fn fill(status: &mut ItemStatus, account: &mut Account, beside: &Beside, now: u6
     status.expires_at = item.expires_at;
     status.held = figures.held;
     status.active_now = item.charge_way.is_concurrent().then_some(figures.active_now);
-    status.meters =
-        figures.meters.into_iter().map(|meter| meter_status(item, meter, beside, now)).collect();
+    status.meters = figures
+        .meters
+        .into_iter()
+        .map(|meter| MeterStatus {
+            set_aside: account.set_aside(meter.module).filter(|_| item.charge_way.is_metered()),
+            ..meter_status(item, meter, beside, now)
+        })
+        .collect();
     let of_meters = status.meters.iter().map(|meter| meter.state).max();
     status.state = of_meters.unwrap_or(ItemState::Within).max(in_effect(item, now));
     if status.revoked_at.is_some() {
@@ -140,6 +146,7 @@ fn meter_status(item: &LicenseItem, meter: Meter, beside: &Beside, now: u64) -> 
         used,
         quota,
         grace,
+        set_aside: None,
         state: ItemState::of_meter(state),
         forecast: forecast(item, &meter, beside, now),
     }

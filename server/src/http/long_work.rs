@@ -1,0 +1,141 @@
+//! Long work that somebody has begun on a page: what runs, how far it is, and how it went.
+//!
+//! ```text
+//! (nothing) ──begin──▶ running ──end──▶ done or failed ──begin──▶ running
+//! ```
+//!
+//! The work itself goes on when the browser leaves. A restart of the server ends it, and nothing
+//! remembers it: the audit log has what was finished.
+
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use crate::data_dir::DRAFT;
+use crate::error::Error;
+
+/// A kind of long work. Of each, one runs at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A backup into the data directory.
+    Backup,
+    /// A check of all data.
+    Check,
+}
+
+/// A piece of work that runs or has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The begin, Unix seconds.
+    pub begun_at: u64,
+    /// The file that is written.
+    pub file: Option<PathBuf>,
+    /// The faults that were found, or why the work failed; `None` while it runs.
+    pub outcome: Option<Result<Vec<String>, String>>,
+}
+
+impl Run {
+    /// Return how many bytes are written so far; `None` when the work writes no file.
+    #[must_use]
+    pub fn written(&self) -> Option<u64> {
+        self.file.as_deref().map(draft_bytes)
+    }
+}
+
+/// The newest piece of work of each kind.
+#[derive(Debug, Default)]
+pub struct LongWork {
+    backup: Mutex<Option<Run>>,
+    check: Mutex<Option<Run>>,
+}
+
+impl LongWork {
+    /// Note that work begins. `file` is the place of what it writes.
+    ///
+    /// # Errors
+    /// Fails while work of this kind runs.
+    pub fn begin(&self, kind: Kind, now: u64, file: Option<PathBuf>) -> Result<(), Error> {
+        let mut run = self.of(kind).lock();
+        if let Some(Run { begun_at, outcome: None, .. }) = &*run {
+            let (what, since) = (kind.noun(), crate::utc::text(*begun_at));
+            return Err(Error::conflict(format!(
+                "{what} has been running since {since}: wait until it ends"
+            )));
+        }
+        *run = Some(Run { begun_at: now, file, outcome: None });
+        Ok(())
+    }
+
+    /// Note how the work has ended.
+    pub fn end(&self, kind: Kind, outcome: Result<Vec<String>, String>) {
+        if let Some(run) = &mut *self.of(kind).lock() {
+            run.outcome = Some(outcome);
+        }
+    }
+
+    /// Return the newest piece of work of this kind.
+    #[must_use]
+    pub fn newest(&self, kind: Kind) -> Option<Run> {
+        self.of(kind).lock().clone()
+    }
+
+    fn of(&self, kind: Kind) -> &Mutex<Option<Run>> {
+        match kind {
+            Kind::Backup => &self.backup,
+            Kind::Check => &self.check,
+        }
+    }
+}
+
+impl Kind {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Backup => "a backup",
+            Self::Check => "a check",
+        }
+    }
+}
+
+/// Return the size of a file that is not complete, which stands beside its later place.
+fn draft_bytes(file: &Path) -> u64 {
+    let name = format!("{}{DRAFT}", file.file_name().unwrap_or_default().to_string_lossy());
+    let entries = file.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    let drafts = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&name));
+    drafts.filter_map(|entry| Some(entry.metadata().ok()?.len())).fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_piece_of_work_of_a_kind_runs_at_a_time() {
+        let work = LongWork::default();
+        assert_eq!(work.newest(Kind::Backup), None);
+        work.begin(Kind::Backup, 1_795_586_400, None).unwrap();
+        let told = work.begin(Kind::Backup, 1_795_586_401, None).unwrap_err().to_string();
+        assert!(told.contains("since 2026-11-25T06:00:00Z"), "{told}");
+        work.begin(Kind::Check, 5, None).unwrap();
+        work.end(Kind::Backup, Err("the disk is full".into()));
+        let run = work.newest(Kind::Backup).unwrap();
+        assert_eq!(run.outcome, Some(Err("the disk is full".into())));
+        work.begin(Kind::Backup, 7, None).unwrap();
+        assert_eq!(work.newest(Kind::Backup).unwrap().outcome, None);
+    }
+
+    #[test]
+    fn the_bytes_of_a_backup_are_those_of_its_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.backup");
+        let run = Run { begun_at: 0, file: Some(file.clone()), outcome: None };
+        assert_eq!(run.written(), Some(0));
+        std::fs::write(folder.path().join(format!("a.backup{DRAFT}x1")), [0; 700]).unwrap();
+        std::fs::write(folder.path().join(format!("b.backup{DRAFT}x2")), [0; 90]).unwrap();
+        assert_eq!(run.written(), Some(700));
+        assert_eq!(Run { file: None, ..run }.written(), None);
+    }
+}
