@@ -32,6 +32,7 @@ pub mod licensing;
 pub mod log_lines;
 pub mod metrics;
 pub mod named_file;
+pub mod network;
 pub mod operator;
 pub mod password;
 pub mod planner;

@@ -10,7 +10,7 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
 use super::deliver::Failure;
-use super::watch::host;
+use super::host;
 use crate::alert::{AlertKind, short_digest};
 use crate::error::Error;
 use crate::operator::queries::alerts::EventRow;
@@ -98,7 +98,7 @@ impl Mail {
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host)
             .port(port)
             .tls(parameters)
-            .hello_name(ClientId::Domain(super::watch::host()))
+            .hello_name(ClientId::Domain(super::host()))
             .timeout(Some(ANSWER_TIME_MAX));
         if let Some((user, password)) = login {
             builder = builder.credentials(Credentials::new(user, password.expose().to_owned()));

@@ -30,9 +30,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use super::deliver::Failure;
-use super::watch::host;
+use super::host;
 use crate::error::Error;
-use crate::http::proxy::Network;
+use crate::network::Network;
 use crate::operator::queries::alerts::EventRow;
 use crate::utc;
 

@@ -12,9 +12,9 @@ use crate::alerts::mail::{Mail, MailSettings, MailTls};
 use crate::alerts::summary::Period;
 use crate::alerts::webhook::{Signer, Webhook};
 use crate::error::Error;
-use crate::http::proxy::Network;
 use crate::http::tls::trust;
 use crate::named_file::read_named;
+use crate::network::Network;
 use crate::operator::secret::Secret;
 
 /// The variables that hold secrets.

@@ -20,6 +20,7 @@
 //! What is not granted is logged in one place, `answer::log`.
 
 pub mod admin;
+pub mod alert_watch;
 pub mod answer;
 mod authorizations;
 mod body;

@@ -209,7 +209,7 @@ fn names_with_markup_are_shown_as_text() {
 /// Let time bring the items near their end, so that alerts about both organizations fire.
 fn with_alerts(server: &TestServer, subject: &str) -> Vec<AlertRow> {
     server.clock.set(EXPIRY - 5 * DAY_SECONDS);
-    server.wait(seatmeter_server::alerts::watch::check(&server.web)).unwrap();
+    server.wait(seatmeter_server::http::alert_watch::check(&server.web)).unwrap();
     let found = server.wait(server.licensing.ask(AlertsQuery::default(), None)).unwrap();
     assert!(found.alerts.iter().any(|alert| alert.subject == subject), "{found:?}");
     found.alerts

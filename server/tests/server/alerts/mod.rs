@@ -81,7 +81,7 @@ fn told(server: &TestServer, kind: AlertKind) -> Vec<(String, u32)> {
 }
 
 fn check(server: &TestServer) {
-    server.wait(seatmeter_server::alerts::watch::check(&server.web)).unwrap();
+    server.wait(seatmeter_server::http::alert_watch::check(&server.web)).unwrap();
 }
 
 fn tell(server: &TestServer, ways: &Ways) -> usize {

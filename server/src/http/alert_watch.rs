@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Web, health};
+use crate::alerts::host;
 use crate::error::Error;
-use crate::http::{Web, health};
 use crate::operator::queries::alerts::{AlertCheck, AlertCheckQuery};
 use crate::operator::queries::conditions::ServerFacts;
 
@@ -54,15 +55,6 @@ async fn facts(web: &Web) -> ServerFacts {
         },
         certificate_ends_at: web.tls.as_ref().map(|tls| tls.ends_at()),
         disk: web.key_folder.as_ref().and_then(|folder| room(folder.path())),
-    }
-}
-
-/// Return the name of this machine.
-pub(super) fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => "this server".to_owned(),
-        name => name.to_owned(),
     }
 }
 
