@@ -14,7 +14,13 @@ use crate::world::World;
 /// Check billed ≤ performed.
 pub(super) fn billed_was_performed(world: &World) -> Check {
     let net = world.net.lock();
-    for ((family, counter), billed) in by_family(&net, &world.books)? {
+    let mut all = by_family(&net, &world.books)?;
+    // Each of two servers with one key bills by itself.
+    for (counter, billed) in by_family(&net, &world.books_of_copy)? {
+        let other = all.entry(counter).or_default();
+        *other = billed.max(*other);
+    }
+    for ((family, counter), billed) in all {
         let performed = world.performed.get(&(family, counter)).copied().unwrap_or(0);
         if billed > performed {
             return Err(format!(
@@ -45,31 +51,27 @@ pub(super) fn by_family(net: &Net, books: &Books) -> Result<ByFamily, String> {
 pub(super) fn acknowledged_was_billed(world: &World) -> Check {
     let Some(number) = world.acting else { return Ok(()) };
     let machine = &world.machines[number];
-    world
-        .net
-        .lock()
-        .servers()
-        .try_for_each(|server| acknowledged_was_billed_by(world, number, machine, server))
+    let net = world.net.lock();
+    net.servers().try_for_each(|server| acknowledged_by(number, machine, server, &world.books))?;
+    net.copy
+        .iter()
+        .try_for_each(|copy| acknowledged_by(number, machine, copy, &world.books_of_copy))
 }
 
-fn acknowledged_was_billed_by(
-    world: &World,
-    number: usize,
-    machine: &Machine,
-    server: &Server,
-) -> Check {
+fn acknowledged_by(number: usize, machine: &Machine, server: &Server, books: &Books) -> Check {
     let key = server.key();
     if server.is_unaware() || !machine.has_told_all(&key, &epoch_of(&server.store)) {
         return Ok(());
     }
     for (counter, (total, acknowledged)) in machine.totals(&key) {
-        let billed = world.books.segments.get(&counter).copied().unwrap_or(0);
+        let billed = books.segments.get(&counter).copied().unwrap_or(0);
         if acknowledged > billed {
             return Err(format!(
                 "machine {number} takes {acknowledged} for recorded, and {billed} are"
             ));
         }
-        if billed > total {
+        // A machine that was put back has lost what it had reported.
+        if billed > total && !machine.was_put_back() {
             return Err(format!(
                 "machine {number} has counted {total}, the server knows of {billed}"
             ));

@@ -5,6 +5,8 @@ use seatmeter_protocol::error_code::ErrorCode;
 use super::Check;
 use super::billing::by_family;
 use super::work::the_highest_is_had;
+use crate::machine::Machine;
+use crate::model::Asking;
 use crate::world::World;
 
 /// Days of work that a device remembers for a server that was restored.
@@ -26,10 +28,13 @@ pub(crate) fn converged(world: &World) -> Check {
     // A program under another server learns of a restore only when it has something to report to
     // the restored server.
     let is_told = net.apart.is_none() && days.len() < REMEMBERED_DAYS;
-    let is_remembered = model.restores == 0 || is_told;
+    // What only a device remembers is lost with its state.
+    let is_lost = world.machines.iter().any(Machine::was_put_back);
+    let is_remembered = model.restores == 0 || is_told && !is_lost;
     for (key, performed) in world.performed.iter().filter(|_| is_remembered) {
         let told = told.get(key).copied().unwrap_or(0);
-        if told != *performed {
+        let lost = world.lost.get(key).copied().unwrap_or(0);
+        if told > *performed || told + lost < *performed {
             let (family, counter) = key;
             return Err(format!(
                 "in the end {told} are billed of slot {}, kind {}, what {}, and {performed} were \
@@ -63,6 +68,11 @@ fn may_go_on(world: &World, m: usize) -> Check {
         }
         let net = world.net.lock();
         let at = world.time.now();
+        // What a machine was allowed before it was put back counts as spent.
+        let is_spent = net.server.model.item.strict && world.machines[m].was_put_back();
+        if is_spent && [stands, trouble].contains(&Some(ErrorCode::USED_UP)) {
+            continue;
+        }
         // The choice between two items is not judged here.
         let is_refused = !net.is_judged()
             && [stands, trouble].iter().flatten().any(|code| {
@@ -74,7 +84,16 @@ fn may_go_on(world: &World, m: usize) -> Check {
                 if net.families[*owner] != net.families[m] {
                     return false;
                 }
-                net.server.model.verdict(&world.books, uuid, program.x, at, false).refuses()
+                let asking = Asking {
+                    device: uuid,
+                    x: program.x,
+                    at,
+                    is_copied: false,
+                    first_contact: "",
+                    shown: Some(u32::MAX),
+                    is_of_stranger: false,
+                };
+                net.server.model.verdict(&world.books, &asking).refuses()
             });
         if !is_refused {
             let status = program.session.status();

@@ -7,7 +7,7 @@ use seatmeter_server::store::sqlite::InlineStore;
 
 use super::Check;
 use crate::books::{Books, number, rows, text};
-use crate::model::{Hold, Model};
+use crate::model::{DAY, Hold, Model};
 use crate::net::Net;
 use crate::server::Server;
 use crate::world::World;
@@ -127,40 +127,59 @@ pub(super) fn holders_are_those_of_the_model(store: &InlineStore, model: &Model,
     Ok(())
 }
 
-/// Check `Σ allowed ≤ N + grace` and `Σ performed ≤ N + grace` of a strict item, even with every
-/// device offline. A restored server may grant again what it has forgotten. Then each device still
-/// performs no more than it was ever allowed.
-pub(super) fn strict_is_never_exceeded(world: &World, net: &Net) -> Check {
-    let model = &net.server.model;
-    if !model.item.strict {
-        return Ok(());
-    }
-    for (module, quota) in model.modules() {
+/// Check `Σ allowed ≤ N + grace` of a strict item. A restored server may grant again what it has
+/// forgotten. What a device has done that was put back to an earlier state while offline is booked
+/// in full.
+pub(super) fn strict_is_never_granted_twice(world: &World, books: &Books, model: &Model) -> Check {
+    for (module, quota) in model.modules().into_iter().filter(|_| model.item.strict) {
         let limit = model.limit(quota);
-        let allowed = world.books.allowed(module);
+        let allowed = books.allowed(module);
         let most = limit.max(model.brought_back.allowed.get(&module).copied().unwrap_or(0));
+        let most = most + world.unheld(module).values().sum::<u64>();
         if allowed > most {
             return Err(format!("{allowed} are allowed of {most}, which are strict"));
         }
+    }
+    Ok(())
+}
+
+/// Check that each device performs no more of a strict item than it was ever allowed, and all
+/// devices no more than N + grace, even with every device offline. A device that was put back to an
+/// earlier state may do more, but only until it gets its next license.
+pub(super) fn strict_is_never_exceeded(world: &World, net: &Net) -> Check {
+    let model = &net.server.model;
+    for (module, quota) in model.modules().into_iter().filter(|_| model.item.strict) {
+        let (limit, unheld) = (model.limit(quota), world.unheld(module));
         let performed = performed_of(world, module);
+        let promised = promised_of(net, module);
         for (family, performed) in &performed {
-            let own =
-                net.server.promised.iter().filter(|((uuid, of), _)| {
-                    *of == module && net.family_of(uuid) == Some(*family)
-                });
+            let own = promised.iter().filter(|(uuid, _)| net.family_of(uuid) == Some(*family));
             let promised: u64 = own.map(|(_, promised)| promised).sum();
-            if *performed > promised {
+            let most = promised + unheld.get(family).copied().unwrap_or(0);
+            if *performed > most {
                 return Err(format!(
-                    "machine {family} has performed {performed} of {promised} that it was allowed"
+                    "machine {family} has performed {performed} of {most} that it was allowed"
                 ));
             }
         }
         let performed: u64 = performed.values().sum();
-        if model.restores == 0 && performed > limit {
-            return Err(format!("{performed} are performed of {limit}, which are strict"));
+        let most = limit + unheld.values().sum::<u64>();
+        if model.restores == 0 && performed > most {
+            return Err(format!("{performed} are performed of {most}, which are strict"));
         }
     }
     Ok(())
+}
+
+/// Return the most that each device was ever allowed in a module, by any of the servers.
+fn promised_of(net: &Net, module: u32) -> BTreeMap<String, u64> {
+    let mut most = BTreeMap::new();
+    let all = net.judged().flat_map(|server| &server.promised);
+    for ((uuid, _), promised) in all.filter(|((_, of), _)| *of == module) {
+        let known: &mut u64 = most.entry(uuid.clone()).or_default();
+        *known = (*known).max(*promised);
+    }
+    most
 }
 
 /// Return the performed work of each machine in a module; 0 is that of scans.
@@ -178,12 +197,36 @@ fn performed_of(world: &World, module: u32) -> BTreeMap<usize, u64> {
 /// Lower the amount that was brought back beyond the limit as it is given back: it may not come a
 /// second time.
 pub(super) fn what_is_given_back_is_gone(world: &World) {
-    let mut net = world.net.lock();
-    let at = net.server.time.now();
-    let model = &mut net.server.model;
-    let held = model.held(at);
-    model.brought_back.seats = model.brought_back.seats.min(held);
-    for (module, most) in &mut model.brought_back.allowed {
-        *most = world.books.allowed(*module).min(*most);
+    let net = &mut *world.net.lock();
+    let servers = [Some(&mut net.server), net.copy.as_mut()].into_iter().flatten();
+    for (server, books) in servers.zip([&world.books, &world.books_of_copy]) {
+        let at = server.time.now();
+        let model = &mut server.model;
+        let held = model.held(at);
+        model.brought_back.seats = model.brought_back.seats.min(held);
+        for (module, most) in &mut model.brought_back.allowed {
+            *most = books.allowed(*module).min(*most);
+        }
     }
+}
+
+/// Check that a server that was put back a second time within a year says so: two servers with one
+/// key look like that.
+pub(super) fn two_servers_are_named(net: &Net) -> Check {
+    for server in net.judged() {
+        let (store, year_ago) = (&server.store, server.time.now().saturating_sub(365 * DAY));
+        let noticed = format!(
+            "SELECT count(*) FROM epoch WHERE cause = 'rollback' AND begun_at > {year_ago}"
+        );
+        let named = "SELECT count(*) FROM alert WHERE kind = 'two_servers'";
+        let count = |statement: &str| number(&rows(store, statement)[0][0]);
+        if count(&noticed) > 1 && count(named) == 0 {
+            return Err(format!(
+                "a server has noticed {} times that its data was put back, and does not say that \
+                 two servers may have its key",
+                count(&noticed)
+            ));
+        }
+    }
+    Ok(())
 }

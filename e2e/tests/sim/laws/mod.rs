@@ -1,5 +1,6 @@
 //! The laws, each with the sentence of the rules that it checks.
 
+mod alerts;
 mod billing;
 mod end;
 mod limits;
@@ -7,11 +8,13 @@ mod time;
 mod work;
 
 use crate::world::World;
+use alerts::{alerts_are_told_once, thresholds_are_told};
 use billing::{acknowledged_was_billed, billed_was_performed};
 pub(crate) use billing::{nothing_is_missing, only_its_item_counted};
 pub(crate) use end::converged;
 use limits::{
-    each_item_has_its_own, holders_are_those_of_the_model, strict_is_never_exceeded, sums_are_sums,
+    each_item_has_its_own, holders_are_those_of_the_model, strict_is_never_exceeded,
+    strict_is_never_granted_twice, sums_are_sums, two_servers_are_named,
     what_is_given_back_is_gone,
 };
 pub(crate) use time::{heard_the_time, is_not_outlived, may_work, who_wakes_takes_nothing};
@@ -28,11 +31,17 @@ pub(crate) fn look(world: &mut World) -> Check {
     billed_was_performed(world)?;
     {
         let net = world.net.lock();
-        let model = &net.server.model;
         if net.is_judged() {
-            sums_are_sums(&net.server.store, &world.books, model)?;
-            holders_are_those_of_the_model(&net.server.store, model, net.server.time.now())?;
+            for (server, books) in net.judged().zip([&world.books, &world.books_of_copy]) {
+                let (store, model) = (&server.store, &server.model);
+                sums_are_sums(store, books, model)?;
+                holders_are_those_of_the_model(store, model, server.time.now())?;
+                strict_is_never_granted_twice(world, books, model)?;
+                alerts_are_told_once(server)?;
+                thresholds_are_told(server, books)?;
+            }
             strict_is_never_exceeded(world, &net)?;
+            two_servers_are_named(&net)?;
         } else {
             each_item_has_its_own(world, &net)?;
         }

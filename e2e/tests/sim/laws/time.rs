@@ -46,7 +46,8 @@ pub(crate) fn who_wakes_takes_nothing(
     let families = world.net.lock().families;
     let has_copies = families.iter().filter(|family| **family == families[m]).count() > 1;
     let now = machine.uuid();
-    if !has_copies && now != uuid {
+    let is_taken = world.net.lock().installations.taken.contains(uuid);
+    if !has_copies && !is_taken && now != uuid {
         return Err(format!(
             "machine {m} was {uuid}, and is {now} since a stopped program has woken"
         ));

@@ -92,7 +92,8 @@ pub(crate) fn may_refuse_work(
             if net
                 .servers()
                 .flat_map(Server::models)
-                .any(|one| one.has_used_up(&Books::of(&net.server.store))) =>
+                .any(|one| one.has_used_up(&Books::of(&net.server.store)))
+                || net.copy.iter().any(|copy| copy.model.has_used_up(&Books::of(&copy.store))) =>
         {
             true
         }

@@ -5,8 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
+use seatmeter::license::GrantStore;
+use seatmeter::state::StateDirectory;
 use seatmeter::sync::epoch_file;
 use seatmeter::usage::{SEGMENT_ENDING, Segment, Total};
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::signature::PublicKey;
 
 use super::Machine;
@@ -20,14 +23,18 @@ impl Machine {
     /// Restore every file to its last durable state.
     pub(crate) fn lose_power(&mut self) {
         self.reboot();
-        for file in self.segment_files() {
+        self.leave_durable(&self.folder);
+    }
+
+    /// Leave only what is durable in the folder of this machine, or in a copy of it.
+    fn leave_durable(&self, folder: &Path) {
+        for file in segments_in(folder) {
             match fs::read(self.disk.join(name(&file))) {
                 Ok(durable) => fs::write(&file, durable).expect("there is room"),
                 Err(_) => fs::remove_file(&file).expect("it was just listed"),
             }
         }
-        for file in
-            list(&self.folder.join("seats")).into_iter().filter(|file| has_ending(file, "spent"))
+        for file in list(&folder.join("seats")).into_iter().filter(|file| has_ending(file, "spent"))
         {
             let Ok(mut durable) = fs::read(self.disk.join(name(&file))) else { continue };
             durable[BOOT_OFFSET..BOOT_OFFSET + 8]
@@ -52,13 +59,58 @@ impl Machine {
         self.clock.boots.store(other.clock.boots.load(Relaxed) + 100, Relaxed);
     }
 
+    /// Keep the state of the disk, as a snapshot of a virtual machine does.
+    pub(crate) fn take_snapshot(&mut self) {
+        if !self.is_used() {
+            return;
+        }
+        let kept = self.folder.with_extension("kept");
+        let _ = fs::remove_dir_all(&kept);
+        copy_folder(&self.folder, &kept.join("state"));
+        copy_folder(&self.disk, &kept.join("disk"));
+        self.leave_durable(&kept.join("state"));
+        self.snapshot = Some(self.granted.clone());
+    }
+
+    /// Put the disk back to its snapshot, and start the machine. Nothing runs on it. Return whether
+    /// there is a snapshot.
+    pub(crate) fn put_back(&mut self) -> bool {
+        let Some(granted) = self.snapshot.clone() else { return false };
+        self.reboot();
+        let kept = self.folder.with_extension("kept");
+        for (from, to) in [("state", &self.folder), ("disk", &self.disk)] {
+            let _ = fs::remove_dir_all(to);
+            copy_folder(&kept.join(from), to);
+        }
+        self.granted = granted;
+        self.newest_put_back = Some(self.newest_serial());
+        true
+    }
+
+    /// Return whether the machine was ever put back to a snapshot.
+    pub(crate) fn was_put_back(&self) -> bool {
+        self.newest_put_back.is_some()
+    }
+
+    /// Return whether a license is one that the machine had before it was put back: it may work
+    /// under it a second time.
+    pub(crate) fn is_unheld(&self, license: &LocalLicense) -> bool {
+        self.newest_put_back.is_some_and(|newest| license.serial <= newest)
+    }
+
+    /// Return the serial of the newest license on the disk; 0 for none.
+    fn newest_serial(&self) -> u32 {
+        let Ok(state) = StateDirectory::open(self.folder.clone()) else { return 0 };
+        let held = GrantStore::all(&state).into_iter().filter_map(|store| store.held_license());
+        held.map(|license| license.serial).max().unwrap_or(0)
+    }
+
     pub(crate) fn usage_folders(&self) -> Vec<PathBuf> {
         list(&self.folder.join("usage"))
     }
 
     pub(crate) fn segment_files(&self) -> Vec<PathBuf> {
-        let files = self.usage_folders().into_iter().flat_map(|folder| list(&folder));
-        files.filter(|file| has_ending(file, SEGMENT_ENDING)).collect()
+        segments_in(&self.folder)
     }
 
     /// Lose files that the running programs use: segments, the spent part of allowances, the list
@@ -125,6 +177,18 @@ impl Machine {
         counted
     }
 
+    /// Return every total by segment and counter.
+    pub(crate) fn counted_by_segment(&self) -> BTreeMap<(String, Counter), u64> {
+        let mut counted = BTreeMap::new();
+        for segment in self.segments() {
+            for Total { usage, .. } in segment.totals() {
+                let counter = (usage.slot, usage.kind.number(), usage.what);
+                counted.insert((segment.header().segment_id.clone(), counter), usage.total);
+            }
+        }
+        counted
+    }
+
     /// Return every counter with its total.
     pub(crate) fn counted(&self) -> BTreeMap<Counter, u64> {
         let mut counted = BTreeMap::new();
@@ -136,6 +200,11 @@ impl Machine {
         }
         counted
     }
+}
+
+fn segments_in(folder: &Path) -> Vec<PathBuf> {
+    let files = list(&folder.join("usage")).into_iter().flat_map(|folder| list(&folder));
+    files.filter(|file| has_ending(file, SEGMENT_ENDING)).collect()
 }
 
 fn list(folder: &Path) -> Vec<PathBuf> {
@@ -163,4 +232,10 @@ fn copy_folder(from: &Path, to: &Path) {
             fs::copy(&entry, copy).expect("there is room");
         }
     }
+}
+
+/// Put the `device` file of one state directory into another.
+pub(crate) fn bake_device(from: &Path, to: &Path) {
+    let state = StateDirectory::open(to.to_owned()).expect("there is room");
+    fs::copy(from.join("device"), state.path().join("device")).expect("there is room");
 }

@@ -26,6 +26,7 @@ use crate::net::{MAIN, STANDBY, Wire};
 use crate::plan::Plan;
 use crate::server::CODE;
 use crate::time::{MachineClock, Namespace, ProgramClock};
+pub(crate) use files::bake_device;
 
 /// Most programs that run on one machine at the same time.
 pub(crate) const PROGRAMS_MAX: usize = 2;
@@ -41,6 +42,10 @@ pub(crate) struct Machine {
     /// The newest grant that was written to the seat pool, by item: its number, and its seats
     /// unless they are unknown.
     granted: BTreeMap<String, (u32, Option<u32>)>,
+    /// The same as it was when the state was kept that the machine can be put back to.
+    snapshot: Option<BTreeMap<String, (u32, Option<u32>)>>,
+    /// The serial of the newest license after the machine was put back, if it ever was.
+    newest_put_back: Option<u32>,
     /// The codes that the machine's programs have had.
     codes: BTreeSet<String>,
     /// The item of each license with which the machine's programs have worked.
@@ -154,6 +159,8 @@ impl Machine {
             wire,
             parameters,
             granted: BTreeMap::new(),
+            snapshot: None,
+            newest_put_back: None,
             codes: BTreeSet::new(),
             items: BTreeMap::new(),
             namespace: Namespace::default(),

@@ -4,7 +4,7 @@
 mod seen;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::LicenseItem;
@@ -13,6 +13,7 @@ use crate::books::Books;
 use crate::plan::Code;
 use crate::seats_by_slot::SeatsBySlot;
 use crate::time::START;
+pub(crate) use verdict::Asking;
 
 pub(crate) const DAY: u64 = 86_400;
 pub(crate) const SLOT: u64 = 180;
@@ -41,6 +42,14 @@ pub(crate) struct Model {
     /// The holds, by device.
     pub(crate) holds: BTreeMap<String, Hold>,
     serials: BTreeMap<String, u32>,
+    /// The serial of the newest license that each device has shown.
+    shown: BTreeMap<String, u32>,
+    /// The first contact of each device: the last request that showed nothing, and was granted.
+    first_contacts: BTreeMap<String, FirstContact>,
+    /// The UUIDs that strangers have licenses under.
+    pub(crate) of_strangers: BTreeSet<String>,
+    /// Whether somebody has edited the license file in the database.
+    pub(crate) is_edited: bool,
     /// The authorizations, by license.
     authorized: BTreeMap<String, Authorized>,
     /// The seats of each device, keyed by the slot from which they apply.
@@ -51,6 +60,14 @@ pub(crate) struct Model {
     /// Seats and allowances beyond the limit that a restored server had forgotten and devices have
     /// shown.
     pub(crate) brought_back: Beyond,
+}
+
+/// A granted request that showed nothing.
+#[derive(Clone, Debug)]
+struct FirstContact {
+    id: String,
+    /// Whether the device has shown a license since.
+    has_shown: bool,
 }
 
 /// An authorization. Applications of a device that ask for different x have one each.
@@ -81,6 +98,10 @@ impl Model {
             excess: BTreeMap::new(),
             holds: BTreeMap::new(),
             serials: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            first_contacts: BTreeMap::new(),
+            of_strangers: BTreeSet::new(),
+            is_edited: false,
             authorized: BTreeMap::new(),
             seats: BTreeMap::new(),
             restores: 0,
@@ -151,7 +172,7 @@ impl Model {
     }
 
     /// Return the used part of a module's quota.
-    fn used(&self, books: &Books, module: u32) -> u64 {
+    pub(crate) fn used(&self, books: &Books, module: u32) -> u64 {
         if module == 0 { books.used(SCAN, None) } else { books.used(PAGE, Some(module)) }
     }
 

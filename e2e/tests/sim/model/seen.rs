@@ -5,7 +5,7 @@ use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{SegmentReport, UsageAnswer, UsageReport};
 
 use super::verdict::Verdict;
-use super::{Authorized, DAY, Hold, Model, SLOT, year_of};
+use super::{Authorized, DAY, FirstContact, Hold, Model, SLOT, year_of};
 use crate::books::Books;
 
 impl Model {
@@ -113,6 +113,13 @@ impl Model {
         if let Some(hold) = verdict.hold {
             self.holds.insert(device.clone(), hold);
         }
+        match verdict.shown {
+            Some(shown) => self.has_shown(device, shown),
+            None => {
+                let first = FirstContact { id: verdict.first_contact.clone(), has_shown: false };
+                self.first_contacts.insert(device.clone(), first);
+            }
+        }
         let (serial, until) = (granted.serial, granted.valid_until);
         if self.item.charge_way != ChargeWay::ConcurrentInstance {
             // A device has only one authorization: the previous one ends.
@@ -125,6 +132,15 @@ impl Model {
             self.seats.entry(device.clone()).or_default().note(granted.seats, at);
         }
         Ok(())
+    }
+
+    /// Record the newest license that a device has shown.
+    pub(crate) fn has_shown(&mut self, device: &str, serial: u32) {
+        let newest = self.shown.entry(device.to_owned()).or_default();
+        *newest = serial.max(*newest);
+        if let Some(first) = self.first_contacts.get_mut(device) {
+            first.has_shown = true;
+        }
     }
 
     /// Record a report that the server has recorded.

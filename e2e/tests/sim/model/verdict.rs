@@ -8,6 +8,22 @@ use crate::books::Books;
 use crate::plan::{Code, DOMAIN};
 use crate::time::START;
 
+/// A request as the model sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking<'a> {
+    pub(crate) device: &'a str,
+    pub(crate) x: u32,
+    pub(crate) at: u64,
+    /// Whether the device may look like a copy.
+    pub(crate) is_copied: bool,
+    /// The id of the first contact.
+    pub(crate) first_contact: &'a str,
+    /// The serial of the newest license that it shows.
+    pub(crate) shown: Option<u32>,
+    /// Whether its UUID is that of a stranger, who has asked first.
+    pub(crate) is_of_stranger: bool,
+}
+
 /// The answers that a request may get.
 #[derive(Debug)]
 pub(crate) struct Verdict {
@@ -20,6 +36,8 @@ pub(crate) struct Verdict {
     pub(super) valid_until: u64,
     pub(super) x: u32,
     pub(super) hold: Option<Hold>,
+    pub(super) first_contact: String,
+    pub(super) shown: Option<u32>,
     why: String,
 }
 
@@ -86,23 +104,54 @@ impl Model {
     }
 
     /// Return whether no allowance is left for a device.
-    fn has_nothing_left(&self, books: &Books, device: &str) -> bool {
+    fn has_nothing_left(&self, books: &Books, device: &str, is_lost: bool) -> bool {
         self.modules().into_iter().all(|(module, quota)| {
             let (allowed, used) = books.allowance(device, module);
-            allowed <= used && books.allowed(module) >= self.limit(quota)
+            (is_lost || allowed <= used) && books.allowed(module) >= self.limit(quota)
         })
     }
 
-    /// Return the verdict of the rules on a request.
-    pub(crate) fn verdict(
+    /// Return whether a device shows an earlier license than before.
+    pub(crate) fn is_put_back(&self, asking: &Asking<'_>) -> bool {
+        let newest = self.shown.get(asking.device);
+        asking.shown.is_some_and(|shown| newest.is_some_and(|newest| shown < *newest))
+    }
+
+    /// Return whether a device that is known shows nothing, and does not ask for its first answer
+    /// once more.
+    fn begins_anew(&self, asking: &Asking<'_>) -> bool {
+        let known = self.first_contacts.get(asking.device);
+        asking.shown.is_none()
+            && known.is_some_and(|known| known.id != asking.first_contact || known.id.is_empty())
+    }
+
+    /// Add the codes by which a request is refused for who sends it.
+    fn judge_identity(
         &self,
-        books: &Books,
-        device: &str,
-        x: u32,
-        at: u64,
-        is_copied: bool,
-    ) -> Verdict {
-        let mut must = Vec::new();
+        asking: &Asking<'_>,
+        must: &mut Vec<ErrorCode>,
+        may: &mut Vec<ErrorCode>,
+    ) {
+        let &Asking { device, at, .. } = asking;
+        if asking.is_of_stranger {
+            must.push(ErrorCode::DEVICE_NOT_MATCH);
+        }
+        let mut own = self.authorized.values().filter(|one| one.device == *device);
+        if self.begins_anew(asking) && own.any(|one| one.until > at) {
+            must.push(ErrorCode::DEVICE_CLONED);
+        }
+        let known = self.first_contacts.get(device);
+        let is_again = asking.shown.is_none() && known.is_some_and(|known| known.has_shown);
+        if asking.is_copied || is_again {
+            may.push(ErrorCode::DEVICE_CLONED);
+        }
+    }
+
+    /// Return the verdict of the rules on a request.
+    pub(crate) fn verdict(&self, books: &Books, asking: &Asking<'_>) -> Verdict {
+        let &Asking { device, x, at, .. } = asking;
+        let (mut must, mut may) = (Vec::new(), Vec::new());
+        self.judge_identity(asking, &mut must, &mut may);
         match self.code {
             Code::Item | Code::Second => {}
             Code::Nothing => must.push(ErrorCode::NO_ITEM_FITS),
@@ -114,17 +163,16 @@ impl Model {
         if self.is_revoked {
             must.push(ErrorCode::REVOKED);
         }
+        if self.is_edited {
+            must.push(ErrorCode::STANDBY_NOT_READY);
+        }
         let has_instances = self.item.charge_way == ChargeWay::ConcurrentInstance;
         if has_instances && u64::from(x) > self.item.quota {
             must.push(ErrorCode::INSTANCE_COUNT_OVER_LIMIT);
         }
         let highest = u64::from(x.max(self.highest_x(device, at))).min(self.item.quota);
         let seats = if has_instances { u32::try_from(highest).unwrap_or(u32::MAX) } else { 0 };
-        let (hold, why) = self.by_charge_way(books, device, highest, at, &mut must);
-        let mut may = Vec::new();
-        if is_copied {
-            may.push(ErrorCode::DEVICE_CLONED);
-        }
+        let (hold, why) = self.by_charge_way(books, asking, highest, &mut must);
         if at < self.careful_until {
             may.push(ErrorCode::STANDBY_NOT_READY);
         }
@@ -134,7 +182,8 @@ impl Model {
         };
         let by_item = self.grace_end().min(at + offline);
         let valid_until = hold.map_or(by_item, |hold| hold.until.min(by_item));
-        Verdict { must, may, seats, valid_until, x, hold, why }
+        let first_contact = asking.first_contact.to_owned();
+        Verdict { must, may, seats, valid_until, x, hold, first_contact, shown: asking.shown, why }
     }
 
     /// Return the verdict of the charge way's rule: the hold that is granted, and the numbers in
@@ -142,11 +191,11 @@ impl Model {
     fn by_charge_way(
         &self,
         books: &Books,
-        device: &str,
+        asking: &Asking<'_>,
         x: u64,
-        at: u64,
         must: &mut Vec<ErrorCode>,
     ) -> (Option<Hold>, String) {
+        let &Asking { device, at, .. } = asking;
         let alive = self.alive(at);
         let own = alive.get(device).copied();
         let others: u64 =
@@ -179,7 +228,9 @@ impl Model {
             }
             _ => {
                 why = format!("{:?} are used up of {:?}", books.used(SCAN, None), self.modules());
-                let has_none = self.item.strict && self.has_nothing_left(books, device);
+                // What a device was allowed before it lost its state counts as spent.
+                let is_lost = self.is_put_back(asking) || self.begins_anew(asking);
+                let has_none = self.item.strict && self.has_nothing_left(books, device, is_lost);
                 if self.is_used_up(books) || has_none {
                     must.push(ErrorCode::USED_UP);
                 }

@@ -35,6 +35,8 @@ pub(crate) struct Plain {
     epoch: String,
     careful_until: u64,
     item: Option<LicenseItem>,
+    /// Whether the license file in the database was edited.
+    pub(crate) is_edited: bool,
     is_revoked: bool,
     is_listed: bool,
     validation: Validation,
@@ -71,6 +73,8 @@ pub(crate) enum No {
     Refused(Refusal),
     /// The request must prove that it is sent now.
     NotFresh,
+    /// The license file cannot be trusted.
+    NotReady,
 }
 
 impl From<Refusal> for No {
@@ -90,6 +94,7 @@ impl Plain {
         match change {
             Change::Import(import) => {
                 self.item = import.file.items.first().cloned();
+                self.is_edited = false;
                 self.is_listed |= import.handshake_code.is_some();
             }
             Change::SetItems { items, .. } => self.is_listed = !items.item_ids.is_empty(),
@@ -98,6 +103,11 @@ impl Plain {
             Change::ReleaseDevice { device_uuid, .. } => self.release(device_uuid, now),
             other => unreachable!("{other:?} is not simulated"),
         }
+    }
+
+    /// Forget who holds seats, as an operator may who edits the database.
+    pub(crate) fn forget_holders(&mut self) {
+        self.holders.clear();
     }
 
     /// Decide one authorization. A refused request leaves no trace.
@@ -110,7 +120,7 @@ impl Plain {
             self.keep_life(after);
             match no {
                 No::Refused(refusal) => No::Refused(Refusal { epoch, ..refusal }),
-                No::NotFresh => No::NotFresh,
+                other => other,
             }
         })
     }
@@ -128,23 +138,28 @@ impl Plain {
         if next.must_be_fresh && !request.is_fresh {
             return Err(No::NotFresh);
         }
-        if let Some(held) = &request.held {
+        if let Some(held) = request.held.as_ref().filter(|_| !self.is_edited) {
             self.remember(held, Some(&holder));
             self.take_name(held, &holder);
         }
         self.holders.retain(|_, (_, hold)| hold.until > now || !self.is_listed);
         let mut candidates = self.candidates(uuid, &holder, now);
         let lost_at = match next.told {
-            Told::DeviceRolledBack => now,
+            Told::DeviceRolledBack | Told::StateLost => now,
             _ => self.identities.get(uuid).map_or(0, |known| known.rolled_back_at).min(now),
         };
         let lost = if lost_at == 0 { 0 } else { next_serial(0, lost_at) };
         let used = candidates.iter_mut().flat_map(|candidate| &mut candidate.state.used);
         used.filter(|used| used.own.serial < lost)
             .for_each(|used| used.own.used = used.own.allowed);
-        self.careful(claim, request.held.as_ref(), &mut candidates)?;
-        let grant = policy::decide(claim, &candidates, Order::ByRule)
-            .map_err(|no| self.explained(no, &holder))?;
+        let shown = request.held.iter().chain(&request.newest);
+        self.careful(claim, shown, &mut candidates)?;
+        let grant = policy::decide(claim, &candidates, Order::ByRule).map_err(|no| {
+            match self.is_edited && self.is_listed {
+                true => No::NotReady,
+                false => self.explained(no, &holder).into(),
+            }
+        })?;
         let item = candidates.swap_remove(grant.candidate).item;
         let license_id = self.remember_grant(request, &holder, &item, &grant);
         let generation = next.generation;
@@ -152,24 +167,24 @@ impl Plain {
         Ok((grant, license_id, generation))
     }
 
-    fn careful(
+    fn careful<'a>(
         &self,
         claim: &Claim,
-        held: Option<&LocalLicense>,
+        mut shown: impl Iterator<Item = &'a LocalLicense>,
         candidates: &mut Vec<Candidate>,
     ) -> Result<(), Refusal> {
         if claim.now >= self.careful_until {
             return Ok(());
         }
-        match held {
-            Some(held)
-                if holds(held, claim)
-                    && candidates.iter().any(|one| one.item.item_id == held.item_id) =>
-            {
+        let is_held = |held: &&LocalLicense| {
+            holds(held, claim) && candidates.iter().any(|one| one.item.item_id == held.item_id)
+        };
+        match shown.find(is_held) {
+            Some(held) => {
                 candidates.retain(|candidate| candidate.item.item_id == held.item_id);
                 Ok(())
             }
-            _ => Err(Refusal::new(ErrorCode::STANDBY_NOT_READY, "it was restored just now")),
+            None => Err(Refusal::new(ErrorCode::STANDBY_NOT_READY, "it was restored just now")),
         }
     }
 }

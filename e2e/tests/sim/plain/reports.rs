@@ -37,6 +37,10 @@ impl Plain {
         let is_diverged = self.hear(reported);
         let mut answer =
             UsageAnswer { epoch: self.epoch.clone(), is_diverged, ..UsageAnswer::default() };
+        if self.is_edited {
+            answer.refused.extend(report.segments.iter().map(refused));
+            return answer;
+        }
         vouched.iter().for_each(|license| self.remember(license, None));
         let uuid = &report.device.uuid;
         let (mut raised, mut holders, mut slots) =
@@ -59,11 +63,7 @@ impl Plain {
             if booked && is_whole {
                 answer.recorded.push(segment.segment_id.clone());
             } else {
-                answer.refused.push(SegmentRefusal {
-                    segment_id: segment.segment_id.clone(),
-                    code: SegmentFault::Unknown,
-                    reason: String::new(),
-                });
+                answer.refused.push(refused(segment));
             }
         }
         if let (Some(item), true) = (self.item.clone(), is_booked) {
@@ -152,4 +152,9 @@ impl Plain {
             }
         }
     }
+}
+
+fn refused(segment: &SegmentReport) -> SegmentRefusal {
+    let segment_id = segment.segment_id.clone();
+    SegmentRefusal { segment_id, code: SegmentFault::Unknown, reason: String::new() }
 }

@@ -17,7 +17,7 @@ use crate::books::Counter;
 
 impl Plain {
     pub(super) fn candidates(&self, uuid: &str, holder: &str, now: u64) -> Vec<Candidate> {
-        let listed = self.item.iter().filter(|_| self.is_listed);
+        let listed = self.item.iter().filter(|_| self.is_listed && !self.is_edited);
         listed
             .map(|item| Candidate {
                 item: item.clone().into(),

@@ -198,11 +198,11 @@ pub(super) fn ask_otherwise(steps: &mut Vec<Step>, seed: u64, machines: u64, ite
 
 /// Insert more steps before so many percent of the steps, each so many seconds after the previous
 /// one.
-fn insert(
+pub(super) fn insert(
     steps: &mut Vec<Step>,
     random: &mut Random,
     percent: u64,
-    more: impl Fn(&mut Random) -> Vec<(u64, What)>,
+    mut more: impl FnMut(&mut Random) -> Vec<(u64, What)>,
 ) {
     for step in std::mem::take(steps) {
         if random.percent(percent) {

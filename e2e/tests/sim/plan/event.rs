@@ -113,6 +113,44 @@ pub(crate) enum What {
     Release(usize),
     /// The server deletes old rows.
     Tidy,
+    /// The `device` file of a machine is in the image of every machine that is not used yet.
+    Bake(usize),
+    /// The state of a machine's disk is kept, as by a snapshot of a virtual machine.
+    Snapshot(usize),
+    /// A machine is put back to its snapshot.
+    PutBack(usize),
+    /// Somebody who knows a UUID of a machine, and a handshake code, uses them.
+    Steal(usize, Theft),
+    /// The operator edits the database of the main server.
+    Edit(Edit),
+    /// A second server with the same key begins with a copy of the main server's data.
+    CopyServer,
+    /// Requests of a machine to the main server reach its copy from now on, or the original.
+    Reroute(usize),
+    /// The copy of the main server is shut down.
+    StopCopy,
+}
+
+/// What a stranger does with a UUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Theft {
+    /// The stranger asks for a license under it.
+    Ask,
+    /// The stranger reports work under it, and ends its license.
+    Report,
+    /// The stranger asks under a UUID whose device has not asked yet.
+    AskFirst,
+    /// The stranger shows the license of the UUID under a UUID of his own.
+    Show,
+}
+
+/// An edit of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edit {
+    /// The quota in the license file is raised; its signature stays.
+    Quota,
+    /// The rows of the holders of seats are deleted, with their sum.
+    Holders,
 }
 
 /// The request in which a program is stopped.
@@ -252,6 +290,18 @@ impl fmt::Display for Step {
             What::Revoke => write!(f, "the item is revoked"),
             What::Release(m) => write!(f, "the operator releases machine {m}"),
             What::Tidy => write!(f, "the server tidies up"),
+            What::Bake(m) => write!(f, "the device file of machine {m} is put into an image"),
+            What::Snapshot(m) => write!(f, "the state of machine {m} is kept"),
+            What::PutBack(m) => write!(f, "machine {m} is put back to the state that was kept"),
+            What::Steal(m, theft) => {
+                write!(f, "a stranger uses the UUID of machine {m}: {theft:?}")
+            }
+            What::Edit(edit) => write!(f, "the operator edits the database: {edit:?}"),
+            What::CopyServer => write!(f, "a copy of the main server begins"),
+            What::Reroute(m) => {
+                write!(f, "machine {m} reaches the copy of the main server, or the original again")
+            }
+            What::StopCopy => write!(f, "the copy of the main server is shut down"),
         }
     }
 }

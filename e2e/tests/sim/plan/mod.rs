@@ -3,6 +3,7 @@
 //! A step names what it does and carries a seed for what the network does meanwhile, so that steps
 //! can be left out without changing what the others do.
 
+mod attacks;
 mod episodes;
 mod event;
 mod everyday;
@@ -12,10 +13,11 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
 
 use crate::random::Random;
+use attacks::{bake_images, copy_servers, edit_databases, put_machines_back, steal};
 use episodes::{
     ask_otherwise, clean_up, enter_namespaces, fail_over, move_about, set_servers_ahead, stop_some,
 };
-pub(crate) use event::{Code, Loss, Step, Stopped, Version, Versions, Weather, What};
+pub(crate) use event::{Code, Edit, Loss, Step, Stopped, Theft, Version, Versions, Weather, What};
 use everyday::{MOOD_PERCENT, MOODS, moody, pause, what};
 pub(crate) use license::DOMAIN;
 use license::{item, website};
@@ -77,6 +79,14 @@ impl Plan {
         let are_servers_ahead = set_servers_ahead(&mut steps, seed, machines, is_standby_apart);
         enter_namespaces(&mut steps, seed, machines);
         clean_up(&mut steps, seed, machines);
+        bake_images(&mut steps, seed, machines);
+        steal(&mut steps, seed, machines);
+        // The naive model of one item must judge what comes of these.
+        if second.is_none() && !is_standby_apart && !are_servers_ahead {
+            put_machines_back(&mut steps, seed, machines);
+            edit_databases(&mut steps, seed, machines);
+            copy_servers(&mut steps, seed, machines);
+        }
         Self { seed, item, second, is_standby_apart, are_servers_ahead, seats, websites, steps }
     }
 

@@ -9,8 +9,8 @@ use seatmeter_protocol::request_auth::Proof;
 use seatmeter_server::error::Error;
 
 use super::{Asked, Server, epoch_of, now};
-use crate::books::Books;
-use crate::model::{DAY, SLOT};
+use crate::books::{Books, number, rows};
+use crate::model::{Asking, DAY, SLOT};
 
 impl Server {
     pub(super) fn authorize(
@@ -35,8 +35,20 @@ impl Server {
             }
         }
         self.model.asks(&request.device.uuid, &request.validation.website_domain);
-        let verdict =
-            self.model.verdict(&books, &request.device.uuid, request.seats, at, asked.is_copied);
+        let asking = Asking {
+            device: &request.device.uuid,
+            x: request.seats,
+            at,
+            is_copied: asked.is_copied,
+            first_contact: &request.first_contact,
+            shown: newest_shown(&request),
+            is_of_stranger: !asked.is_forged && self.is_strangers(&request.device.uuid),
+        };
+        let verdict = self.model.verdict(&books, &asking);
+        // A server that was put back itself may not know what the device has shown before.
+        let must_be_marked = self.model.restores == 0
+            && self.model.is_put_back(&asking)
+            && self.knows(&request.device.uuid);
         let epoch = epoch_of(&self.store);
         let outcome = now(self.licensing.authorize(request.clone(), &asked.proof()));
         let careful_until = self.see_epoch(&epoch, at)?;
@@ -46,10 +58,17 @@ impl Server {
                     answer.local_license.peek().map_err(|e| e.to_string())?;
                 self.model.granted(&verdict, &granted, at)?;
                 self.promise(&granted);
+                if asked.is_forged {
+                    self.model.of_strangers.insert(granted.device_uuid.clone());
+                }
+                if must_be_marked {
+                    self.require_mark(&granted.device_uuid, at)?;
+                }
             }
             Err(Error::Refused(refusal)) => {
                 let is_careful = refusal.code == ErrorCode::STANDBY_NOT_READY && at < careful_until;
-                if !is_careful {
+                let is_told_apart = refusal.code == ErrorCode::DEVICE_NOT_MATCH && asked.is_forged;
+                if !is_careful && !is_told_apart {
                     verdict.allows(refusal.code)?;
                 }
                 // A refused request leaves no trace but that the data was put back.
@@ -60,9 +79,27 @@ impl Server {
                 self.model = before;
                 self.model.careful_until = careful_until;
             }
+            Err(Error::NotReady(_)) if self.model.is_edited => {
+                self.model = before;
+                self.model.careful_until = careful_until;
+            }
             Err(other) => return Err(format!("the server fails at an authorization: {other}")),
         }
         Ok(outcome)
+    }
+
+    /// Return whether a stranger has asked under this UUID before its device did.
+    fn is_strangers(&self, uuid: &str) -> bool {
+        self.model.of_strangers.contains(uuid) && self.knows(uuid)
+    }
+
+    /// Check that the operator sees that this device was put back now.
+    fn require_mark(&self, uuid: &str, at: u64) -> Result<(), String> {
+        let marked = rows(&self.store, &rollback_of(uuid));
+        if marked.iter().any(|row| number(&row[0]) == at) {
+            return Ok(());
+        }
+        Err(format!("{uuid} shows an earlier license than before, and is not marked"))
     }
 
     /// See whether the server has begun an epoch since this one, as it does when a device proves
@@ -98,9 +135,12 @@ impl Server {
         let report: UsageReport =
             serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
         let at = self.time.now();
-        for segment in &report.segments {
-            let held: Option<LocalLicense> =
-                segment.local_license.as_ref().and_then(|held| held.peek().ok());
+        // What a stranger shows is not seen, and what an edited file has granted is not booked.
+        let is_seen = !self.model.is_edited && !asked.is_forged;
+        let shown = report.segments.iter().filter(|_| is_seen);
+        let shown: Vec<_> = shown.filter_map(|segment| segment.local_license.as_ref()).collect();
+        for held in shown {
+            let held: Option<LocalLicense> = held.peek().ok();
             if let Some(held) = held.filter(|held| held.device_uuid == report.device.uuid) {
                 self.model.see(&held, at);
                 self.model.see_allowance(&held, &Books::of(&self.store));
@@ -121,6 +161,7 @@ impl Server {
                     |refused: &&SegmentRefusal| !has_slots_ahead(&report, refused, at);
                 if let Some(refused) = refused.find(is_too_early)
                     && self.model.restores == 0
+                    && !self.model.is_edited
                     && is_meant
                 {
                     return Err(format!("a segment is refused for no reason: {}", refused.reason));
@@ -128,12 +169,17 @@ impl Server {
                 if is_meant {
                     self.note_unbooked(&report, answer);
                 }
-                self.model.recorded(&report, answer, &before, at);
+                if !self.model.is_edited {
+                    self.model.recorded(&report, answer, &before, at);
+                }
+                if let (Some(serial), false) = (newest_of(&report), answer.is_diverged) {
+                    self.model.has_shown(&report.device.uuid, serial);
+                }
             }
             // The server may have forgotten the report key: then the device signs.
             Err(Error::Refused(refusal))
                 if refusal.code == ErrorCode::DEVICE_NOT_MATCH
-                    && matches!(asked.proof, Proof::Tag { .. }) => {}
+                    && (asked.is_forged || matches!(asked.proof, Proof::Tag { .. })) => {}
             Err(other) => return Err(format!("the server fails at a report: {other}")),
         }
         Ok(outcome)
@@ -159,6 +205,26 @@ impl Server {
             }
         }
     }
+}
+
+/// Return the statement for the last instant at which a device was put back.
+fn rollback_of(uuid: &str) -> String {
+    format!("SELECT rolled_back_at FROM device_identity WHERE device_uuid = '{uuid}'")
+}
+
+/// Return the serial of the newest license that a request shows.
+fn newest_shown(request: &AuthorizationRequest) -> Option<u32> {
+    let shown = [&request.held_license, &request.newest_license].into_iter().flatten();
+    let own = shown.filter_map(|shown| shown.peek::<LocalLicense>().ok()).filter(|license| {
+        license.device_uuid == request.device.uuid && license.device_key == request.device_key
+    });
+    own.map(|license| license.serial).max()
+}
+
+/// Return the serial of the newest license that a report shows.
+fn newest_of(report: &UsageReport) -> Option<u32> {
+    let newest = report.newest_license.as_ref()?.peek::<LocalLicense>().ok()?;
+    (newest.device_uuid == report.device.uuid).then_some(newest.serial)
 }
 
 /// Return whether a refused segment has slots that are more than a day ahead of the server: its

@@ -21,7 +21,7 @@ use seatmeter_server::licensing::{Licensing, RequestProof};
 use seatmeter_server::operator::commands::{Change, CodeItems};
 use seatmeter_server::store::sqlite::InlineStore;
 
-use crate::books::{Counter, rows, text};
+use crate::books::{Counter, number, rows, text};
 use crate::compared::Compared;
 use crate::model::Model;
 use crate::plain::Plain;
@@ -47,6 +47,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) key_id: Option<&'a str>,
     /// Whether there are copies of the machine that asks.
     pub(crate) is_copied: bool,
+    /// Whether a stranger has sent it.
+    pub(crate) is_forged: bool,
 }
 
 impl Asked<'_> {
@@ -62,6 +64,23 @@ impl Asked<'_> {
     }
 }
 
+/// The tables with what the server knows of devices.
+const TABLES_OF_DEVICES: [&str; 13] = [
+    "device",
+    "device_identity",
+    "local_license",
+    "segment",
+    "usage_day",
+    "item_used",
+    "seat_holder",
+    "item_held",
+    "device_seats",
+    "active_day",
+    "year_excess",
+    "allowance",
+    "epoch",
+];
+
 pub(crate) struct Server {
     licensing: Licensing,
     pub(crate) store: Arc<InlineStore>,
@@ -76,6 +95,8 @@ pub(crate) struct Server {
     /// The backup: both stores and the model.
     backup: Option<(Vec<u8>, Option<Plain>, Model)>,
     issues: u64,
+    /// How often the vendor has sold more.
+    pub(crate) raises: u64,
     /// The counts that a restored server could not book, by device, segment and counter.
     pub(crate) unbooked: BTreeMap<(String, String, Counter), u64>,
     /// The largest allowance that each device ever had under a strict item. It includes allowances
@@ -134,6 +155,7 @@ impl Server {
             second: second.map(Model::new),
             backup: None,
             issues: 0,
+            raises: 0,
             unbooked: BTreeMap::new(),
             promised: BTreeMap::new(),
             is_put_back: false,
@@ -166,6 +188,31 @@ impl Server {
     /// Return the server's key.
     pub(crate) fn key(&self) -> PublicKey {
         self.licensing.keys.current().public().clone()
+    }
+
+    /// Return whether the server knows the history of this device.
+    pub(crate) fn knows(&self, uuid: &str) -> bool {
+        let known = format!("SELECT 1 FROM device_identity WHERE device_uuid = '{uuid}'");
+        !rows(&self.store, &known).is_empty()
+    }
+
+    /// Return id and serial of the newest license of a device.
+    pub(crate) fn newest_license_of(&self, uuid: &str) -> Option<(String, u32)> {
+        let newest = format!(
+            "SELECT license_id, serial FROM local_license WHERE device_uuid = '{uuid}'
+              ORDER BY serial DESC LIMIT 1"
+        );
+        let newest = rows(&self.store, &newest);
+        newest.first().map(|row| (text(&row[0]), number(&row[1]) as u32))
+    }
+
+    /// Return all rows about devices, by table.
+    pub(crate) fn rows_of_devices(&self) -> Vec<String> {
+        let of = |table: &&str| {
+            let all = rows(&self.store, &format!("SELECT * FROM {table} ORDER BY 1, 2"));
+            format!("{table}: {all:?}")
+        };
+        TABLES_OF_DEVICES.iter().map(of).collect()
     }
 
     /// Return the model of each item.

@@ -1,16 +1,22 @@
 //! What the vendor and the operator do: import, change, back up, restore.
 
+use std::sync::Arc;
+
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseFile;
 use seatmeter_protocol::signature::Signed;
 use seatmeter_server::error::Error;
 use seatmeter_server::operator::commands::{Change, CodeItems};
+use seatmeter_server::operator::queries::alerts::AlertCheckQuery;
+use seatmeter_server::operator::queries::conditions::ServerFacts;
 use seatmeter_server::policy::select::access::Validation;
 
 use super::{CODE, ORGANIZATION, Server, epoch_of, now};
+use crate::books::{rows, text};
 use crate::model::SLOT;
-use crate::plan::Code;
-use crate::time::START;
+use crate::plain::Plain;
+use crate::plan::{Code, Edit};
+use crate::time::{START, Time};
 
 impl Server {
     /// Import the vendor's license file with the items as the models have them.
@@ -30,6 +36,62 @@ impl Server {
         let root = self.vendor.public().clone();
         now(self.licensing.import(envelope, root, code, "sim")).expect("the license file is sound");
         self.issues += 1;
+        self.model.is_edited = false;
+    }
+
+    /// Import the file as the vendor has signed it, if somebody has edited it.
+    pub(crate) fn mend(&mut self) {
+        if self.model.is_edited {
+            self.import();
+        }
+    }
+
+    /// Return a server with the same key, and a copy of the data. From now on, each may take the
+    /// licenses of the other for a rollback of its own.
+    pub(crate) fn copy(&mut self, time: Arc<Time>) -> Self {
+        self.compared.leave_postgres();
+        let snapshot = self.store.snapshot().expect("there is memory");
+        let plain = self.compared.plain.lock().clone();
+        self.model.restores += 1;
+        let mut copy = Self::with_key("2", self.model.item.clone(), None, true, time);
+        copy.compared.leave_postgres();
+        copy.store.put_back(&snapshot).expect("the copy is sound");
+        *copy.compared.plain.lock() = plain;
+        copy.model = self.model.clone();
+        (copy.issues, copy.raises) = (self.issues, self.raises);
+        copy.promised = self.promised.clone();
+        let epoch = Some(epoch_of(&self.store));
+        (self.unnoticed, copy.unnoticed) = (epoch.clone(), epoch);
+        copy
+    }
+
+    /// Edit the database as an operator may who has its file.
+    pub(crate) fn edit(&mut self, edit: Edit) {
+        self.compared.leave_postgres();
+        let mut plain = self.compared.plain.lock();
+        match edit {
+            Edit::Quota => {
+                let read = "SELECT payload FROM license_file";
+                let mut file: serde_json::Value =
+                    serde_json::from_str(&text(&rows(&self.store, read)[0][0]))
+                        .expect("it is JSON");
+                for item in file["items"].as_array_mut().expect("a file has items") {
+                    item["quota"] = (item["quota"].as_u64().unwrap_or(0) * 10 + 1).into();
+                }
+                let payload = file.to_string().replace('\'', "''");
+                self.store.edit(&format!("UPDATE license_file SET payload = '{payload}'"))
+            }
+            Edit::Holders => {
+                self.model.holds.clear();
+                plain.iter_mut().for_each(Plain::forget_holders);
+                self.store.edit("DELETE FROM seat_holder; UPDATE item_held SET seats = 0")
+            }
+        }
+        .expect("the tables are there");
+        if edit == Edit::Quota {
+            self.model.is_edited = true;
+            plain.iter_mut().for_each(|plain| plain.is_edited = true);
+        }
     }
 
     pub(crate) fn raise_quota(&mut self, more: u64) {
@@ -40,6 +102,7 @@ impl Server {
             (None, ChargeWay::Domain) => return,
             _ => item.quota += more.div_ceil(25),
         }
+        self.raises += 1;
         self.import();
     }
 
@@ -88,7 +151,16 @@ impl Server {
         }
     }
 
+    /// Check the alerts, as a server does every 10 minutes.
+    fn check_alerts(&self) {
+        let question = AlertCheckQuery { facts: ServerFacts::default() };
+        let found = now(self.licensing.ask(question, None)).expect("the store is sound");
+        let noted = self.licensing.store.note_alerts(found, self.time.now());
+        now(noted).expect("the store is sound");
+    }
+
     pub(crate) fn tidy(&self) {
+        self.check_alerts();
         while now(self.licensing.store.tidy(self.time.now())).expect("the store is sound") {}
     }
 

@@ -1,10 +1,13 @@
 //! What happens to a machine: its files, its power, its copies.
 
+use std::collections::BTreeMap;
+
 use seatmeter::fault_injection::disk::Disk;
 
 use super::World;
 use crate::laws::{self, Check};
-use crate::plan::Loss;
+use crate::machine::bake_device;
+use crate::plan::{Loss, Theft};
 
 impl World {
     pub(super) fn brownout(&mut self, m: usize, n: u32) -> Check {
@@ -90,5 +93,66 @@ impl World {
         let mut net = self.net.lock();
         net.families[free] = net.families[m];
         net.refusals[free] = net.refusals[m].clone();
+    }
+
+    /// Put the `device` file of a machine, and nothing else of it, on every machine that is not
+    /// used: all begin from one image.
+    pub(super) fn bake(&mut self, m: usize) {
+        // The file is made now if the machine has not begun.
+        self.machines[m].uuid();
+        for free in 0..self.machines.len() {
+            if self.machines[free].is_used() {
+                continue;
+            }
+            let image = &self.machines[m];
+            let (from, parameters) = (image.folder.clone(), image.parameters.clone());
+            bake_device(&from, &self.machines[free].folder);
+            // The image has the program, too, with what it asks for.
+            self.machines[free].parameters = parameters;
+            let mut net = self.net.lock();
+            net.families[free] = net.families[m];
+        }
+    }
+
+    /// Put a machine back to its snapshot. What was counted since is lost, unless it was reported.
+    pub(super) fn put_back(&mut self, m: usize) {
+        self.acting = Some(m);
+        self.machines[m].kill_all();
+        let before = self.machines[m].counted_by_segment();
+        if !self.machines[m].put_back() {
+            return;
+        }
+        let after = self.machines[m].counted_by_segment();
+        let mut net = self.net.lock();
+        let family = net.families[m];
+        net.installations.put_back(m);
+        for ((segment, counter), total) in before {
+            let key = (segment, counter);
+            let billed = self.books.segments.get(&key).copied().unwrap_or(0);
+            let kept = after.get(&key).copied().unwrap_or(0).max(billed);
+            *self.lost.entry((family, counter)).or_default() += total.saturating_sub(kept);
+        }
+    }
+
+    /// Let a stranger use the UUID of a machine.
+    pub(super) fn steal(&mut self, m: usize, theft: Theft) -> Check {
+        // Who wants to be first must know the UUID of a machine that has not begun.
+        if theft != Theft::AskFirst && !self.machines[m].is_used() {
+            return Ok(());
+        }
+        let uuid = self.machines[m].uuid();
+        self.net.lock().steal(m, theft, &uuid)
+    }
+
+    /// Return the work of each family in a module for which nothing holds it to its allowance; 0 is
+    /// the module of scans.
+    pub(crate) fn unheld(&self, module: u32) -> BTreeMap<usize, u64> {
+        let mut unheld = BTreeMap::new();
+        for ((family, (_, kind, what)), n) in &self.unheld {
+            if (module == 0 && *kind == 1) || (module > 0 && *kind == 2 && *what == module) {
+                *unheld.entry(*family).or_default() += n;
+            }
+        }
+        unheld
     }
 }

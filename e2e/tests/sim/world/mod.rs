@@ -32,8 +32,15 @@ pub(crate) struct World {
     pub(crate) machines: Vec<Machine>,
     /// The work that was truly performed, by family and counter.
     pub(crate) performed: BTreeMap<(usize, Counter), u64>,
+    /// The work that was lost with the state of a machine, at most.
+    pub(crate) lost: BTreeMap<(usize, Counter), u64>,
+    /// The work that a machine did after it was put back, before it got its next license: nothing
+    /// holds it to what it was allowed. By family and counter.
+    unheld: BTreeMap<(usize, Counter), u64>,
     /// The usage that the server had recorded at the last check.
     pub(crate) books: Books,
+    /// The same of the copy of the server.
+    pub(crate) books_of_copy: Books,
     /// Whether the quota was ever used up.
     pub(crate) was_used_up: bool,
     /// Whether the disk of the acting machine was faulty in this step.
@@ -82,7 +89,10 @@ impl World {
             net,
             machines,
             performed: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            unheld: BTreeMap::new(),
             books: Books::default(),
+            books_of_copy: Books::default(),
             was_used_up: false,
             had_disk_trouble: false,
             acting: None,
@@ -119,6 +129,9 @@ impl World {
             }
             if std::mem::take(&mut net.is_touched) {
                 self.books = Books::of_all(net.servers().map(|server| &*server.store));
+                self.books_of_copy = Books::of_all(net.copy.iter().map(|server| &*server.store));
+                self.was_used_up |=
+                    net.copy.iter().any(|copy| copy.model.has_used_up(&self.books_of_copy));
                 let mut models = net.servers().flat_map(Server::models);
                 self.was_used_up |= models.any(|model| model.has_used_up(&self.books));
             }
@@ -198,6 +211,19 @@ impl World {
                 self.copy(m);
                 Ok(())
             }
+            What::Bake(m) => {
+                self.bake(m);
+                Ok(())
+            }
+            What::Snapshot(m) => {
+                self.machines[m].take_snapshot();
+                Ok(())
+            }
+            What::PutBack(m) => {
+                self.put_back(m);
+                Ok(())
+            }
+            What::Steal(m, theft) => self.steal(m, theft),
             elsewhere => {
                 self.carry_out_elsewhere(elsewhere);
                 Ok(())
@@ -229,6 +255,10 @@ impl World {
             What::Revoke => net.server.revoke(),
             What::ChangeCode(code) => net.server.change_code(code),
             What::Tidy => net.server.tidy(),
+            What::Edit(edit) => net.server.edit(edit),
+            What::CopyServer => net.copy_server(),
+            What::StopCopy => net.stop_copy(),
+            What::Reroute(m) => net.reaches_copy[m] ^= true,
             What::Release(m) => {
                 let uuid =
                     net.owners.iter().find(|(_, owner)| **owner == m).map(|(uuid, _)| uuid.clone());

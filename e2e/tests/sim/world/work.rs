@@ -7,6 +7,7 @@ use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::slot::slot_of;
 
 use super::{Outcome, World};
+use crate::books::Counter;
 use crate::laws::{self, Check};
 
 /// The time between work and its report, in a shift.
@@ -37,6 +38,7 @@ impl World {
         })?;
         let family = self.net.lock().families[m];
         let counter = |kind: UsageKind, what| (slot_of(at), kind.number(), what);
+        let is_unheld = self.machines[m].is_unheld(&licensed.grant().local);
         match outcome {
             Outcome::Done(None) => {
                 laws::may_work(&licensed.grant(), at)?;
@@ -47,7 +49,7 @@ impl World {
                     laws::only_its_item_counted(&self.machines[m], &licensed.grant(), &before)?;
                 }
                 for (kind, what, n) in work {
-                    *self.performed.entry((family, counter(kind, what))).or_default() += n;
+                    self.note_performed((family, counter(kind, what)), n, is_unheld);
                 }
             }
             Outcome::Done(Some(code)) => {
@@ -58,11 +60,18 @@ impl World {
                 let (before, after) = (before.unwrap_or_default(), self.machines[m].counted());
                 for (counter, total) in after {
                     let more = total - before.get(&counter).copied().unwrap_or(0);
-                    *self.performed.entry((family, counter)).or_default() += more;
+                    self.note_performed((family, counter), more, is_unheld);
                 }
             }
         }
         Ok(())
+    }
+
+    fn note_performed(&mut self, key: (usize, Counter), n: u64, is_unheld: bool) {
+        *self.performed.entry(key).or_default() += n;
+        if is_unheld {
+            *self.unheld.entry(key).or_default() += n;
+        }
     }
 
     pub(super) fn shift(&mut self, m: usize, n: u64) -> Check {
