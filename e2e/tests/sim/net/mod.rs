@@ -267,6 +267,14 @@ impl Net {
         }
     }
 
+    /// Import into the copy what was imported into the main server: devices refuse what an earlier
+    /// issue of the license file has granted.
+    pub(crate) fn issue_to_copy(&mut self) {
+        if let Some(copy) = &mut self.copy {
+            copy.follow_issue(&self.server);
+        }
+    }
+
     /// Shut the copy down. What it has allowed stays with the devices.
     pub(crate) fn stop_copy(&mut self) {
         for (key, promised) in self.copy.take().into_iter().flat_map(|copy| copy.promised) {

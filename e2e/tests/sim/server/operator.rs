@@ -65,6 +65,16 @@ impl Server {
         copy
     }
 
+    /// Import the newest issue of the license file that another server has.
+    pub(crate) fn follow_issue(&mut self, other: &Self) {
+        if self.issues < other.issues {
+            self.issues = other.issues - 1;
+            self.raises = other.raises;
+            self.model.item = other.model.item.clone();
+            self.import();
+        }
+    }
+
     /// Edit the database as an operator may who has its file.
     pub(crate) fn edit(&mut self, edit: Edit) {
         self.compared.leave_postgres();

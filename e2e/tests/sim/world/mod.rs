@@ -268,6 +268,7 @@ impl World {
             }
             _ => unreachable!("the others are carried out on machines"),
         }
+        net.issue_to_copy();
     }
 
     /// Choose one of the programs that run on a machine.
