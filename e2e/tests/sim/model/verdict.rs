@@ -172,7 +172,7 @@ impl Model {
         }
         let highest = u64::from(x.max(self.highest_x(device, at))).min(self.item.quota);
         let seats = if has_instances { u32::try_from(highest).unwrap_or(u32::MAX) } else { 0 };
-        let (hold, why) = self.by_charge_way(books, asking, highest, &mut must);
+        let (hold, why) = self.by_charge_way(books, asking, highest, &mut must, &mut may);
         if at < self.careful_until {
             may.push(ErrorCode::STANDBY_NOT_READY);
         }
@@ -194,6 +194,7 @@ impl Model {
         asking: &Asking<'_>,
         x: u64,
         must: &mut Vec<ErrorCode>,
+        may: &mut Vec<ErrorCode>,
     ) -> (Option<Hold>, String) {
         let &Asking { device, at, .. } = asking;
         let alive = self.alive(at);
@@ -228,9 +229,16 @@ impl Model {
             }
             _ => {
                 why = format!("{:?} are used up of {:?}", books.used(SCAN, None), self.modules());
-                // What a device was allowed before it lost its state counts as spent.
+                // What a device was allowed before it lost its state counts as spent. Of copies, and
+                // after a restore, the model does not know what the server has been shown.
                 let is_lost = self.is_put_back(asking) || self.begins_anew(asking);
-                let has_none = self.item.strict && self.has_nothing_left(books, device, is_lost);
+                let is_known = !asking.is_copied && self.restores == 0;
+                let has_none =
+                    |is_lost| self.item.strict && self.has_nothing_left(books, device, is_lost);
+                if has_none(is_lost) && !is_known {
+                    may.push(ErrorCode::USED_UP);
+                }
+                let has_none = has_none(is_lost && is_known);
                 if self.is_used_up(books) || has_none {
                     must.push(ErrorCode::USED_UP);
                 }

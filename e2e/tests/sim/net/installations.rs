@@ -36,6 +36,11 @@ impl Installations {
         self.alive_until[m] = Some(self.arrived_at[m] + ALIVE);
     }
 
+    /// Return whether a machine was ever put back to an earlier state.
+    pub(super) fn was_put_back(&self, m: usize) -> bool {
+        self.alive_until[m].is_some()
+    }
+
     /// Note that an installation was told to be a copy.
     pub(super) fn is_told_to_be_a_copy(&mut self, uuid: String) {
         self.copies.insert(uuid);
