@@ -176,10 +176,13 @@ impl Server {
                     self.model.has_shown(&report.device.uuid, serial);
                 }
             }
-            // The server may have forgotten the report key: then the device signs.
+            // The server may have forgotten the report key: then the device signs. One of two
+            // servers with data of their own may not know the device: then it asks first.
             Err(Error::Refused(refusal))
                 if refusal.code == ErrorCode::DEVICE_NOT_MATCH
-                    && (asked.is_forged || matches!(asked.proof, Proof::Tag { .. })) => {}
+                    && (asked.is_forged
+                        || !self.is_judged()
+                        || matches!(asked.proof, Proof::Tag { .. })) => {}
             Err(other) => return Err(format!("the server fails at a report: {other}")),
         }
         Ok(outcome)
