@@ -8,10 +8,14 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use libfuzzer_sys::fuzz_target;
-use seatmeter_fuzz::{DEMO_CODE, demo_server};
+use seatmeter_fuzz::{DEMO_CODE, DEVICE, demo_server};
+use seatmeter_protocol::message::DEVICE_SIGNATURE_HEADER;
+use seatmeter_protocol::request_auth::RequestFacts;
 use seatmeter_server::http::router;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
+
+const NONCE: &str = "00112233445566778899aabbccddeeff";
 
 /// What was made in the server's memory is forgotten after so many requests.
 const REQUESTS: u32 = 5_000;
@@ -65,12 +69,15 @@ fuzz_target!(|bytes: &[u8]| {
             body.iter().filter(|byte| byte.is_ascii_graphic()).map(|byte| char::from(*byte)),
         );
     }
+    // The device of the seeds signs whatever it is: what comes under another key is not proven.
+    let facts = RequestFacts::new(&path, NONCE, body);
     let request = Request::builder()
         .method(method.clone())
         .uri(&path)
         .header("host", "localhost")
         .header("content-type", "application/json")
-        .header("seatmeter-nonce", "00112233445566778899aabbccddeeff")
+        .header("seatmeter-nonce", NONCE)
+        .header(DEVICE_SIGNATURE_HEADER, facts.sign(&DEVICE))
         .extension(axum::extract::ConnectInfo(std::net::SocketAddr::from(([127, 0, 0, 1], 9))))
         .body(Body::from(body.to_vec()));
     let Ok(request) = request else { return };

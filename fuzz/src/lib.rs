@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use seatmeter::device::Device;
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::{LicenseFile, LicenseItem};
 use seatmeter_protocol::signature::{Signed, SigningKey};
@@ -24,6 +25,21 @@ pub static VENDOR: LazyLock<SigningKey> = LazyLock::new(|| key("1"));
 
 /// The server's.
 pub static SERVER: LazyLock<SigningKey> = LazyLock::new(|| key("2"));
+
+/// A device's.
+pub static DEVICE: LazyLock<SigningKey> = LazyLock::new(|| key(DEVICE_DIGIT));
+
+/// The digit of the device's seed.
+const DEVICE_DIGIT: &str = "3";
+
+/// The UUID of the device with this key.
+pub const DEVICE_UUID: &str = "00112233445566778899aabbccddeeff";
+
+/// The identity of the device, as its file has it.
+pub fn device() -> Device {
+    let file = serde_json::json!({ "uuid": DEVICE_UUID, "key": DEVICE_DIGIT.repeat(64) });
+    serde_json::from_value(file).expect("it is a device")
+}
 
 fn key(digit: &str) -> SigningKey {
     SigningKey::from_seed(&digit.repeat(64)).expect("64 digits are a seed")

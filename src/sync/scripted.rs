@@ -50,6 +50,8 @@ pub(crate) enum Step {
     RecordAllAndLoseAnswer,
     /// The request arrives twice; the second answer comes.
     RecordAllTwice,
+    /// Another server with the same key records everything, in this epoch.
+    RecordAllIn(&'static str),
     /// The server records everything but the nth segment, which it refuses.
     RecordAllBut(usize),
     /// This function runs while the request is on its way; then the server records everything.
@@ -216,6 +218,10 @@ impl Transport for Scripted {
             }
             Step::RecordAllTwice => {
                 self.record(request, &body, None);
+                Ok(self.record(request, &body, None))
+            }
+            Step::RecordAllIn(epoch) => {
+                self.begin_epoch(epoch);
                 Ok(self.record(request, &body, None))
             }
             Step::RecordAllBut(number) => Ok(self.record(request, &body, Some(number))),

@@ -12,6 +12,7 @@ use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::UsageAnswer;
 use seatmeter_server::error::{Error, Refusal};
 use seatmeter_server::operator::commands::{Actor, Change, Listing, View};
+use seatmeter_server::operator::queries::alerts::AlertCheck;
 use seatmeter_server::store::postgres::{PostgresStore, renew_epoch};
 use seatmeter_server::store::sqlite::InlineStore;
 use seatmeter_server::store::{
@@ -85,7 +86,8 @@ impl Compared {
                     self.differ("a grant", &said, plain);
                 }
             }
-            (Ok(Decision::ProveFresh), Err(No::NotFresh)) => {}
+            (Ok(Decision::ProveFresh), Err(No::NotFresh))
+            | (Err(Error::NotReady(_)), Err(No::NotReady)) => {}
             (Err(Error::Refused(sql)), Err(No::Refused(plain))) => {
                 let facts = |refusal: &Refusal| {
                     (refusal.code, refusal.numbers.clone(), refusal.epoch.clone())
@@ -129,6 +131,10 @@ impl Store for Compared {
 
     fn check(&self, request: Authorization) -> Reply<Decision> {
         self.sql.check(request)
+    }
+
+    fn note_alerts(&self, check: AlertCheck, now: u64) -> Reply<()> {
+        self.sql.note_alerts(check, now)
     }
 
     fn read(&self, work: ReadWork) -> Reply<()> {

@@ -18,7 +18,7 @@
 //! | one of a branch that was left | -20151: another installation has gone on |
 //! | one that is newer than all that were granted, of an earlier life of the data | it continues from there: the server was restored since |
 //! | the same, of this life or one that is not known, and it still runs | the same; and the data of the server was put back |
-//! | nothing, and nothing runs | it begins anew |
+//! | nothing, and nothing runs | it begins anew, and what it was allowed counts as spent |
 //! | nothing, and something runs | -20151; except that the first answer is asked for again |
 
 use seatmeter_protocol::error_code::ErrorCode;
@@ -208,6 +208,8 @@ pub enum Told {
     Nothing,
     /// The device was restored to an earlier state.
     DeviceRolledBack,
+    /// The device has nothing but its key any more, or is another one with the same key.
+    StateLost,
     /// The data of the server was put back to an earlier state.
     ServerRolledBack,
 }
@@ -243,7 +245,8 @@ pub fn next(known: Known<'_>, shown: Option<Shown>, now: u64) -> Result<Next, Re
     };
     let begins_anew = shown.is_none() && history.branches > 0 && !awaits_first;
     let generation = history.grant(after);
-    let must_be_fresh = begins_anew || told == Told::DeviceRolledBack;
+    let told = if begins_anew { Told::StateLost } else { told };
+    let must_be_fresh = matches!(told, Told::DeviceRolledBack | Told::StateLost);
     Ok(Next { generation, history, told, must_be_fresh })
 }
 

@@ -58,13 +58,19 @@ impl Location {
         })
     }
 
-    /// Open the store to read usage.
+    /// Open the store to read usage. All that is read is of one instant, so that the sums of one
+    /// command belong together.
     ///
     /// # Errors
     /// Fails when the store cannot be reached or opened, or its tables are of another version.
     pub fn read_usage(&self) -> Result<UsageReader, Error> {
         match self {
-            Self::File(path) => UsageReader::open(path),
+            Self::File(path) => {
+                let reader = UsageReader::open(path)?;
+                reader.begin()?;
+                Ok(reader)
+            }
+            // Its connection begins with a snapshot.
             Self::Url(url) => UsageReader::connect(url),
         }
     }

@@ -91,6 +91,28 @@ fn an_export_has_items_totals_epochs_and_the_head_of_the_audit_log() {
 }
 
 #[test]
+fn a_report_that_comes_in_the_middle_of_an_export_is_in_none_of_its_sums() {
+    let server = counted();
+    let reader = server.location.read_usage().unwrap();
+    let frame = reader.bill_frame(None).unwrap();
+    let device = id();
+    let license = server.authorize(&request(&device, 1)).unwrap();
+    let more = segment(&id(), &license.license_id, vec![scans((START / 180) as u32, 2, 7)]);
+    assert_eq!(server.report(&report(&device, vec![more])).recorded.len(), 1);
+    let mut total = 0;
+    let add = |row: UsageRow| {
+        total += row.total;
+        Ok(())
+    };
+    reader.for_each(UsageFilter::ALL, add).unwrap();
+    assert_eq!((frame.items[0].used[0].used, total), (5, 5));
+    assert_eq!(
+        server.location.read_usage().unwrap().bill_frame(None).unwrap().items[0].used[0].used,
+        12
+    );
+}
+
+#[test]
 fn a_changed_byte_of_an_export_is_refused_wherever_it_is() {
     let signed = seal(&export(&counted()), server_key());
     let text = signed.usage_export.as_bytes();

@@ -336,6 +336,22 @@ fn a_device_that_was_restored_is_shown_keeps_its_seat_and_loses_its_allowance() 
     assert_eq!(code(device.ask(&server)), COPIED);
 }
 
+#[test]
+fn a_device_that_has_lost_all_but_its_key_is_not_allowed_the_same_a_second_time() {
+    let server = strict_scans();
+    let mut device = Installation::new();
+    let allowed = device.ask(&server).unwrap().allowances[0].allowed;
+    // It performs all of that, reports nothing, and its license ends.
+    server.clock.set(START + 8 * DAY);
+    let mut anew = Installation { newest: None, ..device.copy() };
+    anew.asked.first_contact = id();
+    anew.try_ask(&server).unwrap();
+    let license = anew.ask(&server).unwrap();
+    assert_eq!(license.allowances[0].used, allowed, "once, though the first answer was lost");
+    let allowed_in_all = license.allowances[0].allowed;
+    assert!((allowed + 1..=1_050).contains(&allowed_in_all), "{allowed_in_all}");
+}
+
 /// A request as it was sent, with its proof.
 fn recorded(device: &Installation) -> Request {
     let asked =

@@ -145,6 +145,8 @@ pub fn report(with: &Reporting<'_>) -> Reported {
         known: &known,
         archive: Archive::new(with.folder),
         heard: with.epoch.to_owned(),
+        has_heard_several: false,
+        is_first_again: true,
         is_epoch_lost: false,
         is_again: false,
         for_sending: half_of(with),
@@ -245,6 +247,9 @@ pub fn epoch_file(folder: &Path, server: &PublicKey) -> FramedFile {
     FramedFile::new(folder.join(format!("epoch-{}", server.id())), Kind::Epoch)
 }
 
+/// The note in the place of an epoch while no server has got everything.
+const NO_EPOCH: &str = "";
+
 /// Return half of the remaining time.
 fn half_of(with: &Reporting<'_>) -> Duration {
     with.deadline.remaining(with.servers.clock) / 2
@@ -278,6 +283,10 @@ struct Round<'a> {
     archive: Archive,
     /// The epoch that the server has named last.
     heard: String,
+    /// Whether the answers to what is reported once more name several epochs.
+    has_heard_several: bool,
+    /// Whether nothing that is reported once more is answered yet.
+    is_first_again: bool,
     /// Whether the note of the epoch is gone although something was acknowledged: the epoch of that
     /// acknowledgement is then unknown.
     is_epoch_lost: bool,
@@ -314,7 +323,9 @@ impl Round<'_> {
                 // The segments with errors are tried again, too.
                 self.reported.first_error = None;
                 self.report_again()?;
-                known.store(&self.heard)
+                // Of two servers with one key, none has got everything: the next round tries again.
+                let told = if self.has_heard_several { NO_EPOCH } else { &self.heard };
+                known.store(&told.to_owned())
             }
         }
     }
@@ -494,12 +505,7 @@ impl Round<'_> {
         kill_point("report: answered");
         self.reported.is_diverged |= answer.is_diverged;
         if !answer.epoch.is_empty() {
-            // The epoch is stored before anything is taken as recorded: otherwise the epoch of
-            // these records would be unknown. A lost note stays lost until everything was reported
-            // again.
-            if !self.is_epoch_lost && !self.known.path().exists() {
-                self.known.store(&answer.epoch)?;
-            }
+            self.note_epoch(&answer.epoch)?;
             self.heard = answer.epoch;
         }
         for news in &batch {
@@ -512,6 +518,27 @@ impl Round<'_> {
         }
         self.reported.standings.extend(answer.standings);
         Ok(())
+    }
+
+    /// Note the epoch of an answer before anything is taken as recorded in it.
+    fn note_epoch(&mut self, epoch: &str) -> Result<()> {
+        if self.is_again {
+            let is_first = std::mem::replace(&mut self.is_first_again, false);
+            self.has_heard_several |= !is_first && self.heard != epoch;
+        }
+        // Otherwise the epoch of these records would be unknown. A lost note stays lost until
+        // everything was reported again.
+        if !self.is_epoch_lost && !self.known.path().exists() {
+            return self.known.store(&epoch.to_owned());
+        }
+        match self.known.peek::<String>() {
+            // A server of the noted epoch does not have what this one records: it may be another
+            // one with the same key, and answer again.
+            Some(noted) if noted != epoch && noted != NO_EPOCH => {
+                self.known.store(&NO_EPOCH.to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Show a server that may have forgotten them the licenses under which these segments were

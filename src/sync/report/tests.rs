@@ -436,6 +436,46 @@ fn a_device_whose_note_of_the_epoch_is_lost_tells_everything_again() {
 }
 
 #[test]
+fn a_server_that_was_left_for_its_copy_hears_what_the_copy_has_recorded() {
+    let bench = Bench::new([Step::RecordAll]);
+    bench.transport.begin_epoch("first");
+    count_and_die(&bench, 3);
+    bench.report().unwrap();
+    // Another server with the same key records more, and goes before it has got the rest.
+    bench.transport.begin_epoch("second");
+    count_and_die(&bench, 1);
+    bench.transport.then(Step::RecordAll);
+    bench.transport.then(Step::Silence);
+    assert!(bench.report().is_err());
+    bench.transport.begin_epoch("first");
+    bench.transport.then(Step::RecordAll);
+    bench.report_after_grant("first").unwrap();
+    assert_eq!(bench.transport.billed(), 4);
+}
+
+#[test]
+fn while_two_servers_answer_in_turn_neither_is_taken_to_know_everything() {
+    let bench = Bench::new([]);
+    bench.transport.begin_epoch("first");
+    for _ in 0..300 {
+        count_and_die(&bench, 1);
+    }
+    bench.transport.then(Step::RecordAll);
+    bench.transport.then(Step::RecordAll);
+    bench.report().unwrap();
+    // Everything is told again in two requests, of which another server gets the second.
+    bench.transport.then(Step::RecordAll);
+    bench.transport.then(Step::RecordAllIn("second"));
+    bench.report_after_grant("third").unwrap();
+    bench.transport.begin_epoch("second");
+    for _ in 0..2 {
+        bench.transport.then(Step::RecordAll);
+    }
+    bench.report_after_grant("second").unwrap();
+    assert_eq!(bench.transport.billed(), 300);
+}
+
+#[test]
 fn a_device_that_was_cut_off_in_its_first_report_hears_of_a_restore_all_the_same() {
     let bench = Bench::new([Step::RecordAll, Step::Silence]);
     bench.transport.begin_epoch("first");

@@ -198,10 +198,10 @@ fn book(batch: &mut Batch<'_>, request: &Authorization, holder: &str, granted: &
 }
 
 /// Return the serial before which the device has lost what it was allowed, because it was restored
-/// to an earlier state; 0 when it never was.
+/// to an earlier state or has lost its state; 0 when it never was.
 fn lost_until(batch: &Batch<'_>, request: &Authorization, next: &Next) -> u32 {
     let at = match next.told {
-        Told::DeviceRolledBack => request.claim.now,
+        Told::DeviceRolledBack | Told::StateLost => request.claim.now,
         _ => batch
             .identities
             .get(&request.device.uuid)
@@ -212,7 +212,7 @@ fn lost_until(batch: &Batch<'_>, request: &Authorization, next: &Next) -> u32 {
 }
 
 /// Count the allowances of licenses before this serial as spent: a device that was restored to an
-/// earlier state does not know what it has counted since.
+/// earlier state, or to none, does not know what it has counted since.
 fn spend(candidates: &mut [Candidate], before_serial: u32) {
     for candidate in candidates {
         for used in &mut candidate.state.used {

@@ -32,6 +32,14 @@ impl Sql for Connection {
         hand_over(&mut *prepare(self, statement)?, parameters, each)
     }
 
+    fn begin_reading(&self) -> Result<(), Error> {
+        // A snapshot that was begun before makes room for one of now.
+        if !self.is_autocommit() {
+            self.end_reading()?;
+        }
+        Ok(self.execute_batch("BEGIN")?)
+    }
+
     fn find(&self, table: &Table, keys: &[Value<'_>]) -> Result<Vec<Row>, Error> {
         let mut statement = prepare(self, &texts::of(Verb::Find, table))?;
         let mut rows = Vec::with_capacity(keys.len() / table.key.len());

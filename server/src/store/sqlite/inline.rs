@@ -13,6 +13,7 @@ use seatmeter_protocol::message::UsageAnswer;
 use super::{STATEMENTS_KEPT, migration};
 use crate::error::Error;
 use crate::operator::commands::{Actor, Change, Listing, View};
+use crate::operator::queries::alerts::AlertCheck;
 use crate::random::fresh_id;
 use crate::server_time::RecordedTime;
 use crate::store::reading::Connected;
@@ -69,6 +70,14 @@ impl InlineStore {
     pub fn put_back(&self, snapshot: &[u8]) -> Result<(), Error> {
         *self.connection() = (ready(opened(snapshot)?)?, Sequence::default());
         Ok(())
+    }
+
+    /// Carry out statements, as somebody does who edits the file of a database.
+    ///
+    /// # Errors
+    /// Fails when a statement cannot be carried out.
+    pub fn edit(&self, statements: &str) -> Result<(), Error> {
+        Ok(self.connection().0.execute_batch(statements)?)
     }
 
     /// Return the rows of a statement.
@@ -158,6 +167,11 @@ impl Store for InlineStore {
 
     fn change(&self, change: Change, by: Actor) -> Reply<()> {
         self.submit(|connection| sql::change(connection, &change, &by))
+    }
+
+    fn note_alerts(&self, check: AlertCheck, now: u64) -> Reply<()> {
+        let AlertCheck { reached, recovered } = check;
+        self.submit(|connection| sql::alerts::note(connection, &reached, &recovered, now))
     }
 
     fn read(&self, work: ReadWork) -> Reply<()> {

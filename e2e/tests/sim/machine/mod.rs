@@ -1,5 +1,7 @@
 //! A machine of a world: its state directory, its clocks, and the programs that run on it.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,23 +18,18 @@ use seatmeter::parameters::{Parameters, RawParameters, Settings};
 use seatmeter::seats::Seat;
 use seatmeter::session::{Dependencies, FIRST_CONTACT_BOUND, Session};
 use seatmeter::state::StateDirectory;
-use seatmeter::sync::epoch_file;
-use seatmeter::usage::{SEGMENT_ENDING, Segment, SlotEntries, Total, power_cut};
+use seatmeter::usage::{SlotEntries, power_cut};
 use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::license::LicenseItem;
-use seatmeter_protocol::signature::PublicKey;
 
-use crate::books::Counter;
 use crate::net::{MAIN, STANDBY, Wire};
-use crate::plan::{Loss, Plan};
+use crate::plan::Plan;
 use crate::server::CODE;
 use crate::time::{MachineClock, Namespace, ProgramClock};
+pub(crate) use files::bake_device;
 
 /// Most programs that run on one machine at the same time.
 pub(crate) const PROGRAMS_MAX: usize = 2;
-
-/// The offset of the boot id in the file of allowances, by the table in src/usage/allowance.rs.
-const BOOT_OFFSET: usize = 0x18;
 
 pub(crate) struct Machine {
     pub(crate) folder: PathBuf,
@@ -45,6 +42,10 @@ pub(crate) struct Machine {
     /// The newest grant that was written to the seat pool, by item: its number, and its seats
     /// unless they are unknown.
     granted: BTreeMap<String, (u32, Option<u32>)>,
+    /// The same as it was when the state was kept that the machine can be put back to.
+    snapshot: Option<BTreeMap<String, (u32, Option<u32>)>>,
+    /// The serial of the newest license after the machine was put back, if it ever was.
+    newest_put_back: Option<u32>,
     /// The codes that the machine's programs have had.
     codes: BTreeSet<String>,
     /// The item of each license with which the machine's programs have worked.
@@ -158,6 +159,8 @@ impl Machine {
             wire,
             parameters,
             granted: BTreeMap::new(),
+            snapshot: None,
+            newest_put_back: None,
             codes: BTreeSet::new(),
             items: BTreeMap::new(),
             namespace: Namespace::default(),
@@ -258,126 +261,6 @@ impl Machine {
         self.clock.boots.fetch_add(1, Relaxed);
         self.clock.switch_off();
     }
-
-    /// Restore every file to its last durable state.
-    pub(crate) fn lose_power(&mut self) {
-        self.reboot();
-        for file in self.segment_files() {
-            match fs::read(self.disk.join(name(&file))) {
-                Ok(durable) => fs::write(&file, durable).expect("there is room"),
-                Err(_) => fs::remove_file(&file).expect("it was just listed"),
-            }
-        }
-        for file in
-            list(&self.folder.join("seats")).into_iter().filter(|file| has_ending(file, "spent"))
-        {
-            let Ok(mut durable) = fs::read(self.disk.join(name(&file))) else { continue };
-            durable[BOOT_OFFSET..BOOT_OFFSET + 8]
-                .copy_from_slice(&(1 + self.clock.boots.load(Relaxed)).to_le_bytes());
-            fs::write(&file, durable).expect("there is room");
-        }
-    }
-
-    /// Make this machine a copy of another machine, on which nothing runs. Only the disk is copied.
-    pub(crate) fn copy(&mut self, other: &Self) {
-        copy_folder(&other.folder, &self.folder);
-        copy_folder(&other.disk, &self.disk);
-        for file in other.segment_files() {
-            for disk in [&self.disk, &other.disk] {
-                fs::copy(&file, disk.join(name(&file))).expect("there is room");
-            }
-        }
-        self.clock.copy(other.clock);
-        self.parameters = other.parameters.clone();
-        self.granted = other.granted.clone();
-        (self.items, self.codes) = (other.items.clone(), other.codes.clone());
-        self.clock.boots.store(other.clock.boots.load(Relaxed) + 100, Relaxed);
-    }
-
-    pub(crate) fn usage_folders(&self) -> Vec<PathBuf> {
-        list(&self.folder.join("usage"))
-    }
-
-    pub(crate) fn segment_files(&self) -> Vec<PathBuf> {
-        let files = self.usage_folders().into_iter().flat_map(|folder| list(&folder));
-        files.filter(|file| has_ending(file, SEGMENT_ENDING)).collect()
-    }
-
-    /// Lose files that the running programs use: segments, the spent part of allowances, the list
-    /// of programs under an item, the identity of the device. Return the files that were moved
-    /// away, each with its new place.
-    pub(crate) fn lose(&self, loss: Loss) -> Vec<(PathBuf, PathBuf)> {
-        let is_in_use =
-            |file: &PathBuf| Segment::open(file).is_ok_and(|segment| !segment.is_held());
-        let mut files: Vec<PathBuf> = self.segment_files().into_iter().filter(is_in_use).collect();
-        let of_items = |file: &PathBuf| has_ending(file, "spent") || has_ending(file, "users");
-        files.extend(list(&self.folder.join("seats")).into_iter().filter(of_items));
-        files.push(self.folder.join("device"));
-        files.retain(|file| file.exists());
-        let aside = |file: &PathBuf| file.with_file_name(format!("{}.aside", name(file).display()));
-        let moved: Vec<_> = files.iter().map(|file| (file.clone(), aside(file))).collect();
-        for (file, aside) in &moved {
-            match loss {
-                Loss::Deleted => fs::remove_file(file),
-                Loss::Renamed | Loss::AwayAndBack => fs::rename(file, aside),
-                Loss::Copied => fs::copy(file, aside).and_then(|_| fs::rename(aside, file)),
-            }
-            .expect("it is there");
-        }
-        moved
-    }
-
-    fn segments(&self) -> impl Iterator<Item = Segment> {
-        self.segment_files().into_iter().filter_map(|file| Segment::open(&file).ok())
-    }
-
-    /// Return whether everything was reported to the server with this key in this epoch of its
-    /// data.
-    pub(crate) fn has_told_all(&self, server: &PublicKey, epoch: &str) -> bool {
-        let known = |folder: PathBuf| epoch_file(&folder, server).peek::<String>();
-        self.usage_folders()
-            .into_iter()
-            .all(|folder| known(folder).is_some_and(|known| known == epoch))
-    }
-
-    /// Return every total for a server with its acknowledged part, by segment and counter.
-    pub(crate) fn totals(&self, server: &PublicKey) -> BTreeMap<(String, Counter), (u64, u64)> {
-        let segments =
-            self.segments().filter(|segment| segment.header().attribution.server == *server);
-        let totals = segments.flat_map(|segment| {
-            let id = segment.header().segment_id.clone();
-            let totals = segment.totals().into_iter();
-            totals.map(move |total| {
-                let counter = (total.usage.slot, total.usage.kind.number(), total.usage.what);
-                ((id.clone(), counter), (total.usage.total, total.acknowledged))
-            })
-        });
-        totals.collect()
-    }
-
-    /// Return the counted work of each item; work under licenses that are unknown here is left out.
-    pub(crate) fn counted_by_item(&self) -> BTreeMap<String, u64> {
-        let mut counted = BTreeMap::new();
-        for segment in self.segments() {
-            if let Some(item) = self.items.get(&segment.header().attribution.license_id) {
-                let totals = segment.totals().into_iter().map(|total| total.usage.total);
-                *counted.entry(item.clone()).or_default() += totals.sum::<u64>();
-            }
-        }
-        counted
-    }
-
-    /// Return every counter with its total.
-    pub(crate) fn counted(&self) -> BTreeMap<Counter, u64> {
-        let mut counted = BTreeMap::new();
-        for segment in self.segments() {
-            for Total { usage, .. } in segment.totals() {
-                *counted.entry((usage.slot, usage.kind.number(), usage.what)).or_default() +=
-                    usage.total;
-            }
-        }
-        counted
-    }
 }
 
 /// Return the deployment type of a machine's programs. Every other machine leaves it at its
@@ -386,32 +269,5 @@ fn asked_type(item: &LicenseItem, machine: usize) -> DeploymentType {
     match item.charge_way.counts_as(DeploymentType::Desktop) {
         DeploymentType::Server if machine % 2 == 1 => DeploymentType::Desktop,
         _ => item.deployment_types[0],
-    }
-}
-
-fn list(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut all: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    all.sort();
-    all
-}
-
-fn name(file: &Path) -> &std::ffi::OsStr {
-    file.file_name().expect("it was listed")
-}
-
-fn has_ending(file: &Path, ending: &str) -> bool {
-    file.extension().is_some_and(|found| found == ending)
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("there is room");
-    for entry in list(from) {
-        let copy = to.join(name(&entry));
-        if entry.is_dir() {
-            copy_folder(&entry, &copy);
-        } else {
-            fs::copy(&entry, copy).expect("there is room");
-        }
     }
 }

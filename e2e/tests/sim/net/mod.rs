@@ -11,22 +11,26 @@
 //! | its answer is damaged | answers | gets it with a bit inverted, in body, signature or time |
 //! | it is overtaken | answers | gets an answer to an earlier request |
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+mod installations;
+mod strangers;
+mod wire;
 
-use parking_lot::Mutex;
-use seatmeter::error::Stage;
-use seatmeter::os::locks::as_another_thread;
-use seatmeter::sync::{RawAnswer, RawRequest, Transport, Unreachable};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use seatmeter::sync::RawAnswer;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{AUTHORIZATIONS_PATH, AuthorizationAnswer, Problem, USAGE_PATH};
 use seatmeter_protocol::request_auth::Proof;
 
-use crate::plan::{MACHINES, Stopped, Versions, Weather};
+use crate::plan::{MACHINES, Versions, Weather};
 use crate::random::Random;
 use crate::server::{Asked, Server};
 use crate::time::Time;
+use installations::Installations;
+use strangers::Strangers;
+pub(crate) use wire::{Stop, Wire};
 
 /// The address of the main server.
 pub(crate) const MAIN: &str = "http://main";
@@ -43,6 +47,10 @@ pub(crate) struct Net {
     pub(crate) server: Server,
     /// The standby with data of its own, if it has such data.
     pub(crate) apart: Option<Server>,
+    /// The server with the key of the main server, and a copy of its data.
+    pub(crate) copy: Option<Server>,
+    /// The machines whose requests to the main server reach its copy, if there is one.
+    pub(crate) reaches_copy: [bool; MACHINES],
     time: Arc<Time>,
     pub(crate) weather: Weather,
     pub(crate) random: Random,
@@ -57,6 +65,8 @@ pub(crate) struct Net {
     pub(crate) families: [usize; MACHINES],
     /// The machine that used each UUID.
     pub(crate) owners: BTreeMap<String, usize>,
+    pub(crate) installations: Installations,
+    pub(crate) strangers: Strangers,
     /// The true end of each local license, by license and serial.
     pub(crate) granted: BTreeMap<(String, u32), u64>,
     delayed: Vec<Letter>,
@@ -95,6 +105,29 @@ struct Letter {
     key_id: Option<String>,
 }
 
+impl Letter {
+    /// Return the UUID under which the letter is sent.
+    fn uuid(&self) -> String {
+        let body: serde_json::Value =
+            serde_json::from_slice(&self.body).expect("requests are JSON");
+        body["device"]["uuid"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// Return whether a request shows a license.
+fn shows_license(body: &[u8]) -> bool {
+    let body: serde_json::Value = serde_json::from_slice(body).expect("requests are JSON");
+    !body["held_license"].is_null() || !body["newest_license"].is_null()
+}
+
+/// Return the code of a refusal.
+fn refused_with(answer: &RawAnswer) -> Option<ErrorCode> {
+    if answer.status == 200 {
+        return None;
+    }
+    serde_json::from_slice::<Problem>(&answer.body).ok().map(|problem| problem.code)
+}
+
 enum Fate {
     Passes,
     Lost,
@@ -110,6 +143,8 @@ impl Net {
         Self {
             server,
             apart,
+            copy: None,
+            reaches_copy: [false; MACHINES],
             time,
             weather: Weather::default(),
             random: Random::new(0),
@@ -120,6 +155,8 @@ impl Net {
             versions: Versions::default(),
             families: std::array::from_fn(|machine| machine),
             owners: BTreeMap::new(),
+            installations: Installations::default(),
+            strangers: Strangers::default(),
             granted: BTreeMap::new(),
             delayed: Vec::new(),
             answers: Vec::new(),
@@ -168,6 +205,15 @@ impl Net {
         self.note_owner(letter);
         self.is_touched = true;
         let family = self.families[letter.machine];
+        let shows = shows_license(&letter.body);
+        let now = self.time.now();
+        // A server that was restored may not know the state to which a machine was put back.
+        let may_be_copied =
+            self.installations.may_look_copied(letter.machine, &letter.uuid(), shows, now)
+                || self.installations.was_put_back(letter.machine)
+                    && self.judged().any(|server| server.model.restores > 0);
+        self.installations.arrives(letter.machine, now, is_late);
+        self.strangers.overhear(letter);
         let asked = Asked {
             path: letter.path,
             body: &letter.body,
@@ -175,21 +221,31 @@ impl Net {
             proof: &letter.proof,
             key_id: letter.key_id.as_deref(),
             versions: self.versions,
+            is_forged: false,
             is_copied: is_late
+                || may_be_copied
                 || self.families.iter().filter(|other| **other == family).count() > 1,
         };
         let is_in_charge = !letter.to_standby || !self.server.is_up || self.is_partitioned;
         // Otherwise both servers use one store. A standby with data of its own books at any time
         // what it has licensed.
-        let (server, books) = match &mut self.apart {
-            Some(apart) if letter.to_standby => (apart, letter.path == USAGE_PATH),
+        let (server, books) = match (&mut self.apart, &mut self.copy) {
+            (Some(apart), _) if letter.to_standby => (apart, letter.path == USAGE_PATH),
+            (_, Some(copy)) if !letter.to_standby && self.reaches_copy[letter.machine] => {
+                (copy, false)
+            }
             _ => (&mut self.server, false),
         };
         if !is_in_charge && !books {
             return Some(server.not_in_charge(&asked));
         }
         match server.answer(&asked) {
-            Ok(answer) => Some(answer),
+            Ok(answer) => {
+                if refused_with(&answer) == Some(ErrorCode::DEVICE_CLONED) {
+                    self.installations.is_told_to_be_a_copy(letter.uuid());
+                }
+                Some(answer)
+            }
             Err(violation) => {
                 self.violation.get_or_insert(violation);
                 None
@@ -200,6 +256,34 @@ impl Net {
     /// Return both servers, or the one if both share their data.
     pub(crate) fn servers(&self) -> impl Iterator<Item = &Server> {
         std::iter::once(&self.server).chain(&self.apart)
+    }
+
+    /// Return the servers that the model judges: the main server, and its copy if there is one.
+    pub(crate) fn judged(&self) -> impl Iterator<Item = &Server> {
+        std::iter::once(&self.server).chain(&self.copy)
+    }
+
+    /// Begin a second server with the key of the main server and a copy of its data.
+    pub(crate) fn copy_server(&mut self) {
+        if self.copy.is_none() {
+            self.copy = Some(self.server.copy(self.time.clone()));
+        }
+    }
+
+    /// Import into the copy what was imported into the main server: devices refuse what an earlier
+    /// issue of the license file has granted.
+    pub(crate) fn issue_to_copy(&mut self) {
+        if let Some(copy) = &mut self.copy {
+            copy.follow_issue(&self.server);
+        }
+    }
+
+    /// Shut the copy down. What it has allowed stays with the devices.
+    pub(crate) fn stop_copy(&mut self) {
+        for (key, promised) in self.copy.take().into_iter().flat_map(|copy| copy.promised) {
+            let known = self.server.promised.entry(key).or_default();
+            *known = promised.max(*known);
+        }
     }
 
     /// Return whether the model judges answers.
@@ -214,6 +298,10 @@ impl Net {
     }
 
     fn is_up(&self, letter: &Letter) -> bool {
+        let to_copy = !letter.to_standby && self.reaches_copy[letter.machine];
+        if to_copy && self.copy.is_some() {
+            return true;
+        }
         if letter.to_standby { self.is_standby_up } else { self.server.is_up }
     }
 
@@ -222,16 +310,16 @@ impl Net {
         self.server.is_up = true;
         self.servers().for_each(|server| server.time.set_ahead(0));
         (self.is_standby_up, self.is_partitioned) = (true, false);
+        // The operator shuts the copy down, and imports the file as the vendor has signed it.
+        self.stop_copy();
+        self.server.mend();
         self.is_unplugged.fill(false);
         self.has_lost_main.fill(false);
         self.versions = Versions::default();
     }
 
     fn note_owner(&mut self, letter: &Letter) {
-        let body: serde_json::Value =
-            serde_json::from_slice(&letter.body).expect("requests are JSON");
-        let uuid = body["device"]["uuid"].as_str().unwrap_or_default();
-        self.owners.entry(uuid.to_owned()).or_insert(letter.machine);
+        self.owners.entry(letter.uuid()).or_insert(letter.machine);
     }
 
     fn carry(&mut self, letter: Letter) -> Option<RawAnswer> {
@@ -329,66 +417,4 @@ impl Net {
 /// Return whether an answer is a license. Licenses are accepted from either server.
 fn is_granted(path: &str, answer: &RawAnswer) -> bool {
     path == AUTHORIZATIONS_PATH && answer.status == 200
-}
-
-/// The network of one machine.
-pub(crate) struct Wire {
-    pub(crate) net: Weak<Mutex<Net>>,
-    pub(crate) machine: usize,
-    /// The event while the program that sends the next request is stopped.
-    pub(crate) stop: Mutex<Option<Stop>>,
-    /// The request of the last stopped program. It is late for another server, too.
-    pub(crate) late: Mutex<Vec<u8>>,
-}
-
-/// A stop of a program in mid-request.
-pub(crate) struct Stop {
-    /// The request in which it is stopped.
-    pub(crate) stopped: Stopped,
-    pub(crate) meanwhile: Box<dyn FnOnce() + Send>,
-}
-
-impl Transport for Wire {
-    fn post(&self, request: &RawRequest<'_>) -> Result<RawAnswer, Unreachable> {
-        let net = self.net.upgrade().expect("programs end before their world");
-        let path = if request.url.ends_with(USAGE_PATH) { USAGE_PATH } else { AUTHORIZATIONS_PATH };
-        let is_due =
-            |stop: &mut Stop| stop.stopped == Stopped::Answered || path == AUTHORIZATIONS_PATH;
-        let stop = self.stop.lock().take_if(is_due);
-        // After the stop, a program without an answer from the main server sends the same request
-        // to the standby.
-        if stop.is_some() {
-            *self.late.lock() = request.body.to_vec();
-        }
-        let is_stopped_after = stop.as_ref().is_some_and(|stop| stop.stopped != Stopped::Asking);
-        let letter = Letter {
-            machine: self.machine,
-            is_late: *self.late.lock() == request.body && !is_stopped_after,
-            to_standby: request.url.starts_with(STANDBY),
-            path,
-            body: request.body.to_vec(),
-            nonce: request.nonce.to_owned(),
-            key_id: request.key_id.map(str::to_owned),
-            proof: request.proof.clone(),
-        };
-        let answer = match stop {
-            Some(Stop { stopped: Stopped::Asking, meanwhile }) => {
-                as_another_thread(meanwhile);
-                net.lock().carry(letter)
-            }
-            Some(Stop { meanwhile, .. }) => {
-                let answer = net.lock().carry(letter);
-                as_another_thread(meanwhile);
-                answer
-            }
-            None => net.lock().carry(letter),
-        };
-        let mut net = net.lock();
-        answer.ok_or_else(|| {
-            net.heard.silences += 1;
-            let bound = u64::try_from(request.timeout.as_millis()).unwrap_or(SILENCE_MS);
-            net.time.pass(SILENCE_MS.min(bound));
-            Unreachable { stage: Stage::Answer, detail: "silence".into() }
-        })
-    }
 }

@@ -1,0 +1,109 @@
+//! The laws that hold two slots after the last fault.
+
+use seatmeter_protocol::error_code::ErrorCode;
+
+use super::Check;
+use super::billing::by_family;
+use super::work::the_highest_is_had;
+use crate::machine::Machine;
+use crate::model::Asking;
+use crate::world::World;
+
+/// Days of work that a device remembers for a server that was restored.
+const REMEMBERED_DAYS: usize = 31;
+
+/// Check the state two slots after the last fault: everything is reported, and every program that
+/// may work can work.
+pub(crate) fn converged(world: &World) -> Check {
+    let net = world.net.lock();
+    let model = &net.server.model;
+    let mut told = by_family(&net, &world.books)?;
+    for ((uuid, segment, counter), total) in net.servers().flat_map(|server| &server.unbooked) {
+        let booked = world.books.segments.get(&(segment.clone(), *counter)).copied().unwrap_or(0);
+        let family = net.family_of(uuid).ok_or("somebody has reported who is nobody")?;
+        *told.entry((family, *counter)).or_default() += total.saturating_sub(booked);
+    }
+    let days: std::collections::BTreeSet<u32> =
+        world.performed.keys().map(|(_, counter)| counter.0 / 480).collect();
+    // A program under another server learns of a restore only when it has something to report to
+    // the restored server.
+    let is_told = net.apart.is_none() && days.len() < REMEMBERED_DAYS;
+    // What only a device remembers is lost with its state.
+    let is_lost = world.machines.iter().any(Machine::was_put_back);
+    let is_remembered = model.restores == 0 || is_told && !is_lost;
+    for (key, performed) in world.performed.iter().filter(|_| is_remembered) {
+        let told = told.get(key).copied().unwrap_or(0);
+        let lost = world.lost.get(key).copied().unwrap_or(0);
+        if told > *performed || told + lost < *performed {
+            let (family, counter) = key;
+            return Err(format!(
+                "in the end {told} are billed of slot {}, kind {}, what {}, and {performed} were \
+                 performed by machine \
+                 {family}",
+                counter.0, counter.1, counter.2
+            ));
+        }
+    }
+    drop(net);
+    let used = world.machines.iter().enumerate().filter(|(_, machine)| machine.is_used());
+    used.map(|(m, _)| m)
+        .try_for_each(|m| may_go_on(world, m).and_then(|()| the_highest_is_had(world, m)))
+}
+
+/// Check that no program is locked out without a reason that the rules give.
+fn may_go_on(world: &World, m: usize) -> Check {
+    for program in &world.machines[m].programs {
+        let trouble = program.session.status().trouble.map(|trouble| trouble.error.code);
+        let check = program.session.licensed().map(|licensed| licensed.check());
+        let stands = match check {
+            Some(Ok(())) => None,
+            Some(Err(error)) => Some(error.code),
+            None => Some(ErrorCode::NO_LICENSE),
+        };
+        let Some(code) = stands.or(trouble) else { continue };
+        // An authorization by the slot was judged when it was granted, and the next slot may be
+        // judged otherwise.
+        if [stands, trouble].contains(&Some(ErrorCode::QUOTA_EXCEEDED)) {
+            continue;
+        }
+        let net = world.net.lock();
+        let at = world.time.now();
+        // What a machine was allowed before it was put back counts as spent.
+        let is_spent = net.server.model.item.strict && world.machines[m].was_put_back();
+        if is_spent && [stands, trouble].contains(&Some(ErrorCode::USED_UP)) {
+            continue;
+        }
+        // The choice between two items is not judged here.
+        let is_refused = !net.is_judged()
+            && [stands, trouble].iter().flatten().any(|code| {
+                // A refusal by the other of two servers is not accepted, and appears as this error.
+                let is_by_another = *code == ErrorCode::LICENSE_SYNC_FAILED && net.apart.is_some();
+                net.refusals[m].contains(code) || is_by_another && !net.refusals[m].is_empty()
+            })
+            || net.owners.iter().any(|(uuid, owner)| {
+                if net.families[*owner] != net.families[m] {
+                    return false;
+                }
+                let asking = Asking {
+                    device: uuid,
+                    x: program.x,
+                    at,
+                    is_copied: false,
+                    first_contact: "",
+                    shown: Some(u32::MAX),
+                    is_of_stranger: false,
+                };
+                net.server.model.verdict(&world.books, &asking).refuses()
+            });
+        if !is_refused {
+            let status = program.session.status();
+            return Err(format!(
+                "machine {m} is in trouble with {code:?}, and no rule says why: of {:?}, good \
+                 until {}, at {at}",
+                status.trouble.map(|trouble| trouble.error.message),
+                status.valid_until
+            ));
+        }
+    }
+    Ok(())
+}
