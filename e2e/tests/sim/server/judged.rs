@@ -10,7 +10,7 @@ use seatmeter_server::error::Error;
 
 use super::{Asked, Server, epoch_of, now};
 use crate::books::{Books, number, rows};
-use crate::model::{Asking, DAY, SLOT};
+use crate::model::{Asking, DAY, Model, SLOT};
 
 impl Server {
     pub(super) fn authorize(
@@ -135,6 +135,7 @@ impl Server {
         let report: UsageReport =
             serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
         let at = self.time.now();
+        let unseen = self.model.clone();
         // What a stranger shows is not seen, and what an edited file has granted is not booked.
         let is_seen = !self.model.is_edited && !asked.is_forged;
         let shown = report.segments.iter().filter(|_| is_seen);
@@ -182,7 +183,12 @@ impl Server {
                 if refusal.code == ErrorCode::DEVICE_NOT_MATCH
                     && (asked.is_forged
                         || !self.is_judged()
-                        || matches!(asked.proof, Proof::Tag { .. })) => {}
+                        || matches!(asked.proof, Proof::Tag { .. })) =>
+            {
+                // A refused report leaves no trace but that the data was put back.
+                let careful_until = self.model.careful_until;
+                self.model = Model { careful_until, ..unseen };
+            }
             Err(other) => return Err(format!("the server fails at a report: {other}")),
         }
         Ok(outcome)
