@@ -51,7 +51,7 @@ test: tools ## Run every test
 	@scripts/tools.sh patch=patch
 	@scripts/tools.sh initdb=postgresql || echo "the tests of the PostgreSQL store will be skipped" >&2
 	@scripts/tools.sh promtool=prometheus || echo "the tests with Prometheus will be skipped" >&2
-	@scripts/tools.sh /usr/sbin/nginx=nginx-light /usr/sbin/haproxy=haproxy || echo "the tests of reverse proxies will be skipped" >&2
+	@scripts/tools.sh /usr/sbin/nginx=nginx-light /usr/sbin/haproxy=haproxy /usr/bin/caddy=caddy || echo "the tests of reverse proxies will be skipped" >&2
 	@scripts/tools.sh bindfs=bindfs || echo "the test of a data directory on FUSE will be skipped" >&2
 	@scripts/languages.sh || echo "the tests of some languages will be skipped" >&2
 	@scripts/tools.sh chromium-headless-shell=chromium-headless-shell || echo "the tests in a real browser will be skipped" >&2
