@@ -51,7 +51,7 @@ test: tools ## Run every test
 	@scripts/tools.sh patch=patch
 	@scripts/tools.sh initdb=postgresql || echo "the tests of the PostgreSQL store will be skipped" >&2
 	@scripts/tools.sh promtool=prometheus || echo "the tests with Prometheus will be skipped" >&2
-	@scripts/tools.sh /usr/sbin/nginx=nginx-light /usr/sbin/haproxy=haproxy /usr/bin/caddy=caddy || echo "the tests of reverse proxies will be skipped" >&2
+	@scripts/tools.sh /usr/sbin/nginx=nginx-light /usr/sbin/haproxy=haproxy || echo "the tests of reverse proxies will be skipped" >&2
 	@scripts/tools.sh bindfs=bindfs || echo "the test of a data directory on FUSE will be skipped" >&2
 	@scripts/languages.sh || echo "the tests of some languages will be skipped" >&2
 	@scripts/tools.sh chromium-headless-shell=chromium-headless-shell || echo "the tests in a real browser will be skipped" >&2
@@ -185,3 +185,12 @@ install: ## Install what "make build" has built (PREFIX=/usr/local, DESTDIR=, LI
 .PHONY: uninstall
 uninstall: ## Remove what "make install" has installed (the same PREFIX, DESTDIR, LIBDIR, SYSCONFDIR)
 	@BUILT="$(BUILT)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" LIBDIR="$(LIBDIR)" SYSCONFDIR="$(SYSCONFDIR)" scripts/install.sh uninstall
+
+.PHONY: deb
+deb: ## Make Debian packages from what "make build" has built, into target/deb
+	@scripts/tools.sh dh=debhelper dpkg-buildpackage=dpkg-dev
+	@BUILT="$(BUILT)" scripts/deb.sh $(TARGET)/deb
+
+.PHONY: test-deb
+test-deb: ## Install, use, upgrade, remove and purge the Debian packages in clean systems (SUITES="bookworm trixie"); as root, takes minutes
+	@BUILT="$(BUILT)" SUITES="$(SUITES)" scripts/test-deb.sh $(TARGET)/test-deb

@@ -1,4 +1,5 @@
-//! The server behind reverse proxies: whom it believes, and real nginx, Caddy and HAProxy before it.
+//! The server behind reverse proxies: whom it believes, and real nginx, Caddy and HAProxy before
+//! it.
 
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
