@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it says")]
 
 mod files;
+mod image;
 mod projects;
 mod service;
 
