@@ -297,3 +297,16 @@ fn make_help_names_every_target() {
     let named: Vec<_> = help.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(named, targets);
 }
+
+#[test]
+fn every_module_has_the_version_of_the_library() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (path, line) in [
+        ("bindings/python/pyproject.toml", format!("version = \"{version}\"")),
+        ("bindings/node/package.json", format!("\"version\": \"{version}\"")),
+        ("bindings/web/package.json", format!("\"version\": \"{version}\"")),
+    ] {
+        let file = text(&root().join(path));
+        assert!(file.contains(&line), "{path} has another version than Cargo.toml: {version}");
+    }
+}
