@@ -5,10 +5,11 @@ SHELL := /bin/bash
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PREFIX ?= /usr/local
+BUILT ?= $(TARGET)/release
 LIBRARY := $(TARGET)/release/libseatmeter.so
-DBR_LIBRARY := $(TARGET)/release/libDynamsoftBarcodeReader.so
 SERVER := $(TARGET)/release/seatmeterd
-SONAME := libseatmeter.so.$(firstword $(subst ., ,$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)))
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+SONAME := libseatmeter.so.$(firstword $(subst ., ,$(VERSION)))
 
 .PHONY: help
 help: ## Name every target
@@ -21,8 +22,9 @@ tools: ## Find the C and C++ compiler, cmake, valgrind and curl, or install them
 .PHONY: build
 build: tools ## Build the library and the server into target/release, optimized
 	@echo "building the library, optimized: some minutes, the first time" >&2
-	@cargo build --release -p seatmeter -p seatmeter-dbr
+	@cargo build --release -p seatmeter -p seatmeter-dbr -p seatmeter-static
 	@ln -sf $(notdir $(LIBRARY)) $(TARGET)/release/$(SONAME)
+	@scripts/static.sh $(TARGET)/release/libseatmeter_static.a $(LIBRARY) $(TARGET)/release/libseatmeter.a
 	@echo "building the server, optimized" >&2
 	@cargo build --release -p seatmeter-server
 
@@ -177,15 +179,18 @@ images: ## Make the pictures of the examples anew
 	@cargo run --quiet --example make_images
 
 .PHONY: install
-install: build ## Install library, headers and server (PREFIX=/usr/local, DESTDIR=)
-	install -d $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/bin
-	install -d $(DESTDIR)$(PREFIX)/include/dbr $(DESTDIR)$(PREFIX)/include/dbr9
-	install -m 755 $(LIBRARY) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
-	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libseatmeter.so
-	install -m 755 $(DBR_LIBRARY) $(DESTDIR)$(PREFIX)/lib/libDynamsoftBarcodeReader.so
-	install -m 755 $(SERVER) $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 include/seatmeter.h include/seatmeter.hpp include/seatmeter_decoder.hpp $(DESTDIR)$(PREFIX)/include/
-	install -m 644 include/dbr/*.h $(DESTDIR)$(PREFIX)/include/dbr/
-	install -m 644 include/dbr9/*.h $(DESTDIR)$(PREFIX)/include/dbr9/
-	@# The loader finds a new library by its cache. Who lays a package together has another hour for that.
-	@[ -n "$(DESTDIR)" ] || ldconfig || echo "run ldconfig as root, or set LD_LIBRARY_PATH=$(PREFIX)/lib" >&2
+install: ## Install what "make build" has built (PREFIX=/usr/local, DESTDIR=, LIBDIR=, SYSCONFDIR=, BUILT=target/release)
+	@BUILT="$(BUILT)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" LIBDIR="$(LIBDIR)" SYSCONFDIR="$(SYSCONFDIR)" scripts/install.sh install
+
+.PHONY: uninstall
+uninstall: ## Remove what "make install" has installed (the same PREFIX, DESTDIR, LIBDIR, SYSCONFDIR)
+	@BUILT="$(BUILT)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" LIBDIR="$(LIBDIR)" SYSCONFDIR="$(SYSCONFDIR)" scripts/install.sh uninstall
+
+.PHONY: deb
+deb: ## Make Debian packages from what "make build" has built, into target/deb
+	@scripts/tools.sh dh=debhelper dpkg-buildpackage=dpkg-dev
+	@BUILT="$(BUILT)" scripts/deb.sh $(TARGET)/deb
+
+.PHONY: test-deb
+test-deb: ## Install, use, upgrade, remove and purge the Debian packages in clean systems (SUITES="bookworm trixie"); as root, takes minutes
+	@BUILT="$(BUILT)" SUITES="$(SUITES)" scripts/test-deb.sh $(TARGET)/test-deb

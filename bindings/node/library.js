@@ -1,6 +1,8 @@
 // The shared library, and the layouts of its structures.
 'use strict';
 
+const { existsSync } = require('fs');
+const { join } = require('path');
 const koffi = require('koffi');
 
 const TEXT_BYTES = 512;
@@ -77,8 +79,14 @@ const Holder = koffi.struct('SM_Holder', {
 
 const LogCallback = koffi.proto('void SM_LogCallback(void *user, int level, const char *line)');
 
+// The library that the environment names, else the one in this package, else the system's.
+function libraryPath() {
+  const inside = join(__dirname, 'libseatmeter.so.0');
+  return process.env.SEATMETER_LIBRARY || (existsSync(inside) ? inside : 'libseatmeter.so.0');
+}
+
 function load() {
-  const path = process.env.SEATMETER_LIBRARY || 'libseatmeter.so.0';
+  const path = libraryPath();
   try {
     return koffi.load(path);
   } catch (cause) {

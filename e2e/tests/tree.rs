@@ -192,7 +192,7 @@ fn the_design_page_says_why_each_dependency_is_there() {
     let section = page.split("\n## Dependencies\n").nth(1).expect("docs/design.md names them");
     let section = section.split("\n## ").next().unwrap();
     let (mut count, mut missing) = (0, Vec::new());
-    for package in ["", "protocol", "server", "e2e", "dbr", "dbr/name"] {
+    for package in ["", "protocol", "server", "e2e", "dbr", "dbr/name", "static"] {
         let manifest = text(&root().join(package).join("Cargo.toml"));
         for table in manifest.split("\n[").filter(|table| {
             ["dependencies]", "dev-dependencies]", "build-dependencies]"]
@@ -296,4 +296,17 @@ fn make_help_names_every_target() {
     let help = String::from_utf8(help.stdout).unwrap();
     let named: Vec<_> = help.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(named, targets);
+}
+
+#[test]
+fn every_module_has_the_version_of_the_library() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (path, line) in [
+        ("bindings/python/pyproject.toml", format!("version = \"{version}\"")),
+        ("bindings/node/package.json", format!("\"version\": \"{version}\"")),
+        ("bindings/web/package.json", format!("\"version\": \"{version}\"")),
+    ] {
+        let file = text(&root().join(path));
+        assert!(file.contains(&line), "{path} has another version than Cargo.toml: {version}");
+    }
 }

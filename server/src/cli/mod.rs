@@ -20,6 +20,7 @@ mod key;
 mod license_settings;
 mod listeners;
 mod log;
+mod manual;
 mod operator;
 mod plan;
 pub mod queries;
@@ -52,6 +53,7 @@ use crate::operator::queries::usage::what_name;
 use crate::server_time::ServerClock;
 use crate::shown::{self, Shown};
 use crate::store::{Location, Store};
+use doctor::DeviceDoctor;
 
 /// The self-hosted license server of seatmeter.
 ///
@@ -124,6 +126,8 @@ enum Command {
     #[command(subcommand)]
     Domains(Domains),
     Plan(plan::Arguments),
+    ManPages(manual::ManPagesArguments),
+    Completions(manual::CompletionsArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -306,12 +310,27 @@ fn command_line() -> Result<CommandLine, Error> {
 pub fn main() -> ExitCode {
     let output = &mut Shown::new(std::io::stdout());
     let outcome = command_line().and_then(|command_line| run(command_line.command, output));
+    exit_code("seatmeterd", outcome)
+}
+
+/// Run the doctor as a program of its own, which is for devices and knows nothing of a server's
+/// data.
+#[must_use]
+pub fn device_doctor() -> ExitCode {
+    let output = &mut Shown::new(std::io::stdout());
+    let asked = without_empty_variables(DeviceDoctor::command()).get_matches();
+    let asked = DeviceDoctor::from_arg_matches(&asked).unwrap_or_else(|e| e.exit());
+    exit_code("seatmeter-doctor", doctor::run_on_device(&asked, output))
+}
+
+/// Return the exit code of a program that ends with this outcome, and print its error.
+fn exit_code(program: &str, outcome: Result<(), Error>) -> ExitCode {
     match outcome {
         // The reader of the output has seen enough, as in `seatmeterd usage export | head`.
         Ok(()) | Err(Error::Output(std::io::ErrorKind::BrokenPipe)) => ExitCode::SUCCESS,
         Err(error) => {
             // Without standard error, there is no way to report this.
-            let _ = writeln!(std::io::stderr(), "seatmeterd: {}", shown::line(&error.to_string()));
+            let _ = writeln!(std::io::stderr(), "{program}: {}", shown::line(&error.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -349,6 +368,8 @@ fn run(command: Command, output: &mut dyn Write) -> Result<(), Error> {
         Command::Domains(Domains::Explain(arguments)) => domains::explain(&arguments, output),
         Command::Domains(Domains::List(ask)) => queries::domains(&ask, output),
         Command::Plan(arguments) => plan::run(&arguments, output),
+        Command::ManPages(arguments) => manual::man_pages(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments, output),
     }
 }
 
@@ -379,6 +400,7 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         <CommandLine as clap::CommandFactory>::command().debug_assert();
+        <DeviceDoctor as clap::CommandFactory>::command().debug_assert();
     }
 
     /// Collect the commands that work on the data of a server, by their names.

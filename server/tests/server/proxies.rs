@@ -1,4 +1,5 @@
-//! The server behind reverse proxies: whom it believes, and real nginx and HAProxy before it.
+//! The server behind reverse proxies: whom it believes, and real nginx, Caddy and HAProxy before
+//! it.
 
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
@@ -317,6 +318,38 @@ impl Proxy {
         Some(Self::run(&mut command, address, folder))
     }
 
+    fn caddy(server: SocketAddr) -> Option<Self> {
+        let program = program("caddy")?;
+        let folder = tempfile::tempdir().unwrap();
+        let address = free_address();
+        let pair = ["server.pem", "server.key"].map(|name| certificate(name).display().to_string());
+        // Without a name, so that it needs no certificate of a public authority.
+        let site = format!(
+            "https://:{} {{\n\tbind {}\n\ttls {} {}\n",
+            address.port(),
+            address.ip(),
+            pair[0],
+            pair[1]
+        );
+        let sample = sample(
+            "Caddyfile",
+            &[
+                ("license.example {\n", &site),
+                ("reverse_proxy 127.0.0.1:48080", &format!("reverse_proxy {server}")),
+            ],
+        );
+        let whole = format!("{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{sample}");
+        let file = folder.path().join("Caddyfile");
+        std::fs::write(&file, whole).unwrap();
+        let mut command = Command::new(program);
+        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&file);
+        command.env("HOME", folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        for variable in ["XDG_DATA_HOME", "XDG_CONFIG_HOME"] {
+            command.env(variable, folder.path());
+        }
+        Some(Self::run(&mut command, address, folder))
+    }
+
     /// Send a request over TLS, from this address of the machine.
     fn send(&self, from: [u8; 4], request: Request) -> Option<Answer> {
         let mut roots = rustls::RootCertStore::empty();
@@ -388,6 +421,13 @@ fn is_passed_through(proxy: &Proxy) {
 fn nginx_ends_tls_and_says_for_whom_it_asks() {
     let (server, _folder) = serve(&[]);
     let Some(proxy) = Proxy::nginx(server.address) else { return };
+    is_passed_through(&proxy);
+}
+
+#[test]
+fn caddy_ends_tls_and_says_for_whom_it_asks() {
+    let (server, _folder) = serve(&[]);
+    let Some(proxy) = Proxy::caddy(server.address) else { return };
     is_passed_through(&proxy);
 }
 

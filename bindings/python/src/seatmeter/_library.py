@@ -125,8 +125,14 @@ class Instance(Owner):
         library.DBR_DestroyInstance(self)
 
 
+def _path() -> str:
+    """Return the library that the environment names, else the one in this package, else the system's."""
+    inside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libseatmeter.so.0")
+    return os.environ.get("SEATMETER_LIBRARY") or (inside if os.path.exists(inside) else "libseatmeter.so.0")
+
+
 def _load() -> ctypes.CDLL:
-    path = os.environ.get("SEATMETER_LIBRARY") or "libseatmeter.so.0"
+    path = _path()
     try:
         loaded = ctypes.CDLL(path)
     except OSError as error:

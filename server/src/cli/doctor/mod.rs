@@ -24,7 +24,7 @@ mod state;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use super::output_error;
 use crate::error::Error;
@@ -40,11 +40,35 @@ pub(super) struct Arguments {
     device: DeviceArguments,
 }
 
+/// Check a device: its state directory, clock, license, seats, counts that are not reported yet,
+/// and the way to the server
+///
+/// This is "seatmeterd doctor" as a program of its own, for devices without a server.
+#[derive(Debug, Parser)]
+#[command(name = DEVICE_DOCTOR, version, propagate_version = true)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct DeviceDoctor {
+    #[command(subcommand)]
+    part: Option<DevicePart>,
+    #[command(flatten)]
+    device: DeviceArguments,
+}
+
+/// The name of the doctor as a program of its own.
+const DEVICE_DOCTOR: &str = "seatmeter-doctor";
+
 #[derive(Debug, Subcommand)]
 enum Part {
+    #[command(flatten)]
+    Device(DevicePart),
+    Data(data::DataArguments),
+}
+
+/// What the doctor does on a device besides checking it.
+#[derive(Debug, Subcommand)]
+enum DevicePart {
     Seats(seats::SeatsArguments),
     Reset(reset::ResetArguments),
-    Data(data::DataArguments),
 }
 
 /// The place of a device's state.
@@ -125,18 +149,47 @@ impl Findings<'_> {
     }
 }
 
+/// Return the words that start the program that runs, for advice.
+fn command_words() -> &'static str {
+    let program = std::env::current_exe().unwrap_or_default();
+    match program.file_name().is_some_and(|name| name == DEVICE_DOCTOR) {
+        true => DEVICE_DOCTOR,
+        false => "seatmeterd doctor",
+    }
+}
+
 /// Run the command.
 ///
 /// # Errors
 /// Fails when something is broken, after all findings are reported.
 pub(super) fn run(arguments: &Arguments, output: &mut dyn Write) -> Result<(), Error> {
     match &arguments.part {
-        Some(Part::Seats(arguments)) => return seats::seats(arguments, output),
-        Some(Part::Reset(arguments)) => return reset::reset(arguments, output),
-        Some(Part::Data(arguments)) => return data::examine(arguments, output),
-        None => {}
+        Some(Part::Device(part)) => run_part(part, output),
+        Some(Part::Data(arguments)) => data::examine(arguments, output),
+        None => examine(&arguments.device, output),
     }
-    let DeviceArguments { state, server, ca_file, library, ask } = &arguments.device;
+}
+
+/// Run the doctor as a program of its own.
+///
+/// # Errors
+/// Fails when something is broken, after all findings are reported.
+pub(super) fn run_on_device(doctor: &DeviceDoctor, output: &mut dyn Write) -> Result<(), Error> {
+    match &doctor.part {
+        Some(part) => run_part(part, output),
+        None => examine(&doctor.device, output),
+    }
+}
+
+fn run_part(part: &DevicePart, output: &mut dyn Write) -> Result<(), Error> {
+    match part {
+        DevicePart::Seats(arguments) => seats::seats(arguments, output),
+        DevicePart::Reset(arguments) => reset::reset(arguments, output),
+    }
+}
+
+fn examine(device: &DeviceArguments, output: &mut dyn Write) -> Result<(), Error> {
+    let DeviceArguments { state, server, ca_file, library, ask } = device;
     let mut findings = Findings { output, broken: 0, warnings: 0 };
     let folder = state.path()?;
     let library = library::examine(library.as_deref(), &mut findings)?;

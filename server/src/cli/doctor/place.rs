@@ -18,7 +18,7 @@ use seatmeter_protocol::sharing::{
     Denied, Place, advice, is_shared_by_all, is_shared_by_group, is_sticky_and_shared, quoted,
 };
 
-use super::{Findings, Health};
+use super::{Findings, Health, command_words};
 use crate::error::Error;
 use crate::random::fresh_id;
 use crate::sharing::{self, advice_about, holds_others_alone, owned, owner_of};
@@ -128,8 +128,9 @@ fn who_looks(folder: &Path, of: &Metadata, findings: &mut Findings<'_>) -> Resul
         );
     }
     let todo = format!(
-        "check again as the programs' user: sudo -u {} seatmeterd doctor --state-dir {}",
+        "check again as the programs' user: sudo -u {} {} --state-dir {}",
         names.user(of.uid()),
+        command_words(),
         quoted(&folder.to_string_lossy())
     );
     let finding = match me {

@@ -17,7 +17,7 @@ use seatmeter_protocol::state_frame::{Kind, unframe};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Findings, Health, clock, seats};
+use super::{Findings, Health, clock, command_words, seats};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::named_file::read_named;
@@ -115,7 +115,7 @@ pub(super) fn examine(
                     Health::Warning,
                     "seats",
                     &finding,
-                    "seatmeterd doctor seats says more",
+                    &format!("{} seats says more", command_words()),
                 )?;
             }
         }

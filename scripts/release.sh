@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Makes everything of a release but publishing it: release.sh TARGET. Checks and tests the tree, builds, and puts packages, modules,
+# bills of materials and checksums into TARGET/release-VERSION.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=$1
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+out=$target/release-$version
+
+fail() {
+  echo "$*" >&2
+  exit 1
+}
+[ -z "$(git status --porcelain)" ] || fail "the tree has changes that are not committed: commit or remove them first"
+grep -q "^## $version\b" CHANGELOG.md || fail "CHANGELOG.md has no heading \"## $version\": rename \"Unreleased\""
+if git rev-parse -q --verify "refs/tags/v$version" >/dev/null; then fail "v$version is released already: raise the version in Cargo.toml"; fi
+
+make check check-abi
+make test
+make build
+rm -rf "$target/deb"
+make deb sbom bindings
+rm -rf "$out"
+mkdir -p "$out"
+git archive --format=tar.gz --prefix="seatmeter-$version/" -o "$out/seatmeter-$version.tar.gz" HEAD
+cp "$target"/deb/*.deb "$target"/sbom/*.cdx.json "$out/"
+for module in "$target"/bindings/python/wheels/*.whl "$target"/bindings/web/*.tgz "$target"/bindings/java/seatmeter.jar; do
+  if [ -f "$module" ]; then cp "$module" "$out/"; else echo "not in the release, because it was skipped: $module" >&2; fi
+done
+(cd "$out" && sha256sum -- * >SHA256SUMS)
+ls "$out"
+echo "To publish: git tag -s v$version, push the tag, and upload $out." >&2
