@@ -20,7 +20,10 @@ tools: ## Find the C and C++ compiler, cmake, valgrind and curl, or install them
 	@scripts/tools.sh
 
 .PHONY: build
-build: tools ## Build the library and the server into target/release, optimized
+build: tools compile ## Build the library and the server into target/release, optimized
+
+.PHONY: compile
+compile: ## The same, with the tools that are there
 	@echo "building the library, optimized: some minutes, the first time" >&2
 	@cargo build --release -p seatmeter -p seatmeter-dbr -p seatmeter-static
 	@ln -sf $(notdir $(LIBRARY)) $(TARGET)/release/$(SONAME)
@@ -179,7 +182,9 @@ images: ## Make the pictures of the examples anew
 	@cargo run --quiet --example make_images
 
 .PHONY: install
-install: ## Install what "make build" has built (PREFIX=/usr/local, DESTDIR=, LIBDIR=, SYSCONFDIR=, BUILT=target/release)
+install: ## Install what "make build" has built, or build it if nothing is there (PREFIX=/usr/local, DESTDIR=, LIBDIR=, SYSCONFDIR=, BUILT=target/release)
+	@[ "$(BUILT)" != "$(TARGET)/release" ] || [ -f $(BUILT)/libseatmeter.a -a -f $(BUILT)/seatmeterd ] || \
+		! command -v cargo >/dev/null || $(MAKE) --no-print-directory compile
 	@BUILT="$(BUILT)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" LIBDIR="$(LIBDIR)" SYSCONFDIR="$(SYSCONFDIR)" scripts/install.sh install
 
 .PHONY: uninstall

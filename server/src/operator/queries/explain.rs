@@ -105,8 +105,8 @@ pub struct DeviceExplanation {
     pub name: String,
     /// The time at which the server last heard of the device, Unix seconds.
     pub last_heard_at: Option<u64>,
-    /// How far its clock was at least ahead of the server's time when the server last heard of it, in
-    /// seconds, by the slots in which it has counted; absent when it has counted nothing since
+    /// How far its clock was at least ahead of the server's time when the server last heard of it,
+    /// in seconds, by the slots in which it has counted; absent when it has counted nothing since
     /// yesterday. A clock that is behind does not show in them.
     pub clock_ahead_seconds: Option<u64>,
     /// The time of its first grant by this server, Unix seconds.

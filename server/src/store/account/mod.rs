@@ -379,8 +379,8 @@ impl Account {
         }
     }
 
-    /// Return what is set aside of a strict item for devices, beside what is used of it; `None` when
-    /// the item is not strict.
+    /// Return what is set aside of a strict item for devices, beside what is used of it; `None`
+    /// when the item is not strict.
     pub(in crate::store) fn set_aside(&self, module: u32) -> Option<u64> {
         let used = self.used_of(NOBODY, module);
         self.item.strict.then(|| used.allowed.saturating_sub(used.used))

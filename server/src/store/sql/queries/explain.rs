@@ -93,8 +93,8 @@ fn explain(from: &Snapshot<'_>, uuid: &str, name: String) -> Result<DeviceExplan
     })
 }
 
-/// Return the newest slot in which a device has counted since yesterday. A report may be up to a day
-/// ahead.
+/// Return the newest slot in which a device has counted since yesterday. A report may be up to a
+/// day ahead.
 fn newest_slot(from: &Snapshot<'_>, uuid: &str) -> Result<Option<u32>, Error> {
     let today = from.now / DAY_SECONDS;
     let query = "SELECT usage_day.day, usage_day.totals FROM segment
