@@ -229,8 +229,8 @@ impl Model {
             }
             _ => {
                 why = format!("{:?} are used up of {:?}", books.used(SCAN, None), self.modules());
-                // What a device was allowed before it lost its state counts as spent. Of copies, and
-                // after a restore, the model does not know what the server has been shown.
+                // What a device was allowed before it lost its state counts as spent. Of copies,
+                // and after a restore, the model does not know what the server has been shown.
                 let is_lost = self.is_put_back(asking) || self.begins_anew(asking);
                 let is_known = !asking.is_copied && self.restores == 0;
                 let has_none =

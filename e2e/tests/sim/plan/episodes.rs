@@ -1,6 +1,7 @@
 //! Events that some worlds have in a row: a fault that needs several of them.
 //!
-//! Each kind has a generator of its own, so that the other worlds stay as they were before it was added.
+//! Each kind has a generator of its own, so that the other worlds stay as they were before it was
+//! added.
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem};

@@ -10,7 +10,7 @@ use seatmeter_server::error::Error;
 
 use super::{Asked, Server, epoch_of, now};
 use crate::books::{Books, number, rows};
-use crate::model::{Asking, DAY, Model, SLOT};
+use crate::model::{Asking, DAY, SLOT};
 
 impl Server {
     pub(super) fn authorize(
@@ -187,7 +187,8 @@ impl Server {
             {
                 // A refused report leaves no trace but that the data was put back.
                 let careful_until = self.model.careful_until;
-                self.model = Model { careful_until, ..unseen };
+                self.model = unseen;
+                self.model.careful_until = careful_until;
             }
             Err(other) => return Err(format!("the server fails at a report: {other}")),
         }
