@@ -1,7 +1,5 @@
 //! Tests of work under a strict item whose device takes another UUID.
 
-use std::time::Duration;
-
 use seatmeter_protocol::license::{CountAllowance, LicenseItem, LocalLicense};
 
 use super::*;
@@ -169,7 +167,7 @@ fn others_count_while_the_disk_hangs(
 ) {
     use crate::fault_injection::disk::{Disk, Hang, play};
     /// A time for which no thread waits for a free lock.
-    const LONG: Duration = Duration::from_secs(120);
+    const LONG: std::time::Duration = std::time::Duration::from_secs(120);
     let hang: &'static Hang = Box::leak(Box::default());
     let (sender, counted) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
