@@ -127,6 +127,7 @@ impl Session {
             self.record_shown(grant);
         }
         let shown = grant.map(|grant| grant.signed.clone());
+        let held = shown.clone().or_else(|| self.store.held());
         let (store, credentials) = (&self.store, &self.credentials);
         let needed = self.licensed().map_or(0, Licensed::needed);
         let license_request = LicenseRequest {
@@ -135,6 +136,7 @@ impl Session {
             store,
             credentials,
             shown,
+            held,
             newest_known: self.newest_known(shown_to.as_ref(), device.uuid()),
             needed,
             refused_by: Mutex::default(),
@@ -151,7 +153,7 @@ impl Session {
             Err(error) => {
                 // Another program of the device may have gone on meanwhile, also with other
                 // credentials: the answer is about what was the newest license before.
-                let is_overtaken = self.store.held() != license_request.shown
+                let is_overtaken = self.store.held() != license_request.held
                     || error.code.action() == DeviceAction::TakesFreshUuid
                         && self.newest_known(shown_to.as_ref(), device.uuid())
                             != license_request.newest_known;
