@@ -146,6 +146,7 @@ fuzz_target!(|bytes: &[u8]| {
             store,
             credentials,
             shown: None,
+            held: store.held(),
             newest_known: None,
             needed: 0,
             refused_by: Mutex::default(),
