@@ -54,7 +54,7 @@ test: tools ## Run every test
 	@scripts/tools.sh patch=patch
 	@scripts/tools.sh initdb=postgresql || echo "the tests of the PostgreSQL store will be skipped" >&2
 	@scripts/tools.sh promtool=prometheus || echo "the tests with Prometheus will be skipped" >&2
-	@scripts/tools.sh /usr/sbin/nginx=nginx-light /usr/sbin/haproxy=haproxy || echo "the tests of reverse proxies will be skipped" >&2
+	@scripts/tools.sh /usr/sbin/nginx=nginx-light /usr/sbin/haproxy=haproxy /usr/bin/caddy=caddy || echo "the tests of reverse proxies will be skipped" >&2
 	@scripts/tools.sh bindfs=bindfs || echo "the test of a data directory on FUSE will be skipped" >&2
 	@scripts/languages.sh || echo "the tests of some languages will be skipped" >&2
 	@scripts/tools.sh chromium-headless-shell=chromium-headless-shell || echo "the tests in a real browser will be skipped" >&2
@@ -161,11 +161,16 @@ check: tools ## Formatting and lints
 	@cargo fmt --manifest-path fuzz/Cargo.toml --check
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@cargo clippy --quiet -p seatmeter --no-default-features --all-targets -- -D warnings
-	@$(MAKE) --no-print-directory check-port
+	@$(MAKE) --no-print-directory check-port check-dependencies
 
 .PHONY: check-port
 check-port: ## Build the library without the files that know Linux: what a port must give is all in src/os
 	@RUSTFLAGS='--cfg seatmeter_stub_port -D warnings' cargo check --quiet -p seatmeter --lib --target-dir target/stub
+
+.PHONY: check-dependencies
+check-dependencies: ## Licenses, sources and banned crates (deny.toml), where cargo-deny is installed
+	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error --offline check licenses bans sources; \
+		else echo "skipped: cargo-deny is missing (cargo install cargo-deny); licenses and sources are not checked" >&2; fi
 
 .PHONY: check-abi
 check-abi: ## Compare the binary interface with the recorded one, and fail where a compiled program would break
@@ -199,3 +204,22 @@ deb: ## Make Debian packages from what "make build" has built, into target/deb
 .PHONY: test-deb
 test-deb: ## Install, use, upgrade, remove and purge the Debian packages in clean systems (SUITES="bookworm trixie"); as root, takes minutes
 	@BUILT="$(BUILT)" SUITES="$(SUITES)" scripts/test-deb.sh $(TARGET)/test-deb
+
+.PHONY: image
+image: ## Make an OCI image of the server, without a shell, from what "make build" has built: target/seatmeterd.oci.tar
+	@[ -f $(BUILT)/seatmeterd ] || { echo "$(BUILT)/seatmeterd is missing: run \"make build\" first" >&2; exit 1; }
+	@scripts/image.py $(BUILT)/seatmeterd $(TARGET)/seatmeterd.oci.tar seatmeterd:$(VERSION)
+
+.PHONY: modules
+modules: ## Make and try wheel, npm package and jar with the library inside, from BUILT, into target/modules
+	@scripts/modules.sh $(BUILT) $(TARGET)/modules
+
+.PHONY: sbom
+sbom: ## Write what is in the library and in the server as CycloneDX, into target/sbom
+	@mkdir -p $(TARGET)/sbom
+	@for package in seatmeter seatmeter-server; do scripts/sbom.py $$package >$(TARGET)/sbom/$$package.cdx.json; done
+	@ls $(TARGET)/sbom/*.cdx.json
+
+.PHONY: release
+release: ## Check, test, build and pack a release into target/release-VERSION: all but publishing it
+	@scripts/release.sh $(TARGET)

@@ -147,6 +147,13 @@ fn no_line_of_prose_or_code_is_wider_than_100_columns() {
     assert!(wide.is_empty(), "these lines are wider than {WIDTH} columns: {wide:#?}");
 }
 
+/// The pages for people.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = files_in(&root().join("docs"), "md");
+    pages.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|page| root().join(page)));
+    pages
+}
+
 /// Return the paths in backticks that name a file of the tree, with a folder and an ending.
 fn named_paths(page: &str) -> Vec<&str> {
     let spans = page.split('`').skip(1).step_by(2);
@@ -166,12 +173,8 @@ fn named_paths(page: &str) -> Vec<&str> {
 
 #[test]
 fn every_path_that_a_page_names_is_there() {
-    let mut pages = files_in(&root().join("docs"), "md");
-    for page in ["README.md", "CONTRIBUTING.md", "SECURITY.md"] {
-        pages.push(root().join(page));
-    }
     let (mut count, mut missing) = (0, Vec::new());
-    for page in pages {
+    for page in pages() {
         for path in named_paths(&text(&page)) {
             // A page about one part may name files relative to the folder of the part.
             let from = ["", "src", "server/src", "protocol/src", "docs", "tests", "e2e", "include"];
@@ -282,11 +285,54 @@ fn every_test_that_a_page_or_a_script_names_is_there() {
     assert!(count > 30, "only {count} calls were found");
 }
 
+/// Return the commands of a script, or those in the blocks and between the backticks of a page.
+fn commands(text: &str, is_page: bool) -> Vec<&str> {
+    if !is_page {
+        return text.lines().map(str::trim).collect();
+    }
+    let parts = text.split("```").enumerate();
+    let commands = parts.flat_map(|(at, part)| match at % 2 {
+        0 => part.split('`').skip(1).step_by(2).collect::<Vec<_>>(),
+        _ => part.lines().map(str::trim).collect(),
+    });
+    commands.collect()
+}
+
+fn targets(makefile: &str) -> Vec<&str> {
+    makefile.lines().filter_map(|line| line.strip_prefix(".PHONY: ")).collect()
+}
+
+#[test]
+fn every_target_that_a_page_or_a_script_names_is_there() {
+    let makefile = text(&root().join("Makefile"));
+    let targets = targets(&makefile);
+    let mut files = [pages(), files_in(&root().join("scripts"), "sh")].concat();
+    files.extend(["CHANGELOG.md", ".ci/run"].map(|file| root().join(file)));
+    let (mut count, mut missing) = (0, Vec::new());
+    for file in files {
+        let text = text(&file);
+        for call in commands(&text, name(&file).ends_with(".md")) {
+            let Some(words) = call.strip_prefix("make ") else { continue };
+            // Two spaces or a sharp begin an explanation; a value in quotes may have spaces.
+            let words = words.split("  ").next().unwrap();
+            let words: String = words.split('"').step_by(2).collect();
+            for word in words.split_whitespace().take_while(|word| *word != "#") {
+                let is_target = !word.contains('=') && !word.starts_with(['-', '>']);
+                if is_target && !targets.contains(&word) {
+                    missing.push(format!("{}: {call}", name(&file)));
+                }
+                count += usize::from(is_target);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "these are not there: {missing:#?}");
+    assert!(count > 60, "only {count} were found");
+}
+
 #[test]
 fn make_help_names_every_target() {
     let makefile = text(&root().join("Makefile"));
-    let targets: Vec<_> =
-        makefile.lines().filter_map(|line| line.strip_prefix(".PHONY: ")).collect();
+    let targets = targets(&makefile);
     assert!(targets.len() > 20, "{targets:?}");
     let help = Command::new("make")
         .args(["--no-print-directory", "help"])
