@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the modules for Python, Node and Java with the library inside, so that nothing else has to be installed, and tries each in
-# an empty environment with a server: modules.sh BUILT FOLDER. BUILT has libseatmeter.so and seatmeterd; that of "make portable"
-# serves old systems, too. A language that is not on this machine is skipped with a line.
+# an empty environment with a server: modules.sh BUILT FOLDER. BUILT has libseatmeter.so and seatmeterd. A language that is not on
+# this machine is skipped with a line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 built=$(realpath "$1")
