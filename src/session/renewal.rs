@@ -122,12 +122,10 @@ impl Session {
         let servers = self.servers(parameters, known_key.clone());
         let device = self.device();
         // A grant that cannot be believed is set aside, and not shown to the server.
-        let grant = self.store.load(&device)?;
-        if let Some(grant) = &grant {
-            self.record_shown(grant);
+        if let Some(grant) = self.store.load(&device)? {
+            self.record_shown(&grant);
         }
-        let shown = grant.map(|grant| grant.signed.clone());
-        let held = shown.clone().or_else(|| self.store.held());
+        let shown = self.store.held();
         let (store, credentials) = (&self.store, &self.credentials);
         let needed = self.licensed().map_or(0, Licensed::needed);
         let license_request = LicenseRequest {
@@ -136,7 +134,6 @@ impl Session {
             store,
             credentials,
             shown,
-            held,
             newest_known: self.newest_known(shown_to.as_ref(), device.uuid()),
             needed,
             refused_by: Mutex::default(),
@@ -153,7 +150,7 @@ impl Session {
             Err(error) => {
                 // Another program of the device may have gone on meanwhile, also with other
                 // credentials: the answer is about what was the newest license before.
-                let is_overtaken = self.store.held() != license_request.held
+                let is_overtaken = self.store.held() != license_request.shown
                     || error.code.action() == DeviceAction::TakesFreshUuid
                         && self.newest_known(shown_to.as_ref(), device.uuid())
                             != license_request.newest_known;

@@ -35,8 +35,6 @@ pub struct LicenseRequest<'a> {
     pub credentials: &'a Credentials,
     /// The license that is shown to the server.
     pub shown: Option<Signed>,
-    /// The license that was stored when this was made.
-    pub held: Option<Signed>,
     /// The newest license from the server that is known to this program. It is shown at an address
     /// at which that server has not answered yet.
     pub newest_known: Option<Signed>,
@@ -109,7 +107,7 @@ impl LicenseRequest<'_> {
         message: &AuthorizationRequest,
         challenge: Option<Signed>,
     ) -> Result<AuthorizationRequest> {
-        if self.store.held() != self.held {
+        if self.store.held() != self.shown {
             // This program was stopped, or an answer came late. What it would show is outdated, and
             // the server would take it for a copy of the device.
             return Err(Error::new(
@@ -230,7 +228,7 @@ fn refused(
     is_for_more: bool,
     clock: &dyn Clock,
 ) -> Content<Accepted> {
-    let LicenseRequest { store, held, .. } = license_request;
+    let LicenseRequest { store, shown, .. } = license_request;
     let refusal = answer.refusal(known_key);
     // The proof was right when it left: somebody on the way has changed it, and may do so again.
     if answer.is_unproven() && refusal.code == ErrorCode::DEVICE_NOT_MATCH {
@@ -253,7 +251,7 @@ fn refused(
     let ends = is_believed && refusal.code.action() == DeviceAction::EndsGrant && ends_all;
     // An answer about a license that another process has replaced meanwhile is not about the new
     // one.
-    let is_overtaken = store.held() != *held;
+    let is_overtaken = store.held() != *shown;
     if !is_overtaken && refusal.code.action() != DeviceAction::EndsForProgram {
         store.note_refusal(clock.unix_seconds(), &refusal, ends, answer.numbers());
     }
