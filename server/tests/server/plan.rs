@@ -104,13 +104,10 @@ fn refused_by_a_server(item: &LicenseItem, visits: &BTreeSet<(u32, u32)>) -> u64
 fn the_planner_refuses_as_many_as_a_server_does() {
     let first = slot_of(START) + 1;
     let day = u32::try_from(SLOTS_PER_DAY).unwrap();
-    let mut random = 0x9e37_79b9_u32;
-    let mut below = |bound: u32| {
-        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (random >> 8) % bound
-    };
+    let mut random = fastrand::Rng::with_seed(7);
     for way in [ChargeWay::ClientDevice, ChargeWay::ActiveDevice, ChargeWay::Server] {
-        let visits: BTreeSet<_> = (0..150).map(|_| (first + below(6 * day), below(25))).collect();
+        let visits: BTreeSet<_> =
+            (0..150).map(|_| (first + random.u32(..6 * day), random.u32(..25))).collect();
         let mut history = History::default();
         for (slot, device) in &visits {
             let device_uuid = format!("{device:032x}");
