@@ -13,15 +13,12 @@ use super::frame::{Frame, Visitor, encode, grouped, page};
 use super::messages::column;
 use super::table::Table;
 use crate::http::Web;
-use crate::operator::queries::refusals::{HOURS_MAX, Refusals, RefusalsQuery};
+use crate::operator::queries::refusals::{HOUR_SECONDS, HOURS_MAX, Refusals, RefusalsQuery};
 use crate::operator::queries::sheet::Sheets;
 use crate::operator::queries::{date, instant};
 
 /// The number of days that the page shows unless it is asked for others.
 const DAYS: u32 = 30;
-
-/// The number of seconds in an hour.
-const HOUR_SECONDS: u64 = 3_600;
 
 /// The number of dates that have room below a chart.
 const MARKS_MAX: usize = 8;

@@ -75,6 +75,9 @@ pub struct HourSum {
     pub refused: u64,
 }
 
+/// The length of an hour in seconds.
+pub const HOUR_SECONDS: u64 = 3_600;
+
 /// The greatest number of hours in [`Refusals::by_hour`].
 pub const HOURS_MAX: usize = 1_000;
 

@@ -11,8 +11,8 @@ use super::{Row, Sql, Value, values};
 use crate::alert::{Alert, AlertKind, PERCENTS, percents};
 use crate::error::Error;
 use crate::operator::queries::conditions::{Authorizations, REFUSED_HOURS, Reading, Stands};
+use crate::operator::queries::refusals::HOUR_SECONDS;
 use crate::store::sql::access::{require_done, unknown};
-use crate::store::sql::refusals::HOUR_SECONDS;
 
 /// The columns of an alert, in the order of [`read`].
 pub(super) const COLUMNS: &str = "kind, subject, what, level, organization_id, detail";

@@ -16,6 +16,7 @@ use super::table::REFUSAL;
 use super::{Row, Sql, Value, values};
 use crate::error::Error;
 use crate::operator::queries::explain::Asked;
+use crate::operator::queries::refusals::HOUR_SECONDS;
 use crate::store::Authorization;
 
 /// The number of devices of an hour and item that keep rows of their own.
@@ -28,9 +29,6 @@ const ROWS_OPEN: u64 = 4_000;
 /// The number of bytes that are kept of a sentence. Those of the rules are shorter, unless a name
 /// in them is not.
 const DETAIL_BYTES_MAX: usize = 1_000;
-
-/// The length of an hour in seconds.
-pub(in crate::store) const HOUR_SECONDS: u64 = 3_600;
 
 /// The time for which refusals are kept: 13 months.
 const KEPT_HOURS: u64 = 396 * 24;

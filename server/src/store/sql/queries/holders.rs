@@ -8,11 +8,11 @@ use seatmeter_protocol::slot::{slot_of, slot_start};
 use super::{NAME, item_ids, names, require_code, values};
 use crate::error::Error;
 use crate::operator::queries::holders::{HolderRow, Holders, HoldersQuery, RefusedNow};
+use crate::operator::queries::refusals::HOUR_SECONDS;
 use crate::operator::queries::rows;
 use crate::store::account::load::accounts;
 use crate::store::reading::{Question, Snapshot};
 use crate::store::sql::Row;
-use crate::store::sql::refusals::HOUR_SECONDS;
 
 /// The greatest number of devices that are listed as refused in the current slot.
 const REFUSED_MAX: u64 = 1_000;

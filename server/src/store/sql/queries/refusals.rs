@@ -7,11 +7,12 @@ use seatmeter_protocol::error_code::ErrorCode;
 use super::{devices, item_ids, names, own_codes, require_code, require_item, values};
 use crate::error::Error;
 use crate::operator::queries::refusals::{
-    HOURS_MAX, HourSum, NumberSum, RefusalInstance, RefusalRow, Refusals, RefusalsQuery, advice,
+    HOUR_SECONDS, HOURS_MAX, HourSum, NumberSum, RefusalInstance, RefusalRow, Refusals,
+    RefusalsQuery, advice,
 };
 use crate::operator::queries::{instant, rows};
 use crate::store::reading::{Question, Snapshot};
-use crate::store::sql::refusals::{DEVICES_MAX, HOUR_SECONDS};
+use crate::store::sql::refusals::DEVICES_MAX;
 use crate::store::sql::table::REFUSAL;
 use crate::store::sql::{Row, Value};
 
