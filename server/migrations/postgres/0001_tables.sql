@@ -213,6 +213,8 @@ CREATE TABLE allowance (
     serial      BIGINT NOT NULL,
     allowed     BIGINT NOT NULL,
     used        BIGINT NOT NULL,
+    lost        BIGINT NOT NULL,
+    lost_at     BIGINT NOT NULL,
     PRIMARY KEY (item_id, device_uuid, module)
 );
 

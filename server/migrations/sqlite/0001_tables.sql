@@ -263,6 +263,8 @@ CREATE TABLE allowance (
     serial      INTEGER NOT NULL,
     allowed     INTEGER NOT NULL,
     used        INTEGER NOT NULL,
+    lost        INTEGER NOT NULL,
+    lost_at     INTEGER NOT NULL,
     PRIMARY KEY (item_id, device_uuid, module)
 ) STRICT, WITHOUT ROWID;
 

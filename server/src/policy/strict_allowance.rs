@@ -17,6 +17,8 @@
 //! | it gives back under the newest serial | falls to used | – |
 //! | it gives back under an older serial | – | – |
 //! | it is silent | – | – |
+//! | it loses its state, or is restored to an earlier one | – | rises to allowed: this part is *lost* |
+//! | it reports work that was done before, or under a license of before | – | unchanged, while some is lost |
 //!
 //! A share is half of what the device could get, divided by the number of devices. This is so large
 //! that a device rarely has to ask, and so small that a device that disappears does not take much
@@ -29,7 +31,9 @@
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::grace::{METERED_GRACE_PERCENT, grace, limit};
 use seatmeter_protocol::message::ProblemNumbers;
+use seatmeter_protocol::slot::slot_of;
 
+use super::validity::next_serial;
 use crate::error::Refusal;
 
 /// The number that one device may count.
@@ -39,8 +43,12 @@ pub struct Allowance {
     pub serial: u32,
     /// The total that the device may reach.
     pub allowed: u64,
-    /// The total that the device has reported.
+    /// The total that the device has reported, and what is lost.
     pub used: u64,
+    /// The part of `used` that no report has told: the device has lost the state that knew it.
+    pub lost: u64,
+    /// Unix seconds at which that state was lost last; 0 for never.
+    pub lost_at: u64,
 }
 
 impl Allowance {
@@ -56,6 +64,34 @@ impl Allowance {
     pub fn reported(self, total: u64) -> Self {
         let used = self.used.max(total);
         Self { used, allowed: self.allowed.max(used), ..self }
+    }
+
+    /// Record that the device has lost the state under which it was allowed the rest: nobody knows
+    /// what it has performed of it, so all of it counts as used.
+    #[must_use]
+    pub fn lose(self, now: u64) -> Self {
+        Self {
+            used: self.allowed.max(self.used),
+            lost: self.lost.saturating_add(self.unused()),
+            lost_at: now,
+            ..self
+        }
+    }
+
+    /// Return whether work was allowed by a state that was lost, and is in `lost` already. It was
+    /// done in this slot, under a license with this serial.
+    #[must_use]
+    pub fn has_lost(&self, slot: u32, serial: u32) -> bool {
+        self.lost > 0 && (slot < slot_of(self.lost_at) || serial < next_serial(0, self.lost_at))
+    }
+
+    /// Record the device's report that it has performed `more` than was known, under a state that
+    /// was lost. Only what goes beyond the lost part was not counted as used before.
+    #[must_use]
+    pub fn reported_of_lost(self, more: u64) -> Self {
+        let known = more.min(self.lost);
+        let own = Self { lost: self.lost - known, ..self };
+        own.reported(own.used.saturating_add(more - known))
     }
 
     /// Record that the device performs nothing more under the local license with this serial.
@@ -125,7 +161,7 @@ pub fn decide(
         ));
     }
     let unused = own.unused().max(share(could_get, all.devices, needed));
-    Ok(Allowance { serial, allowed: own.used.saturating_add(unused), used: own.used })
+    Ok(Allowance { serial, allowed: own.used.saturating_add(unused), ..own })
 }
 
 #[cfg(test)]
@@ -155,14 +191,42 @@ mod tests {
     }
 
     #[test]
+    fn what_a_lost_state_has_performed_is_not_counted_as_used_a_second_time() {
+        const LOST_AT: u64 = 1_800_000_000;
+        let before = Allowance { serial: 7, allowed: 52, used: 10, ..Allowance::default() };
+        let after = before.lose(LOST_AT);
+        assert_eq!((after.allowed, after.used, after.lost), (52, 52, 42));
+        // Late work of the lost state: known as used, up to what that state was allowed.
+        let told = after.reported_of_lost(30);
+        assert_eq!((told.allowed, told.used, told.lost), (52, 52, 12));
+        let told = told.reported_of_lost(15);
+        assert_eq!((told.allowed, told.used, told.lost), (55, 55, 0));
+        // What the device performs under its next license is used beside what is lost.
+        let next = Allowance { allowed: 60, ..after };
+        assert_eq!((next.reported(55).used, next.reported(55).lost), (55, 42));
+        // A slot that has passed, or a license of before, tell the two apart.
+        let (slot, serial) = (slot_of(LOST_AT), next_serial(0, LOST_AT));
+        for (slot, serial, is_lost) in [
+            (slot, serial, false),
+            (slot - 1, serial, true),
+            (slot, serial - 1, true),
+            (slot + 9, serial - 1, true),
+        ] {
+            assert_eq!(after.has_lost(slot, serial), is_lost, "{slot} {serial}");
+        }
+        assert!(!before.has_lost(slot - 1, serial - 1), "nothing is lost");
+    }
+
+    #[test]
     fn nobody_gets_anything_when_all_is_set_aside_until_a_device_gives_back() {
-        let mut offline = Allowance { serial: 7, allowed: 1_050, used: 3 };
+        let mut offline = Allowance { serial: 7, allowed: 1_050, used: 3, ..Allowance::default() };
         let mut all = Allowances { quota: 1_000, allowed: 1_050, devices: 2 };
         let refusal = decide("item", &all, Allowance::default(), 1, 1).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::USED_UP);
         assert_eq!(offline.given_back(6), offline, "not under an older local license");
         offline = offline.given_back(7);
-        assert_eq!(offline, Allowance { serial: 7, allowed: 3, used: 3 });
+        let all_used = Allowance { serial: 7, allowed: 3, used: 3, ..Allowance::default() };
+        assert_eq!(offline, all_used);
         all.allowed = offline.allowed;
         assert_eq!(decide("item", &all, Allowance::default(), 1, 1).unwrap().allowed, 1_047 / 4);
     }

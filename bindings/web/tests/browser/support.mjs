@@ -69,6 +69,7 @@ export class Server {
     server.ahead = join(server.folder, "ahead");
     server.issuedAt = Math.floor(Date.now() / 1000) - DAY;
     server.items = [items].flat();
+    server.aheadBy = 0;
     writeFileSync(server.ahead, "0");
     server.clock = join(server.folder, "clock.so");
     const source = join(root, "tests/c/shifted_clock.c");
@@ -211,6 +212,31 @@ const CLOCKS = `(() => {
   performance.now = () => real()[1] + both;
   // From now on, only a test moves them.
   globalThis.stopClocks = () => (stopped = [wall(), monotonic()]);
+  // No request spans such a step: its answer would tell the time before it.
+  const open = new Set();
+  let held = Promise.resolve(), release = () => {};
+  const watch = (work) => {
+    open.add(work);
+    const end = () => open.delete(work);
+    work.then(end, end);
+    return work;
+  };
+  const fetched = globalThis.fetch;
+  globalThis.fetch = async (...request) => {
+    await held;
+    const answer = fetched(...request);
+    watch(answer.then((got) => got.clone().arrayBuffer()));
+    return answer;
+  };
+  const verify = crypto.subtle.verify.bind(crypto.subtle);
+  crypto.subtle.verify = (...signed) => watch(verify(...signed));
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 5));
+  const isIdle = async () => (await pause(), open.size === 0);
+  globalThis.releaseRequests = () => release();
+  globalThis.holdRequests = async () => {
+    held = new Promise((resolve) => (release = resolve));
+    while (!((await isIdle()) && (await isIdle())));
+  };
   globalThis.pass = (seconds) => (both += seconds * 1000);
   globalThis.setWallClock = (seconds) => (wallOnly += seconds * 1000);
 })();`;
@@ -269,6 +295,14 @@ export const sync = (page) =>
       return error.code ?? String(error);
     }
   });
+
+/** Let time pass for a page and its server alike. */
+export const passForBoth = async (page, server, seconds) => {
+  await page.evaluate(() => holdRequests());
+  await pass(page, seconds);
+  server.setAhead((server.aheadBy += seconds));
+  await page.evaluate(() => releaseRequests());
+};
 
 export const pass = (page, seconds) =>
   page.evaluate((seconds) => globalThis.pass(seconds), seconds);

@@ -148,10 +148,9 @@ impl Plain {
             Told::DeviceRolledBack | Told::StateLost => now,
             _ => self.identities.get(uuid).map_or(0, |known| known.rolled_back_at).min(now),
         };
-        let lost = if lost_at == 0 { 0 } else { next_serial(0, lost_at) };
         let used = candidates.iter_mut().flat_map(|candidate| &mut candidate.state.used);
-        used.filter(|used| used.own.serial < lost)
-            .for_each(|used| used.own.used = used.own.allowed);
+        used.filter(|used| lost_at > 0 && used.own.serial < next_serial(0, lost_at))
+            .for_each(|used| used.own = used.own.lose(lost_at));
         let shown = request.held.iter().chain(&request.newest);
         self.careful(claim, shown, &mut candidates)?;
         let grant = policy::decide(claim, &candidates, Order::ByRule).map_err(|no| {

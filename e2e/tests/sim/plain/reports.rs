@@ -87,7 +87,7 @@ impl Plain {
         uuid: &str,
         segment: &SegmentReport,
         possible: &RangeInclusive<u32>,
-        raised: &mut BTreeMap<(u8, u32), u64>,
+        raised: &mut BTreeMap<(u8, u32, bool), u64>,
         slots: &mut BTreeSet<u32>,
         holders: &mut BTreeSet<String>,
     ) -> bool {
@@ -107,7 +107,9 @@ impl Plain {
             let known = self.usage.entry((segment.segment_id.clone(), counter)).or_default();
             if total.total > *known {
                 let module = if total.kind == UsageKind::Page { total.what } else { 0 };
-                *raised.entry((counter.1, module)).or_default() += total.total - *known;
+                let own = self.allowances.get(&(uuid.to_owned(), module));
+                let is_lost = own.is_some_and(|own| own.has_lost(total.slot, license.serial));
+                *raised.entry((counter.1, module, is_lost)).or_default() += total.total - *known;
                 slots.insert(total.slot);
                 holders.insert(license.holder.clone());
                 *known = total.total;
@@ -120,18 +122,21 @@ impl Plain {
         &mut self,
         item: &LicenseItem,
         uuid: &str,
-        raised: &BTreeMap<(u8, u32), u64>,
+        raised: &BTreeMap<(u8, u32, bool), u64>,
         holders: &BTreeSet<String>,
         slots: &BTreeSet<u32>,
         now: u64,
     ) {
         let kind =
             if item.charge_way == ChargeWay::Page { UsageKind::Page } else { UsageKind::Scan };
-        for ((_, module), more) in
-            raised.iter().filter(|((of, _), _)| item.strict && *of == kind.number())
+        for ((_, module, is_lost), more) in
+            raised.iter().filter(|((of, ..), _)| item.strict && *of == kind.number())
         {
             let own = self.allowances.entry((uuid.to_owned(), *module)).or_default();
-            *own = own.reported(own.used + more);
+            *own = match is_lost {
+                true => own.reported_of_lost(*more),
+                false => own.reported(own.used + more),
+            };
         }
         let come = slots.iter().filter(|slot| slot_start(**slot) <= now + DAY_SECONDS);
         for slot in come.filter(|_| is_concurrent(item)) {

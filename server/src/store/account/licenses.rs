@@ -167,7 +167,7 @@ impl Account {
             let again = Allowance {
                 serial: held.serial.max(known.serial),
                 allowed: allowance.allowed.max(known.allowed),
-                used: known.used,
+                ..known
             };
             self.set_allowance(uuid, allowance.module, again);
         }

@@ -315,7 +315,13 @@ pub(in crate::store) fn devices(
 }
 
 fn read_allowance(account: &mut Account, mut row: Row) -> Result<(), Error> {
-    let value = Allowance { serial: row.take(3)?, allowed: row.take(4)?, used: row.take(5)? };
+    let value = Allowance {
+        serial: row.take(3)?,
+        allowed: row.take(4)?,
+        used: row.take(5)?,
+        lost: row.take(6)?,
+        lost_at: row.take(7)?,
+    };
     let device = account.device(&row.take::<String>(1)?);
     device.allowances.insert(row.take(2)?, Kept::read(value));
     Ok(())
@@ -346,13 +352,13 @@ pub(in crate::store) fn nobody(sql: &dyn Sql, accounts: &mut Accounts) -> Result
     each(accounts, ALLOWANCES.find(sql, &keys)?, read_allowance)
 }
 
-/// Return what devices have used of their allowances, by module.
+/// Return what devices have told that they have used of their allowances, by module.
 pub(in crate::store) fn used_by_devices(
     sql: &dyn Sql,
     item_id: &str,
 ) -> Result<BTreeMap<u32, u64>, Error> {
     let rows = sql.query(
-        "SELECT module, CAST(sum(used) AS BIGINT) FROM allowance
+        "SELECT module, CAST(sum(used - lost) AS BIGINT) FROM allowance
           WHERE item_id = ?1 AND device_uuid <> ?2 GROUP BY module",
         values![item_id, NOBODY],
     )?;

@@ -214,7 +214,18 @@ impl Account {
         self.set_allowance(device_uuid, module, own.reported(own.used.saturating_add(more)));
     }
 
-    fn allowance(&self, device_uuid: &str, module: u32) -> Allowance {
+    /// Record that a state that the device has lost had used more of its allowance.
+    pub(in crate::store) fn use_lost_allowance(
+        &mut self,
+        device_uuid: &str,
+        module: u32,
+        more: u64,
+    ) {
+        let own = self.allowance(device_uuid, module);
+        self.set_allowance(device_uuid, module, own.reported_of_lost(more));
+    }
+
+    pub(in crate::store) fn allowance(&self, device_uuid: &str, module: u32) -> Allowance {
         let own = self.devices.get(device_uuid).and_then(|device| device.allowances.get(&module));
         own.map(|own| own.value).unwrap_or_default()
     }
@@ -249,7 +260,8 @@ impl Account {
         for (module, _) in self.item.metered_quotas() {
             let used = self.used.get(&(kind, module)).map_or(0, |used| used.value);
             let used = used.saturating_sub(by_devices.get(&module).copied().unwrap_or(0));
-            self.set_allowance(NOBODY, module, Allowance { serial: 0, allowed: used, used });
+            let own = Allowance { allowed: used, used, ..Allowance::default() };
+            self.set_allowance(NOBODY, module, own);
         }
     }
 

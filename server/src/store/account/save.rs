@@ -151,8 +151,9 @@ fn put_allowances(sql: &dyn Sql, accounts: &Accounts) -> Result<(), Error> {
     let mut rows: Vec<Value<'_>> = Vec::new();
     for (item_id, uuid, device) in accounts.iter().flat_map(of_devices) {
         for (&module, own) in device.allowances.iter().filter(|(_, own)| own.is_changed) {
-            let Allowance { serial, allowed, used } = own.value;
+            let Allowance { serial, allowed, used, lost, lost_at } = own.value;
             rows.extend_from_slice(values![item_id, uuid, module, serial, allowed, used]);
+            rows.extend_from_slice(values![lost, lost_at]);
         }
     }
     ALLOWANCE.put(sql, &rows)

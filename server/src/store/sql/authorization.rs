@@ -130,7 +130,7 @@ fn decide(
         let account = batch.accounts.get_mut(item_id);
         candidates.extend(account.map(|account| account.candidate(uuid, holder, now)));
     }
-    spend(&mut candidates, lost_until(batch, request, &next));
+    lose(&mut candidates, lost_at(batch, request, &next));
     let shown = request.held.iter().chain(&request.newest);
     careful(&batch.life, &request.claim, shown, &mut candidates)?;
     let order = code.order;
@@ -197,29 +197,28 @@ fn book(batch: &mut Batch<'_>, request: &Authorization, holder: &str, granted: &
     held::leave(batch, request, code, item_id);
 }
 
-/// Return the serial before which the device has lost what it was allowed, because it was restored
-/// to an earlier state or has lost its state; 0 when it never was.
-fn lost_until(batch: &Batch<'_>, request: &Authorization, next: &Next) -> u32 {
-    let at = match next.told {
+/// Return the instant at which the device was restored to an earlier state, or has lost its state;
+/// 0 for never.
+fn lost_at(batch: &Batch<'_>, request: &Authorization, next: &Next) -> u64 {
+    match next.told {
         Told::DeviceRolledBack | Told::StateLost => request.claim.now,
         _ => batch
             .identities
             .get(&request.device.uuid)
             .map_or(0, |known| known.rolled_back_at)
             .min(request.claim.now),
-    };
-    if at == 0 { 0 } else { validity::next_serial(0, at) }
+    }
 }
 
-/// Count the allowances of licenses before this serial as spent: a device that was restored to an
+/// Count the allowances of licenses before this instant as used: a device that was restored to an
 /// earlier state, or to none, does not know what it has counted since.
-fn spend(candidates: &mut [Candidate], before_serial: u32) {
-    for candidate in candidates {
-        for used in &mut candidate.state.used {
-            if used.own.serial < before_serial {
-                used.own.used = used.own.allowed;
-            }
-        }
+fn lose(candidates: &mut [Candidate], at: u64) {
+    if at == 0 {
+        return;
+    }
+    let used = candidates.iter_mut().flat_map(|candidate| &mut candidate.state.used);
+    for used in used.filter(|used| used.own.serial < validity::next_serial(0, at)) {
+        used.own = used.own.lose(at);
     }
 }
 

@@ -483,14 +483,27 @@ pub(in crate::store) const ALLOWANCES: Table = Table {
     name: "allowance",
     key: &[("item_id", Text), ("device_uuid", Text)],
     last: "=",
-    rest: &[("module", Integer), ("serial", Integer), ("allowed", Integer), ("used", Integer)],
+    rest: &[
+        ("module", Integer),
+        ("serial", Integer),
+        ("allowed", Integer),
+        ("used", Integer),
+        ("lost", Integer),
+        ("lost_at", Integer),
+    ],
 };
 
 pub(in crate::store) const ALLOWANCE: Table = Table {
     name: "allowance",
     key: &[("item_id", Text), ("device_uuid", Text), ("module", Integer)],
     last: "=",
-    rest: &[("serial", Integer), ("allowed", Integer), ("used", Integer)],
+    rest: &[
+        ("serial", Integer),
+        ("allowed", Integer),
+        ("used", Integer),
+        ("lost", Integer),
+        ("lost_at", Integer),
+    ],
 };
 
 /// The sums of the allowances of all devices, for all modules.
