@@ -21,6 +21,8 @@ pub enum Kind {
     Backup,
     /// A check of all data.
     Check,
+    /// The import of a license file.
+    Import,
 }
 
 /// A piece of work that runs or has ended.
@@ -30,7 +32,9 @@ pub struct Run {
     pub begun_at: u64,
     /// The file that is written.
     pub file: Option<PathBuf>,
-    /// The faults that were found, or why the work failed; `None` while it runs.
+    /// The organization to which the person who began it is bound, if any.
+    pub owner: Option<String>,
+    /// The faults or warnings that were found, or why the work failed; `None` while it runs.
     pub outcome: Option<Result<Vec<String>, String>>,
 }
 
@@ -47,6 +51,7 @@ impl Run {
 pub struct LongWork {
     backup: Mutex<Option<Run>>,
     check: Mutex<Option<Run>>,
+    import: Mutex<Option<Run>>,
 }
 
 impl LongWork {
@@ -55,6 +60,18 @@ impl LongWork {
     /// # Errors
     /// Fails while work of this kind runs.
     pub fn begin(&self, kind: Kind, now: u64, file: Option<PathBuf>) -> Result<(), Error> {
+        self.begin_as(kind, Run { begun_at: now, file, owner: None, outcome: None })
+    }
+
+    /// Note that work begins of somebody who is bound to this organization, or to none.
+    ///
+    /// # Errors
+    /// Fails while work of this kind runs.
+    pub fn begin_for(&self, kind: Kind, now: u64, owner: Option<String>) -> Result<(), Error> {
+        self.begin_as(kind, Run { begun_at: now, file: None, owner, outcome: None })
+    }
+
+    fn begin_as(&self, kind: Kind, next: Run) -> Result<(), Error> {
         let mut run = self.of(kind).lock();
         if let Some(Run { begun_at, outcome: None, .. }) = &*run {
             let (what, since) = (kind.noun(), crate::utc::text(*begun_at));
@@ -62,7 +79,7 @@ impl LongWork {
                 "{what} has been running since {since}: wait until it ends"
             )));
         }
-        *run = Some(Run { begun_at: now, file, outcome: None });
+        *run = Some(next);
         Ok(())
     }
 
@@ -71,6 +88,11 @@ impl LongWork {
         if let Some(run) = &mut *self.of(kind).lock() {
             run.outcome = Some(outcome);
         }
+    }
+
+    /// Forget how the work has ended, because the person who began it was told.
+    pub fn forget(&self, kind: Kind) {
+        *self.of(kind).lock() = None;
     }
 
     /// Return the newest piece of work of this kind.
@@ -83,6 +105,7 @@ impl LongWork {
         match kind {
             Kind::Backup => &self.backup,
             Kind::Check => &self.check,
+            Kind::Import => &self.import,
         }
     }
 }
@@ -92,6 +115,7 @@ impl Kind {
         match self {
             Self::Backup => "a backup",
             Self::Check => "a check",
+            Self::Import => "an import",
         }
     }
 }
@@ -131,7 +155,7 @@ mod tests {
     fn the_bytes_of_a_backup_are_those_of_its_draft() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.backup");
-        let run = Run { begun_at: 0, file: Some(file.clone()), outcome: None };
+        let run = Run { begun_at: 0, file: Some(file.clone()), owner: None, outcome: None };
         assert_eq!(run.written(), Some(0));
         std::fs::write(folder.path().join(format!("a.backup{DRAFT}x1")), [0; 700]).unwrap();
         std::fs::write(folder.path().join(format!("b.backup{DRAFT}x2")), [0; 90]).unwrap();

@@ -5,14 +5,17 @@ mod organizations;
 
 use std::os::unix::fs::PermissionsExt;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use seatmeter_protocol::charge_way::ChargeWay;
-use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem};
+use seatmeter_protocol::license::{DAY_SECONDS, LicenseFile, LicenseItem};
+use seatmeter_protocol::signature::Signed;
 use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::access::Role;
 use seatmeter_server::data_dir::{DRAFT, DataDir};
 use seatmeter_server::http::Web;
 use seatmeter_server::http::long_work::Kind;
 use seatmeter_server::http::tls::{Tls, TlsFiles};
+use seatmeter_server::operator::IssuedFile;
 use seatmeter_server::operator::commands::DeviceState;
 use seatmeter_server::operator::queries::alerts::{AlertRow, AlertsQuery};
 use seatmeter_server::operator::queries::devices::DevicesQuery;
@@ -302,6 +305,39 @@ fn long_work_shows_how_far_it_is_and_then_what_it_has_found() {
     let html = shown();
     assert!(html.contains("the seats of item &#60;b&#62;"), "{html}");
     assert!(!html.contains("The data is whole"), "{html}");
+}
+
+#[test]
+fn an_import_that_takes_long_shows_that_it_runs_and_how_it_has_ended() {
+    let first = LicenseItem::new("first", ChargeWay::Server, 1, START, EXPIRY);
+    let server = TestServer::with_items(vec![first.clone()]);
+    with_user(&server, "ann", Role::Admin);
+    let session = Session::begin(&server, "ann");
+    let shown = || text(&page(&server, &session, "/dashboard/licenses"));
+    let refreshes = |html: &str| html.contains("every 2s") && html.contains("<progress");
+    let work = &server.web.long_work;
+    work.begin_for(Kind::Import, START, None).unwrap();
+    assert!(refreshes(&shown()), "{}", shown());
+    let second = LicenseItem::new("second", ChargeWay::Server, 1, START, EXPIRY);
+    let file = license_file("acme", vec![first, second]);
+    let file = LicenseFile { issued_at: file.issued_at + 1, ..file };
+    let envelope = Signed::seal(&file, &vendor()).unwrap();
+    let issued = IssuedFile { root_key: vendor().public().clone(), license_file: envelope };
+    let issued = serde_json::to_string(&issued).unwrap();
+    let body = format!("text={}", utf8_percent_encode(&issued, NON_ALPHANUMERIC));
+    let second = form(&session, "/dashboard/licenses/import", &body).send(server.address);
+    assert_eq!(second.status, 409, "{}", text(&second));
+    assert!(text(&second).contains("an import has been running since"), "{}", text(&second));
+    work.end(Kind::Import, Err("the disk is full".to_owned()));
+    let html = shown();
+    assert!(!refreshes(&html) && html.contains("the disk is full"), "{html}");
+    // One of another organization is nobody's business; a quick one is told by its own page.
+    work.begin_for(Kind::Import, START, Some("acme".to_owned())).unwrap();
+    work.end(Kind::Import, Ok(Vec::new()));
+    assert!(shown().contains("The license file was imported."), "{}", shown());
+    let quick = form(&session, "/dashboard/licenses/import", &body).send(server.address);
+    assert!([200, 303].contains(&quick.status), "{}", text(&quick));
+    assert!(shown().contains("second"), "{}", shown());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The laws about alerts: each is told once, until it has recovered.
+//! The laws about alerts: each is told once, until it has recovered or was re-armed.
 
 use std::collections::BTreeMap;
 
@@ -24,26 +24,31 @@ pub(super) fn alerts_are_told_once(server: &Server) -> Check {
             other => return Err(format!("an event is {other:?}, which nobody has caused")),
         }
     }
+    let rearmed = |id: &str| server.model.rearmed.get(id).copied().unwrap_or(0);
     let standing = "SELECT alert_id, kind, recovered_at IS NULL FROM alert";
     for row in rows(&server.store, standing) {
         let (id, kind, stands) = (text(&row[0]), text(&row[1]), number(&row[2]));
         let (fired, recovered) = told.remove(&id).unwrap_or_default();
-        if fired != recovered + stands {
+        let again = rearmed(&id);
+        if fired != recovered + stands + again {
             return Err(format!(
-                "an alert of kind {kind} was told {fired} times, and {recovered} times that it has \
-                 recovered"
+                "an alert of kind {kind} was told {fired} times, {recovered} times that it has \
+                 recovered, and was re-armed {again} times"
             ));
         }
         let is_metered =
             matches!(server.model.item.charge_way, ChargeWay::BarcodeScan | ChargeWay::Page);
-        if kind == "quota" && is_metered && fired > 1 + server.raises {
+        if kind == "quota" && is_metered && fired > 1 + server.raises + again {
             return Err(format!(
                 "a threshold was told {fired} times, and the vendor has sold more {} times",
                 server.raises
             ));
         }
     }
-    match told.into_iter().next() {
+    let is_gone = |(id, (fired, recovered)): &(String, (u64, u64))| {
+        *fired != recovered + rearmed(id)
+    };
+    match told.into_iter().find(is_gone) {
         Some((id, _)) => Err(format!("alert {id} was told, and is not there")),
         None => Ok(()),
     }

@@ -218,7 +218,7 @@ pub(super) fn two_servers_are_named(net: &Net) -> Check {
         let noticed = format!(
             "SELECT count(*) FROM epoch WHERE cause = 'rollback' AND begun_at > {year_ago}"
         );
-        let named = "SELECT count(*) FROM alert WHERE kind = 'two_servers'";
+        let named = "SELECT count(*) FROM alert_event WHERE kind = 'two_servers'";
         let count = |statement: &str| number(&rows(store, statement)[0][0]);
         if count(&noticed) > 1 && count(named) == 0 {
             return Err(format!(

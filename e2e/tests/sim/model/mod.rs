@@ -60,6 +60,8 @@ pub(crate) struct Model {
     /// Seats and allowances beyond the limit that a restored server had forgotten and devices have
     /// shown.
     pub(crate) brought_back: Beyond,
+    /// How often the operator has re-armed an alert that stood, by its id.
+    pub(crate) rearmed: BTreeMap<String, u64>,
 }
 
 /// A granted request that showed nothing.
@@ -107,6 +109,7 @@ impl Model {
             restores: 0,
             careful_until: 0,
             brought_back: Beyond::default(),
+            rearmed: BTreeMap::new(),
         }
     }
 

@@ -113,6 +113,8 @@ pub(crate) enum What {
     Release(usize),
     /// The server deletes old rows.
     Tidy,
+    /// The operator lets all alerts fire again, and the server looks for what is reached.
+    Rearm,
     /// The `device` file of a machine is in the image of every machine that is not used yet.
     Bake(usize),
     /// The state of a machine's disk is kept, as by a snapshot of a virtual machine.
@@ -290,6 +292,7 @@ impl fmt::Display for Step {
             What::Revoke => write!(f, "the item is revoked"),
             What::Release(m) => write!(f, "the operator releases machine {m}"),
             What::Tidy => write!(f, "the server tidies up"),
+            What::Rearm => write!(f, "the operator re-arms all alerts"),
             What::Bake(m) => write!(f, "the device file of machine {m} is put into an image"),
             What::Snapshot(m) => write!(f, "the state of machine {m} is kept"),
             What::PutBack(m) => write!(f, "machine {m} is put back to the state that was kept"),

@@ -143,7 +143,8 @@ pub(super) fn what(random: &mut Random, machines: u64, item: &LicenseItem) -> Wh
         982..984 => What::Versions(versions(random)),
         984..985 => What::Revoke,
         985..991 if !item.strict => What::Release(machine),
-        991..1000 => What::Tidy,
+        991..998 => What::Tidy,
+        998..1000 => What::Rearm,
         _ => What::Keep(machine),
     }
 }

@@ -12,7 +12,7 @@ use seatmeter_server::operator::queries::conditions::ServerFacts;
 use seatmeter_server::policy::select::access::Validation;
 
 use super::{CODE, ORGANIZATION, Server, epoch_of, now};
-use crate::books::{rows, text};
+use crate::books::{number, rows, text};
 use crate::model::SLOT;
 use crate::plain::Plain;
 use crate::plan::{Code, Edit};
@@ -167,6 +167,20 @@ impl Server {
         let found = now(self.licensing.ask(question, None)).expect("the store is sound");
         let noted = self.licensing.store.note_alerts(found, self.time.now());
         now(noted).expect("the store is sound");
+    }
+
+    /// Let all alerts fire again that did not fire in this second: nobody is so fast.
+    pub(crate) fn rearm(&mut self) {
+        let before = "SELECT alert_id, recovered_at IS NULL, fired_at FROM alert";
+        for row in rows(&self.store, before) {
+            let (alert_id, stood, fired_at) = (text(&row[0]), number(&row[1]), number(&row[2]));
+            if fired_at >= self.time.now() {
+                continue;
+            }
+            *self.model.rearmed.entry(alert_id.clone()).or_default() += stood;
+            self.change(Change::RearmAlert { alert_id }).expect("the alert is there");
+        }
+        self.check_alerts();
     }
 
     pub(crate) fn tidy(&self) {

@@ -255,6 +255,7 @@ impl World {
             What::Revoke => net.server.revoke(),
             What::ChangeCode(code) => net.server.change_code(code),
             What::Tidy => net.server.tidy(),
+            What::Rearm => net.server.rearm(),
             What::Edit(edit) => net.server.edit(edit),
             What::CopyServer => net.copy_server(),
             What::StopCopy => net.stop_copy(),

@@ -9,11 +9,13 @@ use super::Page;
 use super::form::Posted;
 use super::frame::{Frame, Visitor, done, encode, grouped, minute, page};
 use super::messages::{Messages, word};
+use super::run_part::{RunPart, SHORT_WORK};
 use crate::error::Error;
 use crate::http::Web;
+use crate::http::long_work::Kind;
 use crate::operator::IssuedFile;
 use crate::operator::commands::{ItemRow, Listing, View};
-use crate::operator::import::{ItemChange, Preview};
+use crate::operator::import::{Imported, ItemChange, Preview};
 use crate::policy::select::item_choice::name;
 
 /// The page with the files.
@@ -23,6 +25,9 @@ struct LicensesPage {
     frame: Frame,
     key_id: String,
     files: Vec<FilePart>,
+    /// The newest import that took long.
+    import: Option<RunPart>,
+    is_running: bool,
 }
 
 /// A license file.
@@ -63,10 +68,20 @@ pub(super) async fn licenses(State(web): State<Arc<Web>>, visitor: Visitor) -> P
             }),
         }
     }
+    // Whoever is bound to an organization sees what somebody of the same has begun.
+    let run = web.long_work.newest(Kind::Import);
+    let own = visitor.owner();
+    let run = run.filter(|run| own.is_none() || run.owner == own);
+    let import = run.map(|run| RunPart::new(t, &run, (t.import_file, t.done_imported), None));
+    let is_running = import.as_ref().is_some_and(|part| part.is_running);
+    let mut frame = Frame::new(&visitor, "/licenses", t.licenses);
+    frame.is_refreshed = is_running;
     page(&LicensesPage {
         key_id: web.licensing.keys.current().public().to_string(),
         files,
-        frame: Frame::new(&visitor, "/licenses", t.licenses),
+        import,
+        is_running,
+        frame,
     })
 }
 
@@ -141,12 +156,34 @@ pub(super) async fn import(
 ) -> Page {
     let issued = read(form.raw("text"))?;
     let (code, make_default) = (form.some("handshake_code"), form.has("make_default"));
-    let imported = web.licensing.import_issued(issued, code, make_default, &visitor.caller).await?;
+    let caller = visitor.caller.clone();
+    web.long_work.begin_for(Kind::Import, visitor.now, visitor.owner())?;
+    // A browser that leaves does not end the import.
+    let own = web.clone();
+    let mut work = tokio::spawn(async move {
+        let importing = own.licensing.import_issued(issued, code, make_default, &caller);
+        let imported = importing.await;
+        own.long_work.end(Kind::Import, told(&imported));
+        imported
+    });
+    let Ok(imported) = tokio::time::timeout(SHORT_WORK, &mut work).await else {
+        return done("/licenses#import", "importing");
+    };
+    web.long_work.forget(Kind::Import);
+    let imported =
+        imported.map_err(|why| Error::Internal(format!("the import panicked: {why}")))??;
     if imported.warnings.is_empty() {
         return done("/licenses", "imported");
     }
     let frame = Frame::new(&visitor, "/licenses", visitor.t().imported);
     page(&ImportedPage { frame, warnings: imported.warnings })
+}
+
+/// Return what a page says of an import that took long.
+fn told(imported: &Result<Imported, Error>) -> Result<Vec<String>, String> {
+    let warnings = &imported.as_ref().map_err(ToString::to_string)?.warnings;
+    let done = warnings.first().map(|_| "The license file was imported.".to_owned());
+    Ok(done.into_iter().chain(warnings.iter().cloned()).collect())
 }
 
 fn read(text: &str) -> Result<IssuedFile, Error> {

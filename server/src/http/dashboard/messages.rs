@@ -68,6 +68,9 @@ messages! {
     done_backing_up:
         "The backup runs. This page shows how far it is.",
         "Die Sicherung läuft. Diese Seite zeigt, wie weit sie ist.";
+    done_importing:
+        "The import runs. This page shows how it ends.",
+        "Der Import läuft. Diese Seite zeigt, wie er endet.";
     backup: "Backup", "Sicherung";
     backup_is_old: "No backup in the last 7 days: run seatmeterd backup",
         "Keine Sicherung in den letzten 7 Tagen: seatmeterd backup ausführen";
@@ -542,6 +545,7 @@ pub(super) fn notice(t: &'static Messages, done: &str) -> Option<&'static str> {
         "changed" => t.done_changed,
         "revoked" => t.done_revoked,
         "imported" => t.done_imported,
+        "importing" => t.done_importing,
         "backed_up" => t.done_backed_up,
         "backing_up" => t.done_backing_up,
         "enabled" => t.done_enabled,

@@ -36,6 +36,7 @@ mod messages;
 mod overview;
 mod planner;
 mod refusal;
+mod run_part;
 mod server;
 mod table;
 mod usage;

@@ -1,22 +1,22 @@
 //! The server: whether it is ready, its keys, the epochs of its data, and its backup.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect};
 
 use super::Page;
-use super::frame::{Frame, Visitor, done, grouped, minute, page};
+use super::frame::{Frame, Visitor, done, page};
 use super::overview;
+use super::run_part::{RunPart, SHORT_WORK};
 use super::table::Table;
 use crate::access::By;
 use crate::backup;
 use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::http::Web;
-use crate::http::long_work::{Kind, Run};
+use crate::http::long_work::Kind;
 use crate::operator::commands::{Change, EpochRow, Listing, View};
 use crate::operator::queries::sheet::{Cell, Sheet, Sheets};
 use crate::operator::queries::status::StatusQuery;
@@ -43,9 +43,6 @@ struct ServerPage {
 
 /// The folder of backups in the data directory.
 const BACKUPS: &str = "backups";
-
-/// The time for which a form waits for long work. What takes longer shows how far it is.
-const SHORT_WORK: Duration = Duration::from_secs(1);
 
 /// Show the server.
 pub(super) async fn server(State(web): State<Arc<Web>>, visitor: Visitor) -> Page {
@@ -75,11 +72,12 @@ pub(super) async fn server(State(web): State<Arc<Web>>, visitor: Visitor) -> Pag
     };
     let is_bound = visitor.owner().is_some();
     let facts = found.sheets().into_iter().nth(1).unwrap_or_default();
-    let part = |kind| {
+    let part = |kind, words| {
         let run = web.long_work.newest(kind).filter(|_| !is_bound)?;
-        Some(RunPart::new(&run, found.server.database_bytes))
+        Some(RunPart::new(t, &run, words, found.server.database_bytes))
     };
-    let (backup, check) = (part(Kind::Backup), part(Kind::Check));
+    let backup = part(Kind::Backup, (t.backup, t.done_backed_up));
+    let check = part(Kind::Check, (t.check, t.data_is_whole));
     let is_running = [&backup, &check].into_iter().flatten().any(|part| part.is_running);
     let mut frame = Frame::new(&visitor, "/server", t.server);
     frame.is_refreshed = is_running;
@@ -168,40 +166,4 @@ async fn blocking<T: Send + 'static>(
     let outcome = tokio::task::spawn_blocking(work).await;
     let outcome = outcome.map_err(|why| Error::Internal(format!("the work panicked: {why}")))?;
     outcome.map_err(crate::operator::queries::asked)
-}
-
-/// What a page shows of long work.
-struct RunPart {
-    is_running: bool,
-    begun: String,
-    /// The share that is done, in percent; `None` when nobody can tell.
-    percent: Option<u64>,
-    written: Option<String>,
-    /// Whether it went well, once it has ended.
-    is_good: bool,
-    sentences: Vec<String>,
-}
-
-impl RunPart {
-    /// Make the part of a run. `expected` is the size of what it writes, in bytes.
-    fn new(run: &Run, expected: Option<u64>) -> Self {
-        let written = run.written().filter(|_| run.outcome.is_none());
-        let share = |(written, expected): (u64, u64)| {
-            u128::from(written) * 100 / u128::from(expected.max(1))
-        };
-        // The end is not reached before the file is at its place.
-        let percent = written.zip(expected).map(share).map(|percent| percent.min(99) as u64);
-        Self {
-            is_running: run.outcome.is_none(),
-            begun: minute(run.begun_at),
-            percent,
-            written: written.map(|bytes| format!("{} MiB", grouped(bytes >> 20))),
-            is_good: run.outcome.as_ref().is_some_and(|o| o.as_ref().is_ok_and(Vec::is_empty)),
-            sentences: match &run.outcome {
-                Some(Ok(faults)) => faults.clone(),
-                Some(Err(why)) => vec![why.clone()],
-                None => Vec::new(),
-            },
-        }
-    }
 }
