@@ -84,7 +84,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 28] = [
+const ONCE_BROKEN: [u64; 29] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -113,6 +113,7 @@ const ONCE_BROKEN: [u64; 28] = [
     1_795_975_396_635,
     1_800_294_191_440,
     1_800_294_191_034,
+    1_800_294_300_010,
 ];
 
 #[test]

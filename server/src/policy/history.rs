@@ -18,6 +18,7 @@
 //! | one of a branch that was left | -20151: another installation has gone on |
 //! | one that is newer than all that were granted, of an earlier life of the data | it continues from there: the server was restored since |
 //! | the same, of this life or one that is not known, and it still runs | the same; and the data of the server was put back |
+//! | any other than the newest, of a life that the data never had | it continues from there: what two servers have granted has the same numbers |
 //! | nothing, and nothing runs | it begins anew, and what it was allowed counts as spent |
 //! | nothing, and something runs | -20151; except that the first answer is asked for again |
 
@@ -142,6 +143,13 @@ impl History {
         self.forks.clear();
     }
 
+    /// Continue from a place that is not known, and whose numbers this history has used for another
+    /// one: the next place begins a branch.
+    fn branch_off(&mut self, place: Generation) {
+        self.adopt(place);
+        self.granted_step = place.step.saturating_add(1);
+    }
+
     /// Grant the next place after this one.
     pub fn grant(&mut self, after: Generation) -> Generation {
         if after.branch > 0 && after == self.shown && self.granted_step == after.step {
@@ -173,8 +181,25 @@ pub enum Life {
     Current,
     /// A life before the current one.
     Earlier,
-    /// A life of which the data does not know.
+    /// A life that the data does not have, and that some device has shown before: of another server
+    /// with the same key, or of this one before it was put back.
+    Foreign,
+    /// A life that no device has shown before.
     Unknown,
+}
+
+impl Life {
+    /// Return whether something of this life tells nothing new.
+    #[must_use]
+    pub fn is_past(self) -> bool {
+        matches!(self, Self::Earlier | Self::Foreign)
+    }
+
+    /// Return whether the data has had this life.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        matches!(self, Self::Current | Self::Earlier)
+    }
 }
 
 /// What a device shows of its newest license.
@@ -256,6 +281,11 @@ fn see(history: &mut History, known: Known<'_>, shown: Shown, now: u64) -> Resul
     match place {
         Place::Newest => {}
         Place::Granted => history.go_on(shown.generation),
+        // Another server has counted on from a place that both had, by the same numbers.
+        Place::Earlier | Place::Left if !shown.life.is_own() => {
+            history.branch_off(shown.generation);
+            return Ok(newer(shown));
+        }
         // What was heard in the future was heard by a clock that was ahead.
         Place::Earlier
             if now < known.heard_at.saturating_add(ALIVE)
@@ -277,7 +307,7 @@ fn see(history: &mut History, known: Known<'_>, shown: Shown, now: u64) -> Resul
 #[must_use]
 pub fn newer(shown: Shown) -> Told {
     // Of a device that was away for long, the server may have forgotten everything.
-    if shown.life == Life::Earlier || !shown.runs {
+    if shown.life.is_past() || !shown.runs {
         return Told::Nothing;
     }
     Told::ServerRolledBack
@@ -443,6 +473,7 @@ mod tests {
         for (life, runs, told) in [
             (Life::Earlier, true, Told::Nothing),
             (Life::Earlier, false, Told::Nothing),
+            (Life::Foreign, true, Told::Nothing),
             (Life::Current, true, Told::ServerRolledBack),
             (Life::Current, false, Told::Nothing),
             (Life::Unknown, true, Told::ServerRolledBack),
@@ -455,6 +486,29 @@ mod tests {
                 let mut unknown = World::default();
                 assert_eq!(unknown.ask_of(Some(shown), life, runs), Ok((next, told)));
             }
+        }
+    }
+
+    #[test]
+    fn what_another_server_with_the_key_has_granted_by_the_same_numbers_is_no_copy() {
+        let mut world = World::at_step(4);
+        world.heard_at = NOW;
+        // Answers are lost: branches 2 and 3 are left when the device shows a license of branch 1.
+        assert_eq!(world.ask(Some(place(1, 4))).unwrap().0, place(2, 5));
+        assert_eq!(world.ask(Some(place(1, 4))).unwrap().0, place(3, 5));
+        world.ask(Some(place(1, 5))).unwrap();
+        // The other server has the history of before, and has counted on from there.
+        for shown in [place(3, 6), place(1, 4)] {
+            let mut own = world.clone();
+            assert_eq!(own.ask_of(Some(shown), Life::Earlier, true), COPIED, "{shown:?}");
+            let next = place(4, shown.step + 1);
+            let mut again = own.clone();
+            let adopted = own.ask_of(Some(shown), Life::Unknown, true);
+            assert_eq!(adopted, Ok((next, Told::ServerRolledBack)), "{shown:?}");
+            let adopted = again.ask_of(Some(shown), Life::Foreign, true);
+            assert_eq!(adopted, Ok((next, Told::Nothing)), "{shown:?}");
+            own.ask(Some(next)).unwrap();
+            assert_eq!(own.ask(Some(place(1, 6))), COPIED, "a copy that stayed here is told");
         }
     }
 

@@ -45,9 +45,8 @@ pub(super) fn alerts_are_told_once(server: &Server) -> Check {
             ));
         }
     }
-    let is_gone = |(id, (fired, recovered)): &(String, (u64, u64))| {
-        *fired != recovered + rearmed(id)
-    };
+    let is_gone =
+        |(id, (fired, recovered)): &(String, (u64, u64))| *fired != recovered + rearmed(id);
     match told.into_iter().find(is_gone) {
         Some((id, _)) => Err(format!("alert {id} was told, and is not there")),
         None => Ok(()),

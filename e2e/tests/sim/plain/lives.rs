@@ -42,7 +42,7 @@ impl Plain {
     pub(super) fn keep_life(&mut self, after: Self) {
         self.epoch = after.epoch;
         self.careful_until = after.careful_until;
-        self.lives = after.lives;
+        (self.lives, self.foreign) = (after.lives, after.foreign);
         self.rollbacks = after.rollbacks;
         self.is_rollback = after.is_rollback;
     }
@@ -95,6 +95,7 @@ impl Plain {
     pub(super) fn shown(&self, license: &LocalLicense, now: u64) -> Shown {
         let life = match &license.epoch {
             epoch if *epoch == self.epoch => Life::Current,
+            epoch if self.foreign.contains(epoch) => Life::Foreign,
             epoch if self.lives.contains(epoch) => Life::Earlier,
             _ => Life::Unknown,
         };
@@ -105,6 +106,9 @@ impl Plain {
     fn end_life(&mut self, of_epoch: &str, facts: &str, now: u64) {
         const HOUR: u64 = 3_600;
         let is_unknown = of_epoch != self.epoch && self.lives.insert(of_epoch.to_owned());
+        if is_unknown {
+            self.foreign.insert(of_epoch.to_owned());
+        }
         if is_unknown && self.is_rollback && now < self.careful_until {
             return;
         }

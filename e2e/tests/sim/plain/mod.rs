@@ -48,6 +48,8 @@ pub(crate) struct Plain {
     identities: BTreeMap<String, Identity>,
     /// The epochs of before, and those of licenses that the data did not know.
     lives: BTreeSet<String>,
+    /// Those of them that the data never had.
+    foreign: BTreeSet<String>,
     /// The instants at which devices have proved that the data was put back.
     rollbacks: Vec<u64>,
     /// Whether the epoch began by such a proof.
@@ -101,6 +103,8 @@ impl Plain {
             Change::SetAccess { validation, .. } => self.validation = validation.clone(),
             Change::RevokeItem { .. } => self.is_revoked = true,
             Change::ReleaseDevice { device_uuid, .. } => self.release(device_uuid, now),
+            // Alerts decide nothing.
+            Change::RearmAlert { .. } => {}
             other => unreachable!("{other:?} is not simulated"),
         }
     }

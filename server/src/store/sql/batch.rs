@@ -23,7 +23,6 @@ use super::table::{IDENTITY, LICENSE};
 use super::{Sql, Value, Wanted, authorization, segments, usage};
 use crate::error::Error;
 use crate::keyring::Keyring;
-use crate::policy::history;
 use crate::policy::select::admission::holder_name;
 use crate::policy::select::item_choice::needs_state;
 use crate::receipt::Receipt;
@@ -152,7 +151,7 @@ impl<'a> Batch<'a> {
         let mut life = life(sql)?;
         let commits = Commits::load(sql, sequence, &receipts)?;
         for own in acknowledged.iter().filter(|own| !commits.knows(own)) {
-            if life.of(sql, &own.epoch)? != history::Life::Earlier {
+            if !life.of(sql, &own.epoch)?.is_past() {
                 life.end_by(sql, &RollbackProof::by_server(own), *asked.times().end())?;
             }
         }
@@ -214,7 +213,7 @@ impl<'a> Batch<'a> {
             return Ok(());
         };
         // A restore that the server knows of has forgotten commits of the epochs before.
-        if self.life.of(sql, &receipt.epoch)? == history::Life::Earlier {
+        if self.life.of(sql, &receipt.epoch)?.is_past() {
             return Ok(());
         }
         self.life.end_by(sql, &RollbackProof::by_receipt(receipt, device_uuid), now)

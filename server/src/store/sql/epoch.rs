@@ -230,9 +230,14 @@ impl Life {
         if let Some(known) = self.others.get(epoch) {
             return Ok(*known);
         }
-        let is_known = sql.exists("SELECT 1 FROM epoch WHERE epoch = ?1", values![epoch])?
-            || sql.exists("SELECT 1 FROM foreign_epoch WHERE epoch = ?1", values![epoch])?;
-        let life = if is_known { history::Life::Earlier } else { history::Life::Unknown };
+        let is_in = |table| sql.exists(table, values![epoch]);
+        let life = if is_in("SELECT 1 FROM epoch WHERE epoch = ?1")? {
+            history::Life::Earlier
+        } else if is_in("SELECT 1 FROM foreign_epoch WHERE epoch = ?1")? {
+            history::Life::Foreign
+        } else {
+            history::Life::Unknown
+        };
         self.others.insert(epoch.to_owned(), life);
         Ok(life)
     }
@@ -250,7 +255,7 @@ impl Life {
                 "INSERT INTO foreign_epoch (epoch, seen_at) VALUES (?1, ?2)",
                 values![&proof.epoch, now],
             )?;
-            self.others.insert(proof.epoch.clone(), history::Life::Earlier);
+            self.others.insert(proof.epoch.clone(), history::Life::Foreign);
             // Devices of one rollback may have licenses of several lives.
             if self.is_rollback && now < self.careful_until {
                 return Ok(());

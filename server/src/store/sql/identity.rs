@@ -287,8 +287,8 @@ pub(super) fn follow(
     Ok(next)
 }
 
-/// Return what a license shows. The life in which it was granted matters only to one that is newer
-/// than all that are known.
+/// Return what a license shows. The life in which it was granted matters only to one that does not
+/// continue the history.
 fn shown(
     sql: &dyn Sql,
     life: &mut Life,
@@ -297,8 +297,8 @@ fn shown(
     now: u64,
 ) -> Result<Shown, Error> {
     let life = match history.place(license.generation) {
-        Place::Newer => life.of(sql, &license.epoch)?,
-        _ => history::Life::Current,
+        Place::Newer | Place::Earlier | Place::Left => life.of(sql, &license.epoch)?,
+        Place::Newest | Place::Granted => history::Life::Current,
     };
     Ok(Shown { generation: license.generation, life, runs: license.valid_until > now })
 }
