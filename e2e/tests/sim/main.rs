@@ -84,7 +84,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 29] = [
+const ONCE_BROKEN: [u64; 30] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -114,6 +114,7 @@ const ONCE_BROKEN: [u64; 29] = [
     1_800_294_191_440,
     1_800_294_191_034,
     1_800_294_300_010,
+    1_800_300_000_087,
 ];
 
 #[test]

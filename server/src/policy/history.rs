@@ -260,6 +260,8 @@ pub struct Next {
 /// Returns -20151 where another installation has the same key.
 pub fn next(known: Known<'_>, shown: Option<Shown>, now: u64) -> Result<Next, Refusal> {
     let mut history = known.history.clone();
+    let branches_off =
+        shown.is_some_and(|shown| is_of_other(history.place(shown.generation), shown));
     let awaits_first = known.is_same_contact && history.awaits_first();
     let (after, told) = match shown {
         None if known.runs && !awaits_first => {
@@ -271,8 +273,14 @@ pub fn next(known: Known<'_>, shown: Option<Shown>, now: u64) -> Result<Next, Re
     let begins_anew = shown.is_none() && history.branches > 0 && !awaits_first;
     let generation = history.grant(after);
     let told = if begins_anew { Told::StateLost } else { told };
-    let must_be_fresh = matches!(told, Told::DeviceRolledBack | Told::StateLost);
+    let must_be_fresh = branches_off || matches!(told, Told::DeviceRolledBack | Told::StateLost);
     Ok(Next { generation, history, told, must_be_fresh })
+}
+
+/// Return whether another server has granted a license that this history seems to have left behind:
+/// it has counted on from a place that both had, by the same numbers.
+fn is_of_other(place: Place, shown: Shown) -> bool {
+    matches!(place, Place::Earlier | Place::Left) && !shown.life.is_own()
 }
 
 /// Take the license that a device shows into its history.
@@ -281,8 +289,7 @@ fn see(history: &mut History, known: Known<'_>, shown: Shown, now: u64) -> Resul
     match place {
         Place::Newest => {}
         Place::Granted => history.go_on(shown.generation),
-        // Another server has counted on from a place that both had, by the same numbers.
-        Place::Earlier | Place::Left if !shown.life.is_own() => {
+        Place::Earlier | Place::Left if is_of_other(place, shown) => {
             history.branch_off(shown.generation);
             return Ok(newer(shown));
         }
@@ -505,6 +512,14 @@ mod tests {
             let mut again = own.clone();
             let adopted = own.ask_of(Some(shown), Life::Unknown, true);
             assert_eq!(adopted, Ok((next, Told::ServerRolledBack)), "{shown:?}");
+            let known = Known {
+                history: &again.history,
+                heard_at: NOW,
+                runs: true,
+                is_same_contact: false,
+            };
+            let asked = Shown { generation: shown, life: Life::Foreign, runs: true };
+            assert!(super::next(known, Some(asked), NOW).unwrap().must_be_fresh, "{shown:?}");
             let adopted = again.ask_of(Some(shown), Life::Foreign, true);
             assert_eq!(adopted, Ok((next, Told::Nothing)), "{shown:?}");
             own.ask(Some(next)).unwrap();

@@ -323,8 +323,11 @@ impl Round<'_> {
                 // The segments with errors are tried again, too.
                 self.reported.first_error = None;
                 self.report_again()?;
-                // Of two servers with one key, none has got everything: the next round tries again.
-                let told = if self.has_heard_several { NO_EPOCH } else { &self.heard };
+                // Of two servers with one key, none has got everything; nor has one that did not get
+                // a segment, of which the disk may still say that the one before has it. The next
+                // round tries again.
+                let is_whole = !self.has_heard_several && self.reported.first_error.is_none();
+                let told = if is_whole { &self.heard } else { NO_EPOCH };
                 known.store(&told.to_owned())
             }
         }
@@ -397,9 +400,13 @@ impl Round<'_> {
         let is_segment =
             |path: &PathBuf| path.extension().is_some_and(|ending| ending == SEGMENT_ENDING);
         let segments = files(self.with.folder)?.into_iter().filter(is_segment);
-        for segment in segments.flat_map(|path| Segment::open(&path)) {
-            if self.is_for_this(&segment.header().attribution.server) {
-                segment.forget_acknowledgements();
+        for path in segments {
+            match Segment::open(&path) {
+                Ok(segment) if self.is_for_this(&segment.header().attribution.server) => {
+                    segment.forget_acknowledgements();
+                }
+                Ok(_) => {}
+                Err(error) => self.pass_by(&path, &error),
             }
         }
         let archived =

@@ -393,6 +393,37 @@ fn a_restored_server_is_told_everything_again() {
     assert_eq!(bench.report().unwrap(), Reported::default(), "and quiet again");
 }
 
+#[cfg(feature = "kill-points")]
+#[test]
+fn a_restored_server_has_not_got_everything_while_a_segment_cannot_be_made_durable() {
+    use crate::fault_injection::disk::{Disk, play};
+    let mut failed = 0;
+    for failing in 1..8 {
+        let bench = Bench::new([Step::RecordAll]);
+        bench.transport.begin_epoch("first");
+        let counter = bench.counter();
+        counter.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 5)]).unwrap();
+        bench.report().unwrap();
+        bench.transport.begin_epoch("second");
+        for _ in 0..3 {
+            bench.transport.then(Step::RecordAll);
+        }
+        play(Disk::FailsOnce(failing));
+        let told = bench.report_after_grant("second");
+        play(Disk::Sound);
+        failed += u32::from(told.is_err());
+        // A power cut now would bring back what the server before has acknowledged.
+        let noted = epoch_file(bench.folder.path(), bench.key.public()).peek::<String>();
+        assert!(
+            noted.as_deref() != Some("second") || bench.transport.billed() == 5,
+            "use {failing} fails"
+        );
+        bench.report_after_grant("second").unwrap();
+        assert_eq!(bench.transport.billed(), 5, "use {failing} has failed");
+    }
+    assert!(failed > 1, "{failed} uses of the disk failed");
+}
+
 #[test]
 fn a_restored_server_is_shown_licenses_that_the_device_no_longer_works_under() {
     let bench = Bench::new([Step::RecordAll]);
