@@ -323,9 +323,9 @@ impl Round<'_> {
                 // The segments with errors are tried again, too.
                 self.reported.first_error = None;
                 self.report_again()?;
-                // Of two servers with one key, none has got everything; nor has one that did not get
-                // a segment, of which the disk may still say that the one before has it. The next
-                // round tries again.
+                // Of two servers with one key, none has got everything; nor has one that did not
+                // get a segment, of which the disk may still say that the one before has it. The
+                // next round tries again.
                 let is_whole = !self.has_heard_several && self.reported.first_error.is_none();
                 let told = if is_whole { &self.heard } else { NO_EPOCH };
                 known.store(&told.to_owned())

@@ -68,8 +68,8 @@ fn may_go_on(world: &World, m: usize) -> Check {
         }
         let net = world.net.lock();
         let at = world.time.now();
-        // What a machine was allowed before it was put back counts as spent. So it does for one that
-        // began from the same image, and is known by the same key.
+        // What a machine was allowed before it was put back counts as spent. So it does for one
+        // that began from the same image, and is known by the same key.
         let mut family = world.machines.iter().zip(&net.families);
         let was_put_back =
             |(other, of): (&Machine, &usize)| *of == net.families[m] && other.was_put_back();
