@@ -208,21 +208,20 @@ impl Account {
         used.set(used.value.saturating_add(more).min(i64::MAX as u64));
     }
 
-    /// Record that the device has used more of its allowance.
-    pub(in crate::store) fn use_allowance(&mut self, device_uuid: &str, module: u32, more: u64) {
-        let own = self.allowance(device_uuid, module);
-        self.set_allowance(device_uuid, module, own.reported(own.used.saturating_add(more)));
-    }
-
-    /// Record that a state that the device has lost had used more of its allowance.
-    pub(in crate::store) fn use_lost_allowance(
+    /// Record that the device has used more of its allowance, or that a state had that it has lost.
+    pub(in crate::store) fn use_allowance(
         &mut self,
         device_uuid: &str,
         module: u32,
         more: u64,
+        is_lost: bool,
     ) {
         let own = self.allowance(device_uuid, module);
-        self.set_allowance(device_uuid, module, own.reported_of_lost(more));
+        let after = match is_lost {
+            true => own.reported_of_lost(more),
+            false => own.reported(own.used.saturating_add(more)),
+        };
+        self.set_allowance(device_uuid, module, after);
     }
 
     pub(in crate::store) fn allowance(&self, device_uuid: &str, module: u32) -> Allowance {

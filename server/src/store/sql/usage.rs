@@ -35,8 +35,9 @@ struct Raised {
     slots: BTreeSet<u32>,
     /// The rise of the use, by day, kind and module.
     used: BTreeMap<(u32, u8, u32), u64>,
-    /// The rise of the use of a strict item under a state that the device has lost, by module.
-    lost: BTreeMap<u32, u64>,
+    /// The rise of what a device has used of its allowances of a strict item, by module, and by
+    /// whether it was allowed by a state that the device has lost.
+    allowances: BTreeMap<(u32, bool), u64>,
 }
 
 /// Record a report. Return the answer.
@@ -129,10 +130,11 @@ fn book_segment<'a>(
     for (counter, rise) in rises {
         raised.slots.insert(counter.slot);
         let module = if counter.kind == UsageKind::Page { counter.what } else { 0 };
-        let own = account.allowance(device_uuid, module);
-        if counter.kind == metered && own.has_lost(counter.slot, license.serial) {
-            let lost = raised.lost.entry(module).or_insert(0);
-            *lost = lost.saturating_add(rise);
+        if account.item.strict && counter.kind == metered {
+            let own = account.allowance(device_uuid, module);
+            let is_lost = own.has_lost(counter.slot, license.serial);
+            let more = raised.allowances.entry((module, is_lost)).or_insert(0);
+            *more = more.saturating_add(rise);
         }
         let more =
             raised.used.entry((day_of(counter.slot), counter.kind.number(), module)).or_insert(0);
@@ -143,22 +145,14 @@ fn book_segment<'a>(
 
 /// Add a report's rises to the sums of an item. Return how the item stands afterwards.
 fn settle(account: &mut Account, device_uuid: &str, raised: &Raised, now: u64) -> ItemStanding {
-    let metered = metered_kind(&account.item).number();
-    let mut lost = raised.lost.clone();
     for (&(day, kind, module), &more) in &raised.used {
         if kind != UsageKind::Image.number() {
             account.add_used(kind, module, more);
             account.add_to_day(day, kind, module, more);
         }
-        if account.item.strict && kind == metered {
-            let of_lost = lost.get_mut(&module).map_or(0, |left| {
-                let of_day = more.min(*left);
-                *left -= of_day;
-                of_day
-            });
-            account.use_lost_allowance(device_uuid, module, of_lost);
-            account.use_allowance(device_uuid, module, more - of_lost);
-        }
+    }
+    for (&(module, is_lost), &more) in &raised.allowances {
+        account.use_allowance(device_uuid, module, more, is_lost);
     }
     if account.item.charge_way.is_concurrent() {
         account.active(device_uuid, &raised.slots, now);
