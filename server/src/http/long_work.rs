@@ -39,6 +39,12 @@ pub struct Run {
 }
 
 impl Run {
+    /// Return work that begins now, writes no file, and is of nobody who is bound.
+    #[must_use]
+    pub fn at(now: u64) -> Self {
+        Self { begun_at: now, file: None, owner: None, outcome: None }
+    }
+
     /// Return how many bytes are written so far; `None` when the work writes no file.
     #[must_use]
     pub fn written(&self) -> Option<u64> {
@@ -55,23 +61,11 @@ pub struct LongWork {
 }
 
 impl LongWork {
-    /// Note that work begins. `file` is the place of what it writes.
+    /// Note that work begins.
     ///
     /// # Errors
     /// Fails while work of this kind runs.
-    pub fn begin(&self, kind: Kind, now: u64, file: Option<PathBuf>) -> Result<(), Error> {
-        self.begin_as(kind, Run { begun_at: now, file, owner: None, outcome: None })
-    }
-
-    /// Note that work begins of somebody who is bound to this organization, or to none.
-    ///
-    /// # Errors
-    /// Fails while work of this kind runs.
-    pub fn begin_for(&self, kind: Kind, now: u64, owner: Option<String>) -> Result<(), Error> {
-        self.begin_as(kind, Run { begun_at: now, file: None, owner, outcome: None })
-    }
-
-    fn begin_as(&self, kind: Kind, next: Run) -> Result<(), Error> {
+    pub fn begin(&self, kind: Kind, next: Run) -> Result<(), Error> {
         let mut run = self.of(kind).lock();
         if let Some(Run { begun_at, outcome: None, .. }) = &*run {
             let (what, since) = (kind.noun(), crate::utc::text(*begun_at));
@@ -140,14 +134,14 @@ mod tests {
     fn one_piece_of_work_of_a_kind_runs_at_a_time() {
         let work = LongWork::default();
         assert_eq!(work.newest(Kind::Backup), None);
-        work.begin(Kind::Backup, 1_795_586_400, None).unwrap();
-        let told = work.begin(Kind::Backup, 1_795_586_401, None).unwrap_err().to_string();
+        work.begin(Kind::Backup, Run::at(1_795_586_400)).unwrap();
+        let told = work.begin(Kind::Backup, Run::at(1_795_586_401)).unwrap_err().to_string();
         assert!(told.contains("since 2026-11-25T06:00:00Z"), "{told}");
-        work.begin(Kind::Check, 5, None).unwrap();
+        work.begin(Kind::Check, Run::at(5)).unwrap();
         work.end(Kind::Backup, Err("the disk is full".into()));
         let run = work.newest(Kind::Backup).unwrap();
         assert_eq!(run.outcome, Some(Err("the disk is full".into())));
-        work.begin(Kind::Backup, 7, None).unwrap();
+        work.begin(Kind::Backup, Run::at(7)).unwrap();
         assert_eq!(work.newest(Kind::Backup).unwrap().outcome, None);
     }
 
@@ -155,7 +149,7 @@ mod tests {
     fn the_bytes_of_a_backup_are_those_of_its_draft() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.backup");
-        let run = Run { begun_at: 0, file: Some(file.clone()), owner: None, outcome: None };
+        let run = Run { file: Some(file.clone()), ..Run::at(0) };
         assert_eq!(run.written(), Some(0));
         std::fs::write(folder.path().join(format!("a.backup{DRAFT}x1")), [0; 700]).unwrap();
         std::fs::write(folder.path().join(format!("b.backup{DRAFT}x2")), [0; 90]).unwrap();

@@ -13,7 +13,7 @@ use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::access::Role;
 use seatmeter_server::data_dir::{DRAFT, DataDir};
 use seatmeter_server::http::Web;
-use seatmeter_server::http::long_work::Kind;
+use seatmeter_server::http::long_work::{Kind, Run};
 use seatmeter_server::http::tls::{Tls, TlsFiles};
 use seatmeter_server::operator::IssuedFile;
 use seatmeter_server::operator::commands::DeviceState;
@@ -290,7 +290,7 @@ fn long_work_shows_how_far_it_is_and_then_what_it_has_found() {
     let half = usize::try_from(status.server.database_bytes.unwrap() / 2).unwrap();
     let file = folder.path().join("a.backup");
     std::fs::write(folder.path().join(format!("a.backup{DRAFT}1")), vec![0; half]).unwrap();
-    work.begin(Kind::Backup, START, Some(file)).unwrap();
+    work.begin(Kind::Backup, Run { file: Some(file), ..Run::at(START) }).unwrap();
     let html = shown();
     assert!(refreshes(&html) && html.contains("<progress"), "{html}");
     assert!((40..=60).any(|percent| html.contains(&format!(" value=\"{percent}\""))), "{html}");
@@ -299,7 +299,7 @@ fn long_work_shows_how_far_it_is_and_then_what_it_has_found() {
     work.end(Kind::Backup, Ok(Vec::new()));
     let html = shown();
     assert!(!refreshes(&html) && html.contains("The backup is made."), "{html}");
-    work.begin(Kind::Check, START, None).unwrap();
+    work.begin(Kind::Check, Run::at(START)).unwrap();
     assert!(refreshes(&shown()));
     work.end(Kind::Check, Ok(vec!["the seats of item <b> are not those of its rows".into()]));
     let html = shown();
@@ -316,7 +316,7 @@ fn an_import_that_takes_long_shows_that_it_runs_and_how_it_has_ended() {
     let shown = || text(&page(&server, &session, "/dashboard/licenses"));
     let refreshes = |html: &str| html.contains("every 2s") && html.contains("<progress");
     let work = &server.web.long_work;
-    work.begin_for(Kind::Import, START, None).unwrap();
+    work.begin(Kind::Import, Run::at(START)).unwrap();
     assert!(refreshes(&shown()), "{}", shown());
     let second = LicenseItem::new("second", ChargeWay::Server, 1, START, EXPIRY);
     let file = license_file("acme", vec![first, second]);
@@ -332,7 +332,7 @@ fn an_import_that_takes_long_shows_that_it_runs_and_how_it_has_ended() {
     let html = shown();
     assert!(!refreshes(&html) && html.contains("the disk is full"), "{html}");
     // One of another organization is nobody's business; a quick one is told by its own page.
-    work.begin_for(Kind::Import, START, Some("acme".to_owned())).unwrap();
+    work.begin(Kind::Import, Run { owner: Some("acme".to_owned()), ..Run::at(START) }).unwrap();
     work.end(Kind::Import, Ok(Vec::new()));
     assert!(shown().contains("The license file was imported."), "{}", shown());
     let quick = form(&session, "/dashboard/licenses/import", &body).send(server.address);

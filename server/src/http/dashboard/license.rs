@@ -12,7 +12,7 @@ use super::messages::{Messages, word};
 use super::run_part::{RunPart, SHORT_WORK};
 use crate::error::Error;
 use crate::http::Web;
-use crate::http::long_work::Kind;
+use crate::http::long_work::{Kind, Run};
 use crate::operator::IssuedFile;
 use crate::operator::commands::{ItemRow, Listing, View};
 use crate::operator::import::{Imported, ItemChange, Preview};
@@ -157,7 +157,7 @@ pub(super) async fn import(
     let issued = read(form.raw("text"))?;
     let (code, make_default) = (form.some("handshake_code"), form.has("make_default"));
     let caller = visitor.caller.clone();
-    web.long_work.begin_for(Kind::Import, visitor.now, visitor.owner())?;
+    web.long_work.begin(Kind::Import, Run { owner: visitor.owner(), ..Run::at(visitor.now) })?;
     // A browser that leaves does not end the import.
     let own = web.clone();
     let mut work = tokio::spawn(async move {

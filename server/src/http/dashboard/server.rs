@@ -16,7 +16,7 @@ use crate::backup;
 use crate::data_dir::DataDir;
 use crate::error::Error;
 use crate::http::Web;
-use crate::http::long_work::Kind;
+use crate::http::long_work::{Kind, Run};
 use crate::operator::commands::{Change, EpochRow, Listing, View};
 use crate::operator::queries::sheet::{Cell, Sheet, Sheets};
 use crate::operator::queries::status::StatusQuery;
@@ -103,7 +103,7 @@ pub(super) async fn back_up(State(web): State<Arc<Web>>, visitor: Visitor) -> Pa
     let name = format!("seatmeter-{}.backup", utc::text(visitor.now).replace(':', "-"));
     let (folder, by) = (dir.path().join(BACKUPS), By::from(&visitor.caller));
     let file = folder.join(name);
-    web.long_work.begin(Kind::Backup, visitor.now, Some(file.clone()))?;
+    web.long_work.begin(Kind::Backup, Run { file: Some(file.clone()), ..Run::at(visitor.now) })?;
     let (told, path) = (web.clone(), file.display().to_string());
     let write = move || {
         // A folder for backups is as private as the data directory.
@@ -134,7 +134,7 @@ pub(super) async fn check(State(web): State<Arc<Web>>, visitor: Visitor) -> Page
         let why = "run seatmeterd check on this machine: only the command can reach PostgreSQL";
         return Err(Error::bad_request(why));
     };
-    web.long_work.begin(Kind::Check, visitor.now, None)?;
+    web.long_work.begin(Kind::Check, Run::at(visitor.now))?;
     let told = web.clone();
     let work = tokio::spawn(async move {
         let location = Location::File(dir.database_path());
