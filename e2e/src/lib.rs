@@ -6,7 +6,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment where things are")]
 
+pub mod balancer;
 pub mod dialogue;
+pub mod namespace;
 pub mod patroni;
 pub mod pooler;
 pub mod postgres;

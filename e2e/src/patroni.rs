@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::balancer::Balancer;
 use crate::postgres::{as_nobody, children_of, free_port, give_away, own_folder, programs, signal};
 
 /// After so many seconds without a word, a primary has lost its lead.
@@ -20,8 +21,7 @@ const NODES: usize = 3;
 pub struct Patroni {
     etcd: Child,
     nodes: Vec<Node>,
-    haproxy: Child,
-    port: u16,
+    haproxy: Balancer,
     _folder: tempfile::TempDir,
 }
 
@@ -49,7 +49,7 @@ impl Patroni {
         let bin = programs().ok_or("initdb (postgresql)")?;
         let patroni = found("patroni").ok_or("patroni")?;
         let etcd = found("etcd").ok_or("etcd (etcd-server)")?;
-        let haproxy = found("haproxy").ok_or("haproxy")?;
+        let haproxy = Balancer::program().ok_or("haproxy")?;
         let folder = own_folder();
         let (client, peer) = (free_port(), free_port());
         let etcd = start_etcd(&etcd, folder.path(), client, peer);
@@ -62,9 +62,9 @@ impl Patroni {
         for node in &mut nodes[1..] {
             node.run(&patroni);
         }
-        let port = free_port();
-        let haproxy = start_haproxy(&haproxy, folder.path(), port, &nodes);
-        let set_up = Self { etcd, nodes, haproxy, port, _folder: folder };
+        let ports: Vec<(u16, u16)> = nodes.iter().map(|node| (node.port, node.api)).collect();
+        let haproxy = Balancer::start(&haproxy, &ports);
+        let set_up = Self { etcd, nodes, haproxy, _folder: folder };
         until(begun, "the standbys do not follow", || set_up.is_whole());
         Ok(set_up)
     }
@@ -72,7 +72,7 @@ impl Patroni {
     /// Return the URL of a database by way of HAProxy.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://seatmeter@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+        self.haproxy.url(database)
     }
 
     /// Return the URL of a database with all nodes.
@@ -153,10 +153,8 @@ impl Drop for Patroni {
             }
             node.signal("-KILL");
         }
-        for process in [&mut self.haproxy, &mut self.etcd] {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        let _ = self.etcd.kill();
+        let _ = self.etcd.wait();
     }
 }
 
@@ -221,23 +219,6 @@ fn start_etcd(program: &Path, folder: &Path, client: u16, peer: u16) -> Child {
     command.arg("--initial-cluster").arg(format!("default={}", at(peer)));
     let log = std::fs::File::create(folder.join("etcd.log")).expect("the folder is writable");
     command.stdout(Stdio::null()).stderr(log).spawn().expect("etcd starts")
-}
-
-fn start_haproxy(program: &Path, folder: &Path, port: u16, nodes: &[Node]) -> Child {
-    let servers: String = nodes
-        .iter()
-        .map(|Node { name, port, api, .. }| {
-            format!("    server {name} 127.0.0.1:{port} check port {api}\n")
-        })
-        .collect();
-    let sample = include_str!("../../deploy/haproxy-postgres.cfg");
-    let head = sample.split("    server ").next().expect("it begins with something");
-    let text = head.replace("bind :5432", &format!("bind 127.0.0.1:{port}")) + &servers;
-    let settings = folder.join("haproxy.cfg");
-    std::fs::write(&settings, text).expect("the folder is writable");
-    let mut command = as_nobody(program);
-    command.arg("-f").arg(&settings).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().expect("haproxy starts")
 }
 
 fn until(begun: Instant, what: &str, mut is_so: impl FnMut() -> bool) {

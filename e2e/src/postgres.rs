@@ -3,13 +3,15 @@
 //!
 //! PostgreSQL refuses to run as root; then its processes run as `nobody`, whose the folder is.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::namespace::Namespace;
 
 /// Bound on every wait for a process.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,26 +44,30 @@ pub struct Cluster {
     programs: PathBuf,
     folder: tempfile::TempDir,
     data: PathBuf,
+    /// The address at which it listens.
+    host: Ipv4Addr,
     port: u16,
     process: Child,
     databases: AtomicU32,
+    /// What was written before, when it is kept.
+    archive: Option<tempfile::TempDir>,
 }
 
 impl Cluster {
     /// Start a primary. Return `None` if PostgreSQL is not on this machine. `durable` says whether
     /// commits reach the disk.
     pub fn start(durable: bool) -> Option<Self> {
-        Self::make(&[if durable { "fsync=on" } else { "fsync=off" }], |_| ())
+        Self::make(&[if durable { "fsync=on" } else { "fsync=off" }], None, |_| ())
     }
 
     /// Start a primary with these settings, too.
     pub fn start_with(settings: &[&str]) -> Option<Self> {
-        Self::make(&[&["fsync=off"], settings].concat(), |_| ())
+        Self::make(&[&["fsync=off"], settings].concat(), None, |_| ())
     }
 
     /// Start a primary that offers TLS with this certificate and its key.
     pub fn start_with_tls(certificate: &Path, key: &Path) -> Option<Self> {
-        Self::make(&["fsync=off", "ssl=on"], |data| {
+        Self::make(&["fsync=off", "ssl=on"], None, |data| {
             for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
                 let to = data.join(name);
                 std::fs::copy(from, &to).expect("the folder is writable");
@@ -72,7 +78,62 @@ impl Cluster {
         })
     }
 
-    fn make(settings: &[&str], prepare: impl FnOnce(&Path)) -> Option<Self> {
+    /// Start a primary that archives what it writes, so that a copy of it can be brought to any
+    /// point in time.
+    pub fn start_archiving() -> Option<Self> {
+        let archive = own_folder();
+        let command = format!("archive_command=cp %p {}/%f", archive.path().display());
+        let mut cluster = Self::start_with(&["archive_mode=on", &command])?;
+        cluster.archive = Some(archive);
+        Some(cluster)
+    }
+
+    /// Copy all files, as a nightly backup does.
+    pub fn base_backup(&self) -> tempfile::TempDir {
+        let folder = own_folder();
+        let mut copy = command(&self.programs, "pg_basebackup");
+        copy.args(self.address()).args(["--checkpoint", "fast", "--no-sync", "--pgdata"]);
+        succeed(copy.arg(folder.path().join("data")));
+        folder
+    }
+
+    /// Name this point in time, and wait until the archive has everything before it.
+    pub fn name_point(&self, name: &str) {
+        self.sql("postgres", &format!("SELECT pg_create_restore_point('{name}')"));
+        let file = self.sql("postgres", "SELECT pg_walfile_name(pg_switch_wal())");
+        let archive = self.archive.as_ref().expect("it archives").path().join(file.trim());
+        let begun = Instant::now();
+        while !archive.exists() {
+            assert!(begun.elapsed() < PATIENCE, "{} is not archived", archive.display());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Start a primary from a backup of this one, with everything up to a named point in time.
+    pub fn restored_to(&self, point: &str, backup: tempfile::TempDir) -> Self {
+        let archive = self.archive.as_ref().expect("it archives").path().display();
+        let data = backup.path().join("data");
+        std::fs::write(data.join("recovery.signal"), "").expect("the folder is writable");
+        give_away(&data.join("recovery.signal"));
+        let (command, point) = (
+            format!("restore_command=cp {archive}/%f %p"),
+            format!("recovery_target_name={point}"),
+        );
+        let settings = ["fsync=off", &command, &point, "recovery_target_action=promote"];
+        let restored = Self::run(self.programs.clone(), backup, data, &settings, None);
+        let begun = Instant::now();
+        while !restored.roles().is_primary() {
+            assert!(begun.elapsed() < PATIENCE, "it does not recover: {}", restored.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        restored
+    }
+
+    fn make(
+        settings: &[&str],
+        namespace: Option<&Namespace>,
+        prepare: impl FnOnce(&Path),
+    ) -> Option<Self> {
         let programs = programs()?;
         let folder = own_folder();
         let data = folder.path().join("data");
@@ -90,16 +151,31 @@ impl Cluster {
         ]);
         succeed(initdb.arg("--pgdata").arg(&data));
         prepare(&data);
-        Some(Self::run(programs, folder, data, settings))
+        Some(Self::run(programs, folder, data, settings, namespace))
     }
 
     /// Start a primary that commits only what its standby has, too, and that standby.
     pub fn start_pair() -> Option<(Self, Self)> {
-        let primary = Self::start(false)?;
+        Self::start(false)?.with_standby()
+    }
+
+    /// The same, with the primary in a namespace of its own, and the standby here.
+    pub fn start_pair_apart(namespace: &Namespace) -> Option<(Self, Self)> {
+        let trust = "host all all 198.18.0.0/15 trust\nhost replication all 198.18.0.0/15 trust\n";
+        let primary = Self::make(&["fsync=off"], Some(namespace), |data| {
+            let file = data.join("pg_hba.conf");
+            let rules = std::fs::read_to_string(&file).expect("initdb has made it");
+            std::fs::write(&file, rules + trust).expect("the folder is writable");
+        })?;
+        primary.with_standby()
+    }
+
+    fn with_standby(self) -> Option<(Self, Self)> {
+        let primary = self;
         let folder = own_folder();
         let data = folder.path().join("data");
         let mut copy = command(&primary.programs, "pg_basebackup");
-        copy.args(["--host", "127.0.0.1", "--port", &primary.port.to_string(), "--username", USER]);
+        copy.args(primary.address());
         copy.args([
             "--write-recovery-conf",
             "--wal-method",
@@ -109,7 +185,7 @@ impl Cluster {
             "--no-sync",
         ]);
         succeed(copy.arg("--pgdata").arg(&data));
-        let standby = Self::run(primary.programs.clone(), folder, data, &["fsync=off"]);
+        let standby = Self::run(primary.programs.clone(), folder, data, &["fsync=off"], None);
         // Not in a file, which the standby would have a copy of when it is promoted.
         let name = "ALTER SYSTEM SET synchronous_standby_names = '*'";
         primary.sql("postgres", name);
@@ -123,13 +199,22 @@ impl Cluster {
         Some((primary, standby))
     }
 
-    fn run(programs: PathBuf, folder: tempfile::TempDir, data: PathBuf, settings: &[&str]) -> Self {
+    fn run(
+        programs: PathBuf,
+        folder: tempfile::TempDir,
+        data: PathBuf,
+        settings: &[&str],
+        namespace: Option<&Namespace>,
+    ) -> Self {
         let port = free_port();
-        let mut postgres = command(&programs, "postgres");
+        let (mut postgres, host) = match namespace {
+            None => (command(&programs, "postgres"), Ipv4Addr::LOCALHOST),
+            Some(apart) => (apart.command(&programs.join("postgres"), NOBODY), apart.address()),
+        };
         postgres
             .arg("-D")
             .arg(&data)
-            .args(["-h", "127.0.0.1", "-p", &port.to_string()])
+            .args(["-h", &host.to_string(), "-p", &port.to_string()])
             .arg("-k")
             .arg(folder.path());
         for setting in settings.iter().chain(&["max_connections=300", "shared_buffers=128MB"]) {
@@ -137,7 +222,9 @@ impl Cluster {
         }
         let log = std::fs::File::create(folder.path().join("log")).expect("the folder is writable");
         let process = postgres.stdout(Stdio::null()).stderr(log).spawn().expect("postgres starts");
-        let cluster = Self { programs, folder, data, port, process, databases: AtomicU32::new(0) };
+        let databases = AtomicU32::new(0);
+        let cluster =
+            Self { programs, folder, data, host, port, process, databases, archive: None };
         let begun = Instant::now();
         while !cluster.answers() {
             assert!(begun.elapsed() < PATIENCE, "PostgreSQL does not start: {}", cluster.log());
@@ -148,7 +235,7 @@ impl Cluster {
 
     /// Return the URL of a database.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{USER}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+        format!("postgres://{USER}@{}:{}/{database}?sslmode=disable", self.host, self.port)
     }
 
     /// Return the port.
@@ -159,8 +246,9 @@ impl Cluster {
 
     /// Return the URL of a database on whichever of the two can be written.
     pub fn url_of_pair(&self, other: &Self, database: &str) -> String {
-        let (one, two) = (self.port, other.port);
-        format!("postgres://{USER}@127.0.0.1:{one},127.0.0.1:{two}/{database}?sslmode=disable")
+        let at = |cluster: &Self| format!("{}:{}", cluster.host, cluster.port);
+        let (one, two) = (at(self), at(other));
+        format!("postgres://{USER}@{one},{two}/{database}?sslmode=disable")
     }
 
     /// Make an empty database, and return its name.
@@ -173,7 +261,7 @@ impl Cluster {
     /// Run a statement by the means of PostgreSQL itself, and return its answer without headings.
     pub fn sql(&self, database: &str, statement: &str) -> String {
         let mut psql = command(&self.programs, "psql");
-        psql.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER]);
+        psql.args(self.address());
         let output = succeed(psql.args([
             "--no-psqlrc",
             "--tuples-only",
@@ -188,14 +276,13 @@ impl Cluster {
     /// Copy a database into an empty one of another cluster, by the means of PostgreSQL itself.
     pub fn dump_into(&self, database: &str, other: &Self, into: &str) {
         let file = self.folder.path().join(format!("{database}.sql"));
-        let at = |program: &str, port: u16| {
+        let at = |program: &str, cluster: &Self| {
             let mut command = command(&self.programs, program);
-            let port = port.to_string();
-            command.args(["--host", "127.0.0.1", "--port", &port, "--username", USER]);
+            command.args(cluster.address());
             command
         };
-        succeed(at("pg_dump", self.port).arg("--file").arg(&file).arg(database));
-        succeed(at("psql", other.port).args(["--quiet", "--file"]).arg(&file).arg(into));
+        succeed(at("pg_dump", self).arg("--file").arg(&file).arg(database));
+        succeed(at("psql", other).args(["--quiet", "--file"]).arg(&file).arg(into));
     }
 
     /// Kill all its processes at once, as when its machine dies.
@@ -224,14 +311,44 @@ impl Cluster {
         self.sql("postgres", "SELECT pg_promote(true)");
     }
 
+    /// Return what can tell whether it is the primary.
+    #[must_use]
+    pub fn roles(&self) -> Roles {
+        Roles { psql: self.programs.join("psql"), address: self.address() }
+    }
+
+    /// Return the arguments by which PostgreSQL's programs reach it.
+    fn address(&self) -> [String; 6] {
+        let (host, port) = (self.host.to_string(), self.port.to_string());
+        ["--host".into(), host, "--port".into(), port, "--username".into(), USER.into()]
+    }
+
     fn answers(&self) -> bool {
         let mut ready = command(&self.programs, "pg_isready");
-        ready.args(["--host", "127.0.0.1", "--port", &self.port.to_string()]);
+        ready.args(&self.address()[..4]);
         ready.stdout(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+/// Whether a cluster is the primary.
+#[derive(Debug)]
+pub struct Roles {
+    psql: PathBuf,
+    address: [String; 6],
+}
+
+impl Roles {
+    /// Ask the cluster. A cluster that cannot be asked is none.
+    #[must_use]
+    pub fn is_primary(&self) -> bool {
+        let mut psql = as_nobody(&self.psql);
+        psql.args(&self.address).env("PGCONNECT_TIMEOUT", "2");
+        psql.args(["--no-psqlrc", "-At", "-c", "SELECT NOT pg_is_in_recovery()", "postgres"]);
+        psql.output().is_ok_and(|output| output.stdout.starts_with(b"t"))
     }
 }
 

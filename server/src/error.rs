@@ -5,7 +5,7 @@
 //! | `Refused` | nobody: the license rules say no | 403; 404 for an unknown handshake code, 400 for another protocol version, 503 with Retry-After for -20100 |
 //! | `Unproven`, `NotFresh` | the client, or somebody on the way | 401 |
 //! | `BadRequest` | the client | the one it carries: 400, 401, 403, 404, 405, 408, 409, 413, 415 |
-//! | `Told` | the client | that of the kind which it names |
+//! | `Of` | the client | that of the kind which it names |
 //! | `Standby` | nobody: the main server is up | 503 with Retry-After |
 //! | `Busy` | the load | 503 with Retry-After |
 //! | `TooMany`, `LoginSlowed` | the client: it asks too often | 429 with Retry-After |
@@ -29,7 +29,7 @@ pub struct Refusal {
     pub detail: String,
     /// The numbers behind the refusal, where there are any.
     pub numbers: Option<Box<ProblemNumbers>>,
-    /// The life of the data that decided; empty where the data was not read.
+    /// The epoch of the data that decided; empty where the data was not read.
     pub epoch: String,
 }
 
@@ -79,7 +79,7 @@ pub enum Error {
     },
     /// The request cannot be served as it is; the kind says why.
     #[error("{detail}")]
-    Told {
+    Of {
         /// The kind of problem.
         kind: ProblemKind,
         /// The description of what is wrong, and what to do.
@@ -149,8 +149,8 @@ impl Error {
 
     /// Make the error of this kind.
     #[must_use]
-    pub fn told(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self::Told { kind, detail: detail.into() }
+    pub fn of(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self::Of { kind, detail: detail.into() }
     }
 
     /// Make the error for a named thing that does not exist.
@@ -165,10 +165,10 @@ impl Error {
         Self::BadRequest { status: 409, detail: detail.into() }
     }
 
-    /// Add the life of the data that decided, because a client that is refused has to learn it,
+    /// Add the epoch of the data that decided, because a client that is refused has to learn it,
     /// too.
     #[must_use]
-    pub fn in_life(self, epoch: &str) -> Self {
+    pub fn in_epoch(self, epoch: &str) -> Self {
         match self {
             Self::Refused(refusal) => Self::Refused(Refusal { epoch: epoch.to_owned(), ..refusal }),
             other => other,
@@ -215,7 +215,7 @@ impl Error {
                 let problem = kind.problem(ErrorCode::LICENSE_SYNC_FAILED, detail.clone());
                 Problem { status: *status, ..problem }
             }
-            Self::Told { kind, detail } => {
+            Self::Of { kind, detail } => {
                 kind.problem(ErrorCode::LICENSE_SYNC_FAILED, detail.clone())
             }
             Self::Unproven(why) => ProblemKind::Unproven.problem(ErrorCode::DEVICE_NOT_MATCH, *why),
@@ -312,7 +312,7 @@ mod tests {
     fn every_answer_to_a_device_has_a_status_of_the_table_of_errors() {
         let kinds =
             ProblemKind::ALL.iter().filter(|kind| [400, 408, 413, 415].contains(&kind.status()));
-        let told = kinds.map(|kind| Error::told(*kind, ""));
+        let told = kinds.map(|kind| Error::of(*kind, ""));
         let others = [
             Error::Busy,
             Error::Unproven(""),

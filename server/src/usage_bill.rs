@@ -39,7 +39,7 @@ pub struct UsageExport {
     /// The first slot after the period; absent for no end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_slot: Option<u32>,
-    /// The current life of the server's data.
+    /// The current epoch of the server's data.
     pub epoch: String,
     /// The number of lives that began after the first one, each because the data was put back.
     pub epochs_begun: u64,

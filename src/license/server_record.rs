@@ -83,11 +83,6 @@ impl ServerRecord {
         here.max_by_key(issued_at).unwrap_or_default().shown(uuid)
     }
 
-    /// Return the newest license under this UUID.
-    pub fn newest(&self, uuid: &str) -> Option<Signed> {
-        self.known(uuid).0.newest
-    }
-
     /// Return what to show with a report under this UUID, and the report key.
     pub fn known(&self, uuid: &str) -> (Shown, Option<ReportKey>) {
         let mut content = self.file.peek::<Content>().unwrap_or_default();
@@ -102,7 +97,7 @@ impl ServerRecord {
     }
 
     /// Note a license that the server gave at this base URL, the report key that was agreed on
-    /// with it, and the receipt. A later license that another process got meanwhile stays.
+    /// with it, and the receipt. What another process got with a later license meanwhile stays.
     ///
     /// # Errors
     /// Fails if the file cannot be written.
@@ -124,8 +119,8 @@ impl ServerRecord {
                     content.report_keys.clear();
                 }
                 content.report_keys.insert(local.device_uuid.clone(), report_key.clone());
+                receipt.clone_into(&mut content.receipt);
             }
-            receipt.clone_into(&mut content.receipt);
             content.licenses.retain(|known| id_of(known) != local.license_id);
             content.licenses.push(license.clone());
             let surplus = content.licenses.len().saturating_sub(REMEMBERED_MAX);
@@ -146,12 +141,18 @@ impl ServerRecord {
         })
     }
 
-    /// Note the receipt in an answer of the server.
+    /// Note the receipt in an answer of the server to a request that has shown this one. A receipt
+    /// that another process got meanwhile stays: this process may have been stopped, and what the
+    /// other one was told has no other proof.
     ///
     /// # Errors
     /// Fails if the file cannot be written.
-    pub fn note_receipt(&self, receipt: &str) -> Result<()> {
-        self.change(|content| receipt.clone_into(&mut content.receipt))
+    pub fn note_receipt(&self, receipt: &str, shown: &str) -> Result<()> {
+        self.change(|content| {
+            if content.receipt == shown {
+                receipt.clone_into(&mut content.receipt);
+            }
+        })
     }
 
     /// Change the content, with what other processes write meanwhile.
@@ -252,28 +253,34 @@ mod tests {
         let keys = [report_key(), report_key(), report_key()];
         record.note("http://main", &license(1, 2), &keys[0], "1").unwrap();
         record.note("http://other-name", &license(1, 3), &keys[1], "2").unwrap();
-        record.note("http://main", &license(1, 1), &keys[2], "3").unwrap();
+        record.note("http://main", &license(1, 1), &keys[2], "overtaken").unwrap();
         assert_eq!(
-            record.newest(&uuid),
+            record.known(&uuid).0.newest,
             Some(license(1, 3)),
             "an overtaken answer changes nothing"
         );
         assert!(record.known(&uuid).1 == Some(keys[1].clone()));
         for url in ["http://main", "http://other-name"] {
             let shown = ServerRecord::shown_at(&state, url, &uuid);
-            assert_eq!((shown.newest, shown.receipt.as_str()), (Some(license(1, 3)), "3"), "{url}");
+            assert_eq!((shown.newest, shown.receipt.as_str()), (Some(license(1, 3)), "2"), "{url}");
         }
         let of_another = ServerRecord::shown_at(&state, "http://another-vendor", &uuid);
         assert_eq!((of_another.newest, of_another.receipt.as_str()), (None, ""));
-        record.note_receipt("4").unwrap();
-        assert_eq!(record.known(&uuid).0.receipt, "4");
-        assert_eq!(record.newest("another"), None);
+        for (receipt, shown) in [("4", "2"), ("of a stopped process", "2")] {
+            record.note_receipt(receipt, shown).unwrap();
+            assert_eq!(record.known(&uuid).0.receipt, "4");
+        }
+        assert_eq!(record.known("another").0.newest, None);
         record.note("http://main", &license(2, 3), &keys[2], "5").unwrap();
-        assert_eq!(record.newest(&uuid), Some(license(2, 3)), "a later branch is newer");
+        assert_eq!(record.known(&uuid).0.newest, Some(license(2, 3)), "a later branch is newer");
         record.note_shown(&license(2, 2)).unwrap();
-        assert_eq!(record.newest(&uuid), Some(license(2, 3)), "an older one changes nothing");
+        assert_eq!(
+            record.known(&uuid).0.newest,
+            Some(license(2, 3)),
+            "an older one changes nothing"
+        );
         record.note_shown(&license(2, 4)).unwrap();
-        assert_eq!(record.newest(&uuid), Some(license(2, 4)), "it is shown from now on");
+        assert_eq!(record.known(&uuid).0.newest, Some(license(2, 4)), "it is shown from now on");
     }
 
     #[test]

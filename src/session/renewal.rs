@@ -13,7 +13,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fault_injection::kill_points::kill_point;
 use crate::files::lock_file;
-use crate::license::{Accepted, Grant, GrantStore, ServerRecord};
+use crate::license::{Accepted, Grant, GrantStore, ServerRecord, Shown};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::FileLock;
@@ -91,11 +91,13 @@ impl Session {
         self.server_key().is_some() || GrantStore::all(&self.state).is_empty()
     }
 
-    /// Return the newest license under this UUID from the server with this key: as recorded by any
-    /// program of the device, or else the one in memory.
-    fn newest_known(&self, key: Option<&PublicKey>, uuid: &str) -> Option<Signed> {
-        let recorded = key.and_then(|key| ServerRecord::of(&self.state, key).newest(uuid));
-        recorded.or_else(|| self.licensed().map(|licensed| licensed.grant().signed.clone()))
+    /// Return what to show under this UUID of the server with this key: as recorded by any program
+    /// of the device, or else the license in memory.
+    fn shown_of(&self, key: Option<&PublicKey>, uuid: &str) -> Shown {
+        let recorded = key.map(|key| ServerRecord::of(&self.state, key).known(uuid).0);
+        let Shown { newest, receipt } = recorded.unwrap_or_default();
+        let in_memory = || self.licensed().map(|licensed| licensed.grant().signed.clone());
+        Shown { newest: newest.or_else(in_memory), receipt }
     }
 
     /// Note a stored grant's license in the record of its server before it is shown. If the disk
@@ -134,7 +136,7 @@ impl Session {
             store,
             credentials,
             shown,
-            newest_known: self.newest_known(shown_to.as_ref(), device.uuid()),
+            of_server: self.shown_of(shown_to.as_ref(), device.uuid()),
             needed,
             refused_by: Mutex::default(),
         };
@@ -152,8 +154,8 @@ impl Session {
                 // credentials: the answer is about what was the newest license before.
                 let is_overtaken = self.store.held() != license_request.shown
                     || error.code.action() == DeviceAction::TakesFreshUuid
-                        && self.newest_known(shown_to.as_ref(), device.uuid())
-                            != license_request.newest_known;
+                        && self.shown_of(shown_to.as_ref(), device.uuid()).newest
+                            != license_request.of_server.newest;
                 // Any host can refuse: without a known key, the answer does not prove that it came
                 // from the server.
                 if known_key.is_some() && !is_overtaken {

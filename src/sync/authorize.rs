@@ -35,9 +35,9 @@ pub struct LicenseRequest<'a> {
     pub credentials: &'a Credentials,
     /// The license that is shown to the server.
     pub shown: Option<Signed>,
-    /// The newest license from the server that is known to this program. It is shown at an address
-    /// at which that server has not answered yet.
-    pub newest_known: Option<Signed>,
+    /// What to show of the server that is known to this program, at an address at which that server
+    /// has not answered yet: it may be its main server, which was away.
+    pub of_server: Shown,
     /// The amount that a strict item must allow at least.
     pub needed: u64,
     /// The server that has refused, if other programs of the device know its key.
@@ -98,7 +98,7 @@ fn begin_agreement() -> Result<Agreement> {
 
 impl LicenseRequest<'_> {
     /// Return the message to the server at this base URL: with the newest license of that server,
-    /// unless it is shown anyway, and with the id of the first contact if the server has not given
+    /// unless it is shown anyway, its last receipt, and the id of the first contact if the server has not given
     /// the device a license at that URL. For a challenge it is made anew, because another program
     /// of the device may have got a license meanwhile.
     fn to_server_at(
@@ -116,12 +116,15 @@ impl LicenseRequest<'_> {
             ));
         }
         let uuid = self.device.uuid();
-        let Shown { newest, receipt } = ServerRecord::shown_at(self.state, url, uuid);
+        let Shown { newest, mut receipt } = ServerRecord::shown_at(self.state, url, uuid);
+        if receipt.is_empty() {
+            receipt.clone_from(&self.of_server.receipt);
+        }
         let first_contact = match &newest {
             Some(_) => String::new(),
             None => first_contact(self.state, uuid)?,
         };
-        let newest = newest.or_else(|| self.newest_known.clone());
+        let newest = newest.or_else(|| self.of_server.newest.clone());
         let newest_license = newest.filter(|newest| Some(newest) != self.shown.as_ref());
         Ok(AuthorizationRequest {
             newest_license,

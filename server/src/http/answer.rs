@@ -51,7 +51,7 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let problem = self.problem();
         let mut response = json(problem.status, PROBLEM_JSON, &problem);
-        response.extensions_mut().insert(Told(problem));
+        response.extensions_mut().insert(ShownProblem(problem));
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -110,7 +110,7 @@ fn line(error: &Error, asker: Option<Asker>, path: String) -> Line {
             (Weight::Refusal, !invented.contains(&refusal.code))
         }
         Error::BadRequest { .. }
-        | Error::Told { .. }
+        | Error::Of { .. }
         | Error::Standby(_)
         | Error::NotFresh(_)
         | Error::Unproven(_) => (Weight::Refusal, false),
@@ -129,7 +129,7 @@ fn line(error: &Error, asker: Option<Asker>, path: String) -> Line {
 }
 /// The problem that a response tells, for a layer that tells it otherwise.
 #[derive(Clone, Debug)]
-pub(super) struct Told(pub(super) Problem);
+pub(super) struct ShownProblem(pub(super) Problem);
 
 /// Convert a handler's outcome to a response.
 pub(super) fn answer<T: Serialize>(outcome: Result<T, Error>) -> Response {
@@ -309,7 +309,7 @@ fn nonce(request: &Request) -> Result<String, Error> {
         return Ok(text.to_owned());
     }
     let detail = format!("header {NONCE_HEADER} must hold {NONCE_DIGITS} hexadecimal digits");
-    Err(Error::told(ProblemKind::MalformedHeader, detail))
+    Err(Error::of(ProblemKind::MalformedHeader, detail))
 }
 
 fn body_timed_out() -> Error {

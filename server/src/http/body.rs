@@ -82,7 +82,7 @@ pub(super) async fn read(mut body: Body, mut share: Share) -> Result<ReadBody, E
 }
 
 fn broken_off() -> Error {
-    Error::told(ProblemKind::MalformedBody, "the body broke off before its end; send it again")
+    Error::of(ProblemKind::MalformedBody, "the body broke off before its end; send it again")
 }
 
 /// The field that every version of a request has.
@@ -108,7 +108,7 @@ pub(super) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Re
             serde_json::from_slice::<Version>(body).map_or(PROTOCOL_VERSION, |v| v.protocol);
         let not_understood = || {
             let detail = format!("the request is not what this server understands: {error}");
-            Error::told(ProblemKind::MalformedBody, detail)
+            Error::of(ProblemKind::MalformedBody, detail)
         };
         licensing::require_protocol(version).err().unwrap_or_else(not_understood)
     })

@@ -31,7 +31,7 @@ use tower::ServiceExt;
 use super::budget::{BodyBudget, HTTP2_WINDOW_BYTES};
 use super::connection_slots::{Exchange, Place, Places, WatchedBody};
 use super::proxy::TrustedProxies;
-use super::proxy_protocol::{self, Told};
+use super::proxy_protocol::{self, ProxyHeader};
 use super::tls::{self, Tls};
 use crate::error::Error;
 
@@ -228,8 +228,8 @@ async fn announced_client(
     }
     let time = shared.limits.head_time_max.unwrap_or(Duration::MAX);
     match tokio::time::timeout(time, proxy_protocol::read(stream)).await? {
-        Ok(Told::Client(client)) => Ok(Some(client)),
-        Ok(Told::ItsOwn) => Ok(Some(peer)),
+        Ok(ProxyHeader::Client(client)) => Ok(Some(client)),
+        Ok(ProxyHeader::ItsOwn) => Ok(Some(peer)),
         Err(error) => {
             // A proxy that checks whether the port is open sends nothing at all.
             if error.kind() != ErrorKind::UnexpectedEof {

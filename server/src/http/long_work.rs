@@ -4,10 +4,13 @@
 //! (nothing) ──begin──▶ running ──end──▶ done or failed ──begin──▶ running
 //! ```
 //!
+//! Work that panics has failed, too: its task drops what `begin` has returned.
+//!
 //! The work itself goes on when the browser leaves. A restart of the server ends it, and nothing
 //! remembers it: the audit log has what was finished.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -34,9 +37,12 @@ pub struct Run {
     pub file: Option<PathBuf>,
     /// The organization to which the person who began it is bound, if any.
     pub owner: Option<String>,
-    /// The faults or warnings that were found, or why the work failed; `None` while it runs.
-    pub outcome: Option<Result<Vec<String>, String>>,
+    /// `None` while it runs.
+    pub outcome: Option<Outcome>,
 }
+
+/// The faults or warnings that were found, or why the work failed.
+pub type Outcome = Result<Vec<String>, String>;
 
 impl Run {
     /// Return work that begins now, writes no file, and is of nobody who is bound.
@@ -52,6 +58,32 @@ impl Run {
     }
 }
 
+/// Work that runs. It has failed if this is dropped before its end is noted.
+#[must_use]
+#[derive(Debug)]
+pub struct Running {
+    all: Arc<LongWork>,
+    kind: Kind,
+    is_ended: bool,
+}
+
+impl Running {
+    /// Note how the work has ended.
+    pub fn end(mut self, outcome: Outcome) {
+        self.is_ended = true;
+        self.all.end(self.kind, outcome);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.is_ended {
+            let why = "a fault of the server has ended this work, and the log names it: try again";
+            self.all.end(self.kind, Err(why.to_owned()));
+        }
+    }
+}
+
 /// The newest piece of work of each kind.
 #[derive(Debug, Default)]
 pub struct LongWork {
@@ -61,11 +93,11 @@ pub struct LongWork {
 }
 
 impl LongWork {
-    /// Note that work begins.
+    /// Note that work begins. The task of the work keeps what is returned, and ends it.
     ///
     /// # Errors
     /// Fails while work of this kind runs.
-    pub fn begin(&self, kind: Kind, next: Run) -> Result<(), Error> {
+    pub fn begin(self: &Arc<Self>, kind: Kind, next: Run) -> Result<Running, Error> {
         let mut run = self.of(kind).lock();
         if let Some(Run { begun_at, outcome: None, .. }) = &*run {
             let (what, since) = (kind.noun(), crate::utc::text(*begun_at));
@@ -74,11 +106,10 @@ impl LongWork {
             )));
         }
         *run = Some(next);
-        Ok(())
+        Ok(Running { all: self.clone(), kind, is_ended: false })
     }
 
-    /// Note how the work has ended.
-    pub fn end(&self, kind: Kind, outcome: Result<Vec<String>, String>) {
+    fn end(&self, kind: Kind, outcome: Outcome) {
         if let Some(run) = &mut *self.of(kind).lock() {
             run.outcome = Some(outcome);
         }
@@ -132,17 +163,31 @@ mod tests {
 
     #[test]
     fn one_piece_of_work_of_a_kind_runs_at_a_time() {
-        let work = LongWork::default();
+        let work = Arc::new(LongWork::default());
         assert_eq!(work.newest(Kind::Backup), None);
-        work.begin(Kind::Backup, Run::at(1_795_586_400)).unwrap();
+        let backup = work.begin(Kind::Backup, Run::at(1_795_586_400)).unwrap();
         let told = work.begin(Kind::Backup, Run::at(1_795_586_401)).unwrap_err().to_string();
         assert!(told.contains("since 2026-11-25T06:00:00Z"), "{told}");
-        work.begin(Kind::Check, Run::at(5)).unwrap();
-        work.end(Kind::Backup, Err("the disk is full".into()));
+        let _check = work.begin(Kind::Check, Run::at(5)).unwrap();
+        backup.end(Err("the disk is full".into()));
         let run = work.newest(Kind::Backup).unwrap();
         assert_eq!(run.outcome, Some(Err("the disk is full".into())));
-        work.begin(Kind::Backup, Run::at(7)).unwrap();
+        let _next = work.begin(Kind::Backup, Run::at(7)).unwrap();
         assert_eq!(work.newest(Kind::Backup).unwrap().outcome, None);
+    }
+
+    #[test]
+    fn work_that_panics_has_failed_and_can_be_begun_again() {
+        let work = Arc::new(LongWork::default());
+        let check = work.begin(Kind::Check, Run::at(5)).unwrap();
+        let panicked = std::thread::spawn(move || {
+            let _check = check;
+            panic!("a fault of the check");
+        });
+        panicked.join().unwrap_err();
+        let why = work.newest(Kind::Check).unwrap().outcome.unwrap().unwrap_err();
+        assert!(why.contains("a fault of the server"), "{why}");
+        work.begin(Kind::Check, Run::at(6)).unwrap().end(Ok(Vec::new()));
     }
 
     #[test]

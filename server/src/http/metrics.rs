@@ -47,7 +47,7 @@ async fn require_viewer(web: &Web, request: Request) -> Result<(), Error> {
     let caller = admin::access::reader(web, source, request).await?;
     match caller.organization_id {
         None => Ok(()),
-        Some(organization_id) => Err(Error::told(
+        Some(organization_id) => Err(Error::of(
             ProblemKind::OtherOrganization,
             format!(
                 "metrics are those of the whole server, and you are bound to the organization \

@@ -265,7 +265,7 @@ async fn not_found(uri: Uri) -> Response {
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     let detail = format!("{method} is not possible at {}", told(&uri));
-    no_operation(&uri, Error::told(ProblemKind::MethodNotAllowed, detail))
+    no_operation(&uri, Error::of(ProblemKind::MethodNotAllowed, detail))
 }
 
 /// Return the path for a message, which is logged. A token in it must not get there.

@@ -90,11 +90,10 @@ impl TrustedProxies {
         let older = self.farthest(lines(headers, &X_FORWARDED_FOR), in_list);
         let newer = self.farthest(lines(headers, &FORWARDED), in_elements);
         match (older, newer) {
-            (Told::Nothing, Told::Client(client)) | (Told::Client(client), Told::Nothing) => {
-                Some(client)
-            }
+            (Forwarded::Nothing, Forwarded::Client(client))
+            | (Forwarded::Client(client), Forwarded::Nothing) => Some(client),
             // A proxy that knows one of the headers passes on the other as its client sent it.
-            (Told::Client(older), Told::Client(newer)) if older == newer => Some(older),
+            (Forwarded::Client(older), Forwarded::Client(newer)) if older == newer => Some(older),
             _ => None,
         }
     }
@@ -104,13 +103,13 @@ impl TrustedProxies {
         &self,
         lines: impl DoubleEndedIterator<Item = Option<&'a str>>,
         addresses: fn(&'a str) -> Vec<Option<IpAddr>>,
-    ) -> Told {
-        let mut farthest = Told::Nothing;
+    ) -> Forwarded {
+        let mut farthest = Forwarded::Nothing;
         for line in lines.rev() {
-            let Some(line) = line else { return Told::Nonsense };
+            let Some(line) = line else { return Forwarded::Nonsense };
             for address in addresses(line).into_iter().rev() {
-                let Some(address) = address else { return Told::Nonsense };
-                farthest = Told::Client(address);
+                let Some(address) = address else { return Forwarded::Nonsense };
+                farthest = Forwarded::Client(address);
                 if !self.trusts(address) {
                     return farthest;
                 }
@@ -121,7 +120,7 @@ impl TrustedProxies {
 }
 
 /// The statement of a header about the client.
-enum Told {
+enum Forwarded {
     Nothing,
     Nonsense,
     Client(IpAddr),

@@ -37,14 +37,14 @@ pub enum Parsed {
     /// At least this number of bytes is missing.
     Incomplete(usize),
     /// The header is complete.
-    Complete(Told),
+    Complete(ProxyHeader),
     /// These bytes are no header.
     Malformed(&'static str),
 }
 
 /// What a header says about the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum ProxyHeader {
     /// The proxy connects for itself, or does not know for whom.
     ItsOwn,
     /// The proxy connects for the client at this address.
@@ -55,7 +55,7 @@ pub enum Told {
 ///
 /// # Errors
 /// Fails when the connection ends, or does not begin with a header.
-pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Told> {
+pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<ProxyHeader> {
     let mut bytes = Vec::with_capacity(LINE_BYTES_MAX);
     loop {
         match parse(&bytes) {
@@ -100,17 +100,17 @@ fn parse_line(bytes: &[u8]) -> Parsed {
     if end + 2 > LINE_BYTES_MAX {
         return Parsed::Malformed("the line of the PROXY protocol is too long");
     }
-    match told_by_line(&bytes[..end]) {
+    match header_of_line(&bytes[..end]) {
         Some(told) => Parsed::Complete(told),
         None => Parsed::Malformed("the line of the PROXY protocol cannot be understood"),
     }
 }
 
-fn told_by_line(line: &[u8]) -> Option<Told> {
+fn header_of_line(line: &[u8]) -> Option<ProxyHeader> {
     let mut words = str::from_utf8(line).ok()?.split(' ').skip(1);
     let family = words.next()?;
     if family == "UNKNOWN" {
-        return Some(Told::ItsOwn);
+        return Some(ProxyHeader::ItsOwn);
     }
     let (source, target) = (words.next()?, words.next()?);
     let (port, target_port) = (number(words.next()?)?, number(words.next()?)?);
@@ -124,7 +124,7 @@ fn told_by_line(line: &[u8]) -> Option<Told> {
     };
     // Only the source matters. A line whose other half is nonsense is nonsense, though.
     let (source, _) = (address(source)?, SocketAddr::new(address(target)?, target_port));
-    Some(Told::Client(SocketAddr::new(source, port)))
+    Some(ProxyHeader::Client(SocketAddr::new(source, port)))
 }
 
 /// Read a number of a port, without signs and leading zeros.
@@ -150,11 +150,11 @@ fn parse_binary(bytes: &[u8]) -> Parsed {
         return Parsed::Incomplete(length - rest.len());
     }
     if command == 0x20 {
-        return Parsed::Complete(Told::ItsOwn);
+        return Parsed::Complete(ProxyHeader::ItsOwn);
     }
     match family {
         // An unspecified family, or a socket of the proxy's own machine.
-        0x00 | 0x31 | 0x32 => Parsed::Complete(Told::ItsOwn),
+        0x00 | 0x31 | 0x32 => Parsed::Complete(ProxyHeader::ItsOwn),
         0x11 => told_by(&rest[..length], |a: [u8; 4]| Ipv4Addr::from(a).into()),
         0x21 => told_by(&rest[..length], |a: [u8; 16]| Ipv6Addr::from(a).into()),
         _ => Parsed::Malformed("the PROXY protocol names a family of addresses that is not TCP"),
@@ -168,7 +168,7 @@ fn told_by<const N: usize>(addresses: &[u8], address: fn([u8; N]) -> IpAddr) -> 
     match (source, ports) {
         (Some(source), Some(ports)) => {
             let port = u16::from_be_bytes([ports[0], ports[1]]);
-            Parsed::Complete(Told::Client(SocketAddr::new(address(*source), port)))
+            Parsed::Complete(ProxyHeader::Client(SocketAddr::new(address(*source), port)))
         }
         _ => Parsed::Malformed("the header of the PROXY protocol is too short for its addresses"),
     }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn client(text: &str) -> Parsed {
-        Parsed::Complete(Told::Client(text.parse().unwrap()))
+        Parsed::Complete(ProxyHeader::Client(text.parse().unwrap()))
     }
 
     #[test]
@@ -192,8 +192,8 @@ mod tests {
         for (line, told) in [
             ("PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n", client("192.0.2.1:56324")),
             ("PROXY TCP6 2001:db8::1 ::1 1 65535\r\n", client("[2001:db8::1]:1")),
-            ("PROXY UNKNOWN\r\n", Parsed::Complete(Told::ItsOwn)),
-            ("PROXY UNKNOWN ffff::1 ::1 1 2\r\n", Parsed::Complete(Told::ItsOwn)),
+            ("PROXY UNKNOWN\r\n", Parsed::Complete(ProxyHeader::ItsOwn)),
+            ("PROXY UNKNOWN ffff::1 ::1 1 2\r\n", Parsed::Complete(ProxyHeader::ItsOwn)),
         ] {
             assert_eq!(parse(line.as_bytes()), told, "{line}");
         }
@@ -203,8 +203,8 @@ mod tests {
         six[..4].copy_from_slice(&[0x20, 1, 0xd, 0xb8]);
         six[33] = 7;
         assert_eq!(parse(&binary(0x21, 0x21, &six)), client("[2001:db8::]:7"));
-        assert_eq!(parse(&binary(0x20, 0, &[])), Parsed::Complete(Told::ItsOwn));
-        assert_eq!(parse(&binary(0x21, 0, &four)), Parsed::Complete(Told::ItsOwn));
+        assert_eq!(parse(&binary(0x20, 0, &[])), Parsed::Complete(ProxyHeader::ItsOwn));
+        assert_eq!(parse(&binary(0x21, 0, &four)), Parsed::Complete(ProxyHeader::ItsOwn));
     }
 
     #[test]

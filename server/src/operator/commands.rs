@@ -355,7 +355,7 @@ pub struct DeviceRow {
     pub rolled_back_at: Option<u64>,
 }
 
-/// A life of the data: between two restores, or two rollbacks that were noticed.
+/// An epoch of the data: between two restores, or two rollbacks that were noticed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EpochRow {
     /// The number of the epoch; the highest is the current one.

@@ -16,9 +16,9 @@
 //! | one before the newest, and the device was heard a moment ago | -20151: two installations are alive |
 //! | one before the newest, and it was not | it was restored to an earlier state: a branch begins there |
 //! | one of a branch that was left | -20151: another installation has gone on |
-//! | one that is newer than all that were granted, of an earlier life of the data | it continues from there: the server was restored since |
-//! | the same, of this life or one that is not known, and it still runs | the same; and the data of the server was put back |
-//! | any other than the newest, of a life that the data never had | it continues from there: what two servers have granted has the same numbers |
+//! | one that is newer than all that were granted, of an earlier epoch | it continues from there: the server was restored since |
+//! | the same, of this epoch or one that is not known, and it still runs | the same; and the data of the server was put back |
+//! | any other than the newest, of an epoch that the data never had | it continues from there: what two servers have granted has the same numbers |
 //! | nothing, and nothing runs | it begins anew, and what it was allowed counts as spent |
 //! | nothing, and something runs | -20151; except that the first answer is asked for again |
 
@@ -65,7 +65,7 @@ pub struct History {
 
 /// The relation of a place to a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Relation {
     /// The newest place that was shown.
     Newest,
     /// A place that was granted, and not shown before.
@@ -81,28 +81,32 @@ pub enum Place {
 impl History {
     /// Return the relation of this place to the history.
     #[must_use]
-    pub fn place(&self, place: Generation) -> Place {
+    pub fn place(&self, place: Generation) -> Relation {
         if place == self.shown {
-            return Place::Newest;
+            return Relation::Newest;
         }
         if place.branch > self.branches {
-            return Place::Newer;
+            return Relation::Newer;
         }
         if place.branch == self.shown.branch && place.step > self.shown.step {
-            return if place.step > self.granted_step { Place::Newer } else { Place::Granted };
+            return if place.step > self.granted_step {
+                Relation::Newer
+            } else {
+                Relation::Granted
+            };
         }
         let mut end = self.shown;
         loop {
             if place.branch == end.branch {
-                return if place.step <= end.step { Place::Earlier } else { Place::Left };
+                return if place.step <= end.step { Relation::Earlier } else { Relation::Left };
             }
             let Some(fork) = self.fork(end.branch) else { break };
             end = fork.from();
         }
         match self.fork(place.branch) {
-            Some(fork) if place.step == fork.from().step.saturating_add(1) => Place::Granted,
-            Some(fork) if place.step > fork.from().step => Place::Newer,
-            _ => Place::Left,
+            Some(fork) if place.step == fork.from().step.saturating_add(1) => Relation::Granted,
+            Some(fork) if place.step > fork.from().step => Relation::Newer,
+            _ => Relation::Left,
         }
     }
 
@@ -174,28 +178,28 @@ impl History {
     }
 }
 
-/// The life of the server's data in which a license was granted.
+/// The relation of the epoch in which a license was granted to the server's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
-    /// The current life.
+pub enum EpochKind {
+    /// The current epoch.
     Current,
-    /// A life before the current one.
+    /// An epoch before the current one.
     Earlier,
-    /// A life that the data does not have, and that some device has shown before: of another server
+    /// An epoch that the data does not have, and that some device has shown before: of another server
     /// with the same key, or of this one before it was put back.
     Foreign,
-    /// A life that no device has shown before.
+    /// An epoch that no device has shown before.
     Unknown,
 }
 
-impl Life {
-    /// Return whether something of this life tells nothing new.
+impl EpochKind {
+    /// Return whether something of this epoch tells nothing new.
     #[must_use]
     pub fn is_past(self) -> bool {
         matches!(self, Self::Earlier | Self::Foreign)
     }
 
-    /// Return whether the data has had this life.
+    /// Return whether the data has had this epoch.
     #[must_use]
     pub fn is_own(self) -> bool {
         matches!(self, Self::Current | Self::Earlier)
@@ -207,8 +211,8 @@ impl Life {
 pub struct Shown {
     /// The place of the license.
     pub generation: Generation,
-    /// The life in which it was granted.
-    pub life: Life,
+    /// The epoch in which it was granted.
+    pub epoch: EpochKind,
     /// Whether it is still valid.
     pub runs: bool,
 }
@@ -228,7 +232,7 @@ pub struct Known<'a> {
 
 /// What a request tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Finding {
     /// Nothing but the next step.
     Nothing,
     /// The device was restored to an earlier state.
@@ -247,7 +251,7 @@ pub struct Next {
     /// The history with the next license.
     pub history: History,
     /// What the request tells.
-    pub told: Told,
+    pub finding: Finding,
     /// Whether the request must prove that it is sent now. The device begins a branch that ends
     /// what went before, and an old request that arrives late looks the same.
     pub must_be_fresh: bool,
@@ -263,61 +267,67 @@ pub fn next(known: Known<'_>, shown: Option<Shown>, now: u64) -> Result<Next, Re
     let branches_off =
         shown.is_some_and(|shown| is_of_other(history.place(shown.generation), shown));
     let awaits_first = known.is_same_contact && history.awaits_first();
-    let (after, told) = match shown {
+    let (after, finding) = match shown {
         None if known.runs && !awaits_first => {
             return Err(copied("it shows no license, although one of this device runs"));
         }
-        None => (Generation::default(), Told::Nothing),
+        None => (Generation::default(), Finding::Nothing),
         Some(shown) => (shown.generation, see(&mut history, known, shown, now)?),
     };
     let begins_anew = shown.is_none() && history.branches > 0 && !awaits_first;
     let generation = history.grant(after);
-    let told = if begins_anew { Told::StateLost } else { told };
-    let must_be_fresh = branches_off || matches!(told, Told::DeviceRolledBack | Told::StateLost);
-    Ok(Next { generation, history, told, must_be_fresh })
+    let finding = if begins_anew { Finding::StateLost } else { finding };
+    let must_be_fresh =
+        branches_off || matches!(finding, Finding::DeviceRolledBack | Finding::StateLost);
+    Ok(Next { generation, history, finding, must_be_fresh })
 }
 
 /// Return whether another server has granted a license that this history seems to have left behind:
 /// it has counted on from a place that both had, by the same numbers.
-fn is_of_other(place: Place, shown: Shown) -> bool {
-    matches!(place, Place::Earlier | Place::Left) && !shown.life.is_own()
+fn is_of_other(place: Relation, shown: Shown) -> bool {
+    matches!(place, Relation::Earlier | Relation::Left) && !shown.epoch.is_own()
 }
 
 /// Take the license that a device shows into its history.
-fn see(history: &mut History, known: Known<'_>, shown: Shown, now: u64) -> Result<Told, Refusal> {
+fn see(
+    history: &mut History,
+    known: Known<'_>,
+    shown: Shown,
+    now: u64,
+) -> Result<Finding, Refusal> {
     let place = history.place(shown.generation);
     match place {
-        Place::Newest => {}
-        Place::Granted => history.go_on(shown.generation),
-        Place::Earlier | Place::Left if is_of_other(place, shown) => {
+        Relation::Newest => {}
+        Relation::Granted => history.go_on(shown.generation),
+        Relation::Earlier | Relation::Left if is_of_other(place, shown) => {
             history.branch_off(shown.generation);
             return Ok(newer(shown));
         }
         // What was heard in the future was heard by a clock that was ahead.
-        Place::Earlier
+        Relation::Earlier
             if now < known.heard_at.saturating_add(ALIVE)
                 && known.heard_at <= now.saturating_add(SLOT_SECONDS) =>
         {
             return Err(copied("it shows a license that this device has renewed a moment ago"));
         }
-        Place::Earlier => return Ok(Told::DeviceRolledBack),
-        Place::Left => return Err(copied("another one has continued its history")),
-        Place::Newer => {
+        Relation::Earlier => return Ok(Finding::DeviceRolledBack),
+        Relation::Left => return Err(copied("another one has continued its history")),
+        Relation::Newer => {
             history.adopt(shown.generation);
             return Ok(newer(shown));
         }
     }
-    Ok(Told::Nothing)
+    Ok(Finding::Nothing)
 }
 
 /// Return what a license tells that is newer than all that are known.
 #[must_use]
-pub fn newer(shown: Shown) -> Told {
+pub fn newer(shown: Shown) -> Finding {
     // Of a device that was away for long, the server may have forgotten everything.
-    if shown.life.is_past() || !shown.runs {
-        return Told::Nothing;
+    if shown.epoch.is_past() || !shown.runs {
+        return Finding::Nothing;
     }
-    Told::ServerRolledBack
+    Finding::ServerRolledBack
 }
 
 fn copied(why: &str) -> Refusal {
@@ -350,28 +360,28 @@ mod tests {
     }
 
     impl World {
-        /// Ask, as a device that shows this place of the current life, at `NOW`.
-        fn ask(&mut self, shown: Option<Generation>) -> Result<(Generation, Told), ErrorCode> {
-            self.ask_of(shown, Life::Current, true)
+        /// Ask, as a device that shows this place of the current epoch, at `NOW`.
+        fn ask(&mut self, shown: Option<Generation>) -> Result<(Generation, Finding), ErrorCode> {
+            self.ask_of(shown, EpochKind::Current, true)
         }
 
         fn ask_of(
             &mut self,
             shown: Option<Generation>,
-            life: Life,
+            epoch: EpochKind,
             runs: bool,
-        ) -> Result<(Generation, Told), ErrorCode> {
+        ) -> Result<(Generation, Finding), ErrorCode> {
             let known = Known {
                 history: &self.history,
                 heard_at: self.heard_at,
                 runs: self.runs,
                 is_same_contact: self.is_same_contact,
             };
-            let shown = shown.map(|generation| Shown { generation, life, runs });
+            let shown = shown.map(|generation| Shown { generation, epoch, runs });
             let next = next(known, shown, NOW).map_err(|refusal| refusal.code)?;
             self.history = next.history;
             self.runs = true;
-            Ok((next.generation, next.told))
+            Ok((next.generation, next.finding))
         }
 
         /// A device that has shown this step of its first branch, and was granted the next one.
@@ -385,14 +395,14 @@ mod tests {
         }
     }
 
-    const COPIED: Result<(Generation, Told), ErrorCode> = Err(ErrorCode::DEVICE_CLONED);
+    const COPIED: Result<(Generation, Finding), ErrorCode> = Err(ErrorCode::DEVICE_CLONED);
 
     #[test]
     fn a_device_goes_on_step_by_step() {
         let mut world = World::default();
-        assert_eq!(world.ask(None), Ok((place(1, 1), Told::Nothing)));
-        assert_eq!(world.ask(Some(place(1, 1))), Ok((place(1, 2), Told::Nothing)));
-        assert_eq!(world.ask(Some(place(1, 2))), Ok((place(1, 3), Told::Nothing)));
+        assert_eq!(world.ask(None), Ok((place(1, 1), Finding::Nothing)));
+        assert_eq!(world.ask(Some(place(1, 1))), Ok((place(1, 2), Finding::Nothing)));
+        assert_eq!(world.ask(Some(place(1, 2))), Ok((place(1, 3), Finding::Nothing)));
         assert_eq!(world.history.forks, [Fork(1, 0, 0)]);
     }
 
@@ -403,8 +413,8 @@ mod tests {
             world.heard_at = NOW;
             assert_eq!(world.ask(Some(place(1, 4))).unwrap().0, place(2, 5));
             assert_eq!(world.ask(Some(place(1, 4))).unwrap().0, place(3, 5));
-            let (next, told) = world.ask(Some(arrives)).unwrap();
-            assert_eq!((next, told), (place(arrives.branch, 6), Told::Nothing));
+            let (next, finding) = world.ask(Some(arrives)).unwrap();
+            assert_eq!((next, finding), (place(arrives.branch, 6), Finding::Nothing));
             for left in [place(1, 5), place(2, 5), place(3, 5)] {
                 if left != arrives {
                     assert_eq!(world.clone().ask(Some(left)), COPIED, "{left:?} at {arrives:?}");
@@ -420,8 +430,8 @@ mod tests {
         world.heard_at = NOW;
         assert_eq!(world.ask(Some(place(1, 3))), COPIED);
         world.heard_at = NOW - ALIVE;
-        assert_eq!(world.ask(Some(place(1, 3))), Ok((place(2, 4), Told::DeviceRolledBack)));
-        assert_eq!(world.ask(Some(place(1, 7))), Ok((place(1, 8), Told::Nothing)));
+        assert_eq!(world.ask(Some(place(1, 3))), Ok((place(2, 4), Finding::DeviceRolledBack)));
+        assert_eq!(world.ask(Some(place(1, 7))), Ok((place(1, 8), Finding::Nothing)));
         assert_eq!(world.ask(Some(place(2, 4))), COPIED, "both cannot go on");
     }
 
@@ -439,9 +449,9 @@ mod tests {
     fn a_device_that_was_restored_goes_on_from_there_each_time() {
         let mut world = World::at_step(9);
         for night in 0..40_u32 {
-            let (next, told) = world.ask(Some(place(1, 3))).unwrap();
-            assert_eq!((next, told), (place(2 + night, 4), Told::DeviceRolledBack));
-            assert_eq!(world.ask(Some(next)).unwrap(), (place(2 + night, 5), Told::Nothing));
+            let (next, finding) = world.ask(Some(place(1, 3))).unwrap();
+            assert_eq!((next, finding), (place(2 + night, 4), Finding::DeviceRolledBack));
+            assert_eq!(world.ask(Some(next)).unwrap(), (place(2 + night, 5), Finding::Nothing));
             assert!(world.history.forks.len() <= 2, "{:?}", world.history);
         }
         // Branches within branches are bounded, too.
@@ -449,14 +459,14 @@ mod tests {
         for _ in 0..40 {
             let later = world.ask(Some(newest)).unwrap().0;
             world.ask(Some(later)).unwrap();
-            let (again, told) = world.ask(Some(newest)).unwrap();
-            assert_eq!(told, Told::DeviceRolledBack);
+            let (again, finding) = world.ask(Some(newest)).unwrap();
+            assert_eq!(finding, Finding::DeviceRolledBack);
             world.ask(Some(again)).unwrap();
             newest = again;
             assert!(world.history.forks.len() <= FORKS_MAX);
         }
         assert!(world.history.forks.len() > 30, "{:?}", world.history);
-        assert_eq!(world.ask(Some(newest)).unwrap().1, Told::Nothing);
+        assert_eq!(world.ask(Some(newest)).unwrap().1, Finding::Nothing);
     }
 
     #[test]
@@ -477,21 +487,25 @@ mod tests {
 
     #[test]
     fn what_is_newer_than_known_tells_of_a_restore_or_that_the_data_was_put_back() {
-        for (life, runs, told) in [
-            (Life::Earlier, true, Told::Nothing),
-            (Life::Earlier, false, Told::Nothing),
-            (Life::Foreign, true, Told::Nothing),
-            (Life::Current, true, Told::ServerRolledBack),
-            (Life::Current, false, Told::Nothing),
-            (Life::Unknown, true, Told::ServerRolledBack),
-            (Life::Unknown, false, Told::Nothing),
+        for (epoch, runs, finding) in [
+            (EpochKind::Earlier, true, Finding::Nothing),
+            (EpochKind::Earlier, false, Finding::Nothing),
+            (EpochKind::Foreign, true, Finding::Nothing),
+            (EpochKind::Current, true, Finding::ServerRolledBack),
+            (EpochKind::Current, false, Finding::Nothing),
+            (EpochKind::Unknown, true, Finding::ServerRolledBack),
+            (EpochKind::Unknown, false, Finding::Nothing),
         ] {
             for shown in [place(1, 7), place(2, 5)] {
                 let mut world = World::at_step(4);
                 let next = place(shown.branch, shown.step + 1);
-                assert_eq!(world.ask_of(Some(shown), life, runs), Ok((next, told)), "{life:?}");
+                assert_eq!(
+                    world.ask_of(Some(shown), epoch, runs),
+                    Ok((next, finding)),
+                    "{epoch:?}"
+                );
                 let mut unknown = World::default();
-                assert_eq!(unknown.ask_of(Some(shown), life, runs), Ok((next, told)));
+                assert_eq!(unknown.ask_of(Some(shown), epoch, runs), Ok((next, finding)));
             }
         }
     }
@@ -507,21 +521,21 @@ mod tests {
         // The other server has the history of before, and has counted on from there.
         for shown in [place(3, 6), place(1, 4)] {
             let mut own = world.clone();
-            assert_eq!(own.ask_of(Some(shown), Life::Earlier, true), COPIED, "{shown:?}");
+            assert_eq!(own.ask_of(Some(shown), EpochKind::Earlier, true), COPIED, "{shown:?}");
             let next = place(4, shown.step + 1);
             let mut again = own.clone();
-            let adopted = own.ask_of(Some(shown), Life::Unknown, true);
-            assert_eq!(adopted, Ok((next, Told::ServerRolledBack)), "{shown:?}");
+            let adopted = own.ask_of(Some(shown), EpochKind::Unknown, true);
+            assert_eq!(adopted, Ok((next, Finding::ServerRolledBack)), "{shown:?}");
             let known = Known {
                 history: &again.history,
                 heard_at: NOW,
                 runs: true,
                 is_same_contact: false,
             };
-            let asked = Shown { generation: shown, life: Life::Foreign, runs: true };
+            let asked = Shown { generation: shown, epoch: EpochKind::Foreign, runs: true };
             assert!(super::next(known, Some(asked), NOW).unwrap().must_be_fresh, "{shown:?}");
-            let adopted = again.ask_of(Some(shown), Life::Foreign, true);
-            assert_eq!(adopted, Ok((next, Told::Nothing)), "{shown:?}");
+            let adopted = again.ask_of(Some(shown), EpochKind::Foreign, true);
+            assert_eq!(adopted, Ok((next, Finding::Nothing)), "{shown:?}");
             own.ask(Some(next)).unwrap();
             assert_eq!(own.ask(Some(place(1, 6))), COPIED, "a copy that stayed here is told");
         }
@@ -530,14 +544,14 @@ mod tests {
     #[test]
     fn a_license_that_was_granted_and_not_shown_proves_nothing() {
         let mut world = World::at_step(4);
-        assert_eq!(world.ask(Some(place(1, 5))), Ok((place(1, 6), Told::Nothing)));
+        assert_eq!(world.ask(Some(place(1, 5))), Ok((place(1, 6), Finding::Nothing)));
         let history = &world.history;
         for (shown, expected) in [
-            (place(1, 5), Place::Newest),
-            (place(1, 6), Place::Granted),
-            (place(1, 7), Place::Newer),
-            (place(1, 1), Place::Earlier),
-            (place(2, 6), Place::Newer),
+            (place(1, 5), Relation::Newest),
+            (place(1, 6), Relation::Granted),
+            (place(1, 7), Relation::Newer),
+            (place(1, 1), Relation::Earlier),
+            (place(2, 6), Relation::Newer),
         ] {
             assert_eq!(history.place(shown), expected, "{shown:?}");
         }

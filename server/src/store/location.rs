@@ -87,7 +87,7 @@ impl Location {
         }
     }
 
-    /// Begin another life of the data.
+    /// Begin another epoch of the data.
     ///
     /// # Errors
     /// Fails when the store cannot be reached or written.

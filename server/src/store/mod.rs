@@ -365,7 +365,7 @@ pub struct Granted {
     pub grant: Admitted,
     /// The place of the license in the history of the device.
     pub generation: Generation,
-    /// The life of the store.
+    /// The epoch of the store.
     pub epoch: String,
     /// The meters that show how far the item is used.
     pub meters: Vec<Meter>,

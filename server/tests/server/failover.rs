@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use seatmeter_e2e::balancer::{Balancer, RoleApi};
+use seatmeter_e2e::namespace::Namespace;
 use seatmeter_e2e::postgres::Cluster;
 use seatmeter_e2e::relay::Relay;
 use seatmeter_protocol::charge_way::ChargeWay;
@@ -71,10 +73,14 @@ pub(crate) fn each_round(fault: &str, mut round: impl FnMut() -> Option<Duration
 fn pair() -> Option<(Cluster, Cluster)> {
     let pair = Cluster::start_pair();
     if pair.is_none() {
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), "skipped: PostgreSQL is not on this machine");
+        say("skipped: PostgreSQL is not on this machine");
     }
     pair
+}
+
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[test]
@@ -117,6 +123,73 @@ fn no_acknowledged_work_is_lost_when_the_network_to_the_primary_loses_everything
             network.lose_everything(true);
             standby.promote();
         }))
+    });
+}
+
+#[test]
+fn no_acknowledged_work_is_lost_when_the_primary_is_cut_off_and_joined_again() {
+    each_round("primary cut off", || {
+        let Some(namespace) = Namespace::make() else {
+            say("skipped: this user can make no network namespace");
+            return None;
+        };
+        let (primary, standby) = Cluster::start_pair_apart(&namespace)?;
+        let database = primary.new_database();
+        let url = primary.url_of_pair(&standby, &database);
+        let strike = || {
+            namespace.cut_off();
+            standby.promote();
+        };
+        Some(survive_and(&url, &standby.url(&database), strike, || namespace.join()))
+    });
+}
+
+/// Start a pair with HAProxy before it, or say what is missing.
+fn balanced_pair() -> Option<(Cluster, Cluster, [RoleApi; 2], Balancer)> {
+    let Some(program) = Balancer::program() else {
+        say("skipped: HAProxy is not on this machine");
+        return None;
+    };
+    let (primary, standby) = pair()?;
+    let roles = [&primary, &standby].map(|cluster| RoleApi::start(cluster.roles()));
+    let nodes = [(primary.port(), roles[0].port()), (standby.port(), roles[1].port())];
+    let balancer = Balancer::start(&program, &nodes);
+    // Until it has checked the nodes, it sends connections to both in turn.
+    let (begun, mut in_a_row) = (Instant::now(), 0);
+    while in_a_row < 6 {
+        assert!(begun.elapsed() < PATIENCE, "HAProxy does not find the primary");
+        let is_primary = postgres::Client::connect(&balancer.url("postgres"), postgres::NoTls)
+            .and_then(|mut client| client.query_one("SELECT NOT pg_is_in_recovery()", &[]))
+            .is_ok_and(|row| row.get(0));
+        in_a_row = if is_primary { in_a_row + 1 } else { 0 };
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Some((primary, standby, roles, balancer))
+}
+
+#[test]
+fn no_acknowledged_work_is_lost_when_the_primary_dies_behind_haproxy() {
+    each_round("primary killed behind HAProxy", || {
+        let (mut primary, standby, _roles, balancer) = balanced_pair()?;
+        let database = primary.new_database();
+        let strike = || {
+            primary.kill();
+            standby.promote();
+        };
+        Some(survive(&balancer.url(&database), &standby.url(&database), strike))
+    });
+}
+
+#[test]
+fn no_acknowledged_work_is_lost_when_the_primary_freezes_behind_haproxy() {
+    each_round("primary frozen behind HAProxy", || {
+        let (primary, standby, _roles, balancer) = balanced_pair()?;
+        let database = primary.new_database();
+        let strike = || {
+            primary.freeze();
+            standby.promote();
+        };
+        Some(survive(&balancer.url(&database), &standby.url(&database), strike))
     });
 }
 

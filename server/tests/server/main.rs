@@ -27,6 +27,7 @@ mod owners;
 mod patroni;
 mod plan;
 mod plans;
+mod point_in_time;
 mod poolers;
 mod postgres_start;
 mod pressure;

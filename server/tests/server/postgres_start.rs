@@ -22,7 +22,7 @@ fn error_of(url: &str) -> String {
 }
 
 /// A server with one item, and a device that holds a license.
-fn serving(url: &str) -> (TestServer, seatmeter_protocol::license::LocalLicense) {
+pub(crate) fn serving(url: &str) -> (TestServer, seatmeter_protocol::license::LocalLicense) {
     let server = server_on(url);
     server.import(&license_file("acme", vec![item("instances", 100)]), Some(CODE)).unwrap();
     let license = server.authorize(&request(&id(), 1)).unwrap();
@@ -30,7 +30,7 @@ fn serving(url: &str) -> (TestServer, seatmeter_protocol::license::LocalLicense)
 }
 
 /// A report of the device about one segment.
-fn work(
+pub(crate) fn work(
     license: &seatmeter_protocol::license::LocalLicense,
     total: u64,
 ) -> seatmeter_protocol::message::UsageReport {
@@ -191,7 +191,7 @@ fn nothing_is_acknowledged_without_a_synchronous_standby_where_one_is_required()
     drop(standby);
 }
 
-fn newest_cause(cluster: &Cluster, database: &str) -> String {
+pub(crate) fn newest_cause(cluster: &Cluster, database: &str) -> String {
     let cause = "SELECT cause FROM epoch ORDER BY number DESC LIMIT 1";
     cluster.sql(database, cause).trim().to_owned()
 }

@@ -117,16 +117,38 @@ fn programs_that_ask_for_different_things_have_one_history_with_a_server() {
     assert_eq!((requests[1].held_license.is_some(), requests[1].first_contact.len()), (false, 0));
 }
 
-#[test]
-fn a_program_that_finds_the_server_at_another_address_shows_what_the_device_has_from_it() {
-    let bench = Bench::new(2);
-    let first = bench.licensed_session("CODE").licensed().unwrap().grant();
-    let mut parameters = Bench::parameters("OTHER");
+/// Return a session of a program that knows the server by an address at which it has not answered.
+fn session_at_another_address(bench: &Bench, code: &str) -> (Session, Parameters) {
+    let mut parameters = Bench::parameters(code);
     parameters.servers = vec!["http://another-name".into()];
     let state = StateDirectory::open(bench.state.path().to_owned()).unwrap();
     let clock = Box::leak(Box::new(DeviceClock::open(&state, bench.clock)));
     let dependencies = Dependencies { clock, transport: bench.transport, wake: || {} };
-    let session = Session::open(parameters.clone(), state, dependencies).unwrap();
+    (Session::open(parameters.clone(), state, dependencies).unwrap(), parameters)
+}
+
+#[test]
+fn a_main_server_that_was_away_is_shown_the_receipt_of_the_one_that_stood_in_for_it() {
+    let bench = Bench::new(2);
+    let grant = bench.licensed_session("CODE").licensed().unwrap().grant();
+    let state = StateDirectory::open(bench.state.path().to_owned()).unwrap();
+    ServerRecord::of(&state, &grant.server_key).note_receipt("of the last report", "").unwrap();
+    let (session, parameters) = session_at_another_address(&bench, "CODE");
+    session.initialize(parameters, FIRST_CONTACT_BOUND).unwrap();
+    bench.pass(6 * 3600);
+    bench.then_grants();
+    session.keep();
+    let asked = bench.transport.asked.lock();
+    let request: AuthorizationRequest =
+        serde_json::from_value(asked.last().unwrap().1.clone()).unwrap();
+    assert_eq!(request.receipt, "of the last report");
+}
+
+#[test]
+fn a_program_that_finds_the_server_at_another_address_shows_what_the_device_has_from_it() {
+    let bench = Bench::new(2);
+    let first = bench.licensed_session("CODE").licensed().unwrap().grant();
+    let (session, parameters) = session_at_another_address(&bench, "OTHER");
     bench.then_refuses(ErrorCode::DEVICE_CLONED);
     bench.then_grants();
     session.initialize(parameters, FIRST_CONTACT_BOUND).unwrap();

@@ -1,14 +1,24 @@
-use super::super::scripted::{RunningFile, Scripted, Step};
-use super::*;
-use crate::clock::Clock;
-use crate::clock::test_support::HandClock;
-use crate::license::test_support as license_support;
-use crate::usage::{Attribution, Counter, SlotEntries, attribution};
-use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::message::UsageKind;
-use seatmeter_protocol::request_auth::Agreement;
-use seatmeter_protocol::signature::{Signed, SigningKey};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::message::{TOTALS_MAX, UsageKind};
+use seatmeter_protocol::request_auth::Agreement;
+use seatmeter_protocol::signature::{PublicKey, Signed, SigningKey};
+
+use super::round::files;
+use super::{Reported, Reporting, report};
+use crate::clock::test_support::HandClock;
+use crate::clock::{Clock, Deadline};
+use crate::device::Device;
+use crate::error::Result;
+use crate::license::ServerRecord;
+use crate::license::test_support as license_support;
+use crate::sync::exchange::Servers;
+use crate::sync::scripted::{RunningFile, Scripted, Step};
+use crate::usage::{
+    Attribution, Counter, Durable, SEGMENT_ENDING, Segment, SlotEntries, attribution,
+};
 
 const LICENSE: &str = "00112233445566778899aabbccddeeff";
 

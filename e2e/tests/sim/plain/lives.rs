@@ -5,7 +5,7 @@ use seatmeter_protocol::signature::{PublicKey, digest_hex};
 use seatmeter_protocol::slot::SLOT_SECONDS;
 use seatmeter_server::error::Refusal;
 use seatmeter_server::policy::history::{
-    self, HEARD_PRECISION, History, Known, Life, Next, Place, Shown, Told,
+    self, EpochKind, Finding, HEARD_PRECISION, History, Known, Next, Relation, Shown,
 };
 use seatmeter_server::receipt::Receipt;
 use seatmeter_server::store::Authorization;
@@ -42,7 +42,7 @@ impl Plain {
     pub(super) fn keep_life(&mut self, after: Self) {
         self.epoch = after.epoch;
         self.careful_until = after.careful_until;
-        (self.lives, self.foreign) = (after.lives, after.foreign);
+        (self.epochs, self.foreign) = (after.epochs, after.foreign);
         self.rollbacks = after.rollbacks;
         self.is_rollback = after.is_rollback;
     }
@@ -61,8 +61,8 @@ impl Plain {
         let Some(receipt) = receipt else { return };
         let is_known =
             self.commits.get(&receipt.sequence_id).is_some_and(|last| receipt.number <= *last);
-        if !is_known && !self.lives.contains(&receipt.epoch) {
-            self.end_life(&receipt.epoch, &receipt.to_string(), now);
+        if !is_known && !self.epochs.contains(&receipt.epoch) {
+            self.end_epoch(&receipt.epoch, &receipt.to_string(), now);
         }
     }
 
@@ -86,26 +86,26 @@ impl Plain {
             }),
         };
         let next = history::next(known, shown, now)?;
-        if let (Told::ServerRolledBack, Some(proof)) = (next.told, newest) {
-            self.end_life(&proof.epoch, &facts_of(proof), now);
+        if let (Finding::ServerRolledBack, Some(proof)) = (next.finding, newest) {
+            self.end_epoch(&proof.epoch, &facts_of(proof), now);
         }
         Ok(next)
     }
 
     pub(super) fn shown(&self, license: &LocalLicense, now: u64) -> Shown {
-        let life = match &license.epoch {
-            epoch if *epoch == self.epoch => Life::Current,
-            epoch if self.foreign.contains(epoch) => Life::Foreign,
-            epoch if self.lives.contains(epoch) => Life::Earlier,
-            _ => Life::Unknown,
+        let epoch = match &license.epoch {
+            epoch if *epoch == self.epoch => EpochKind::Current,
+            epoch if self.foreign.contains(epoch) => EpochKind::Foreign,
+            epoch if self.epochs.contains(epoch) => EpochKind::Earlier,
+            _ => EpochKind::Unknown,
         };
-        Shown { generation: license.generation, life, runs: license.valid_until > now }
+        Shown { generation: license.generation, epoch, runs: license.valid_until > now }
     }
 
-    /// Begin another life, because something of this epoch is newer than the data.
-    fn end_life(&mut self, of_epoch: &str, facts: &str, now: u64) {
+    /// Begin another epoch, because something of this epoch is newer than the data.
+    fn end_epoch(&mut self, of_epoch: &str, facts: &str, now: u64) {
         const HOUR: u64 = 3_600;
-        let is_unknown = of_epoch != self.epoch && self.lives.insert(of_epoch.to_owned());
+        let is_unknown = of_epoch != self.epoch && self.epochs.insert(of_epoch.to_owned());
         if is_unknown {
             self.foreign.insert(of_epoch.to_owned());
         }
@@ -118,7 +118,7 @@ impl Plain {
         let facts = format!("{}\n{now}\n{facts}", self.epoch);
         let mut epoch = digest_hex(facts.as_bytes());
         epoch.truncate(32);
-        self.lives.insert(std::mem::replace(&mut self.epoch, epoch));
+        self.epochs.insert(std::mem::replace(&mut self.epoch, epoch));
         self.careful_until = if is_careful { now + SLOT_SECONDS } else { 0 };
         self.is_rollback = true;
         self.rollbacks.push(now);
@@ -137,8 +137,8 @@ impl Plain {
         if request.held.is_none() && request.newest.is_none() {
             known.first_contact.clone_from(&request.first_contact);
         }
-        match next.told {
-            Told::DeviceRolledBack => known.rolled_back_at = now,
+        match next.finding {
+            Finding::DeviceRolledBack => known.rolled_back_at = now,
             _ => known.heard_at = known.heard_at.max(now),
         }
     }
@@ -155,23 +155,23 @@ impl Plain {
         };
         let place = newest.map(|license| known.history.place(license.generation));
         match (place, newest) {
-            (Some(Place::Left), _) => return true,
-            (Some(Place::Granted), Some(newest)) if reported.is_newest_ours => {
+            (Some(Relation::Left), _) => return true,
+            (Some(Relation::Granted), Some(newest)) if reported.is_newest_ours => {
                 known.history.go_on(newest.generation);
             }
-            (Some(Place::Newer), Some(newest))
+            (Some(Relation::Newer), Some(newest))
                 if reported.is_newest_ours || !self.identities.contains_key(uuid) =>
             {
                 known.history.adopt(newest.generation);
-                if history::newer(self.shown(newest, now)) == Told::ServerRolledBack {
-                    self.end_life(&newest.epoch, &facts_of(newest), now);
+                if history::newer(self.shown(newest, now)) == Finding::ServerRolledBack {
+                    self.end_epoch(&newest.epoch, &facts_of(newest), now);
                 }
             }
             _ => {}
         }
         let is_to_be_noted = now >= known.heard_at + HEARD_PRECISION
-            || matches!(place, Some(Place::Granted | Place::Newer));
-        if is_to_be_noted && place != Some(Place::Earlier) {
+            || matches!(place, Some(Relation::Granted | Relation::Newer));
+        if is_to_be_noted && place != Some(Relation::Earlier) {
             known.heard_at = known.heard_at.max(now);
         }
         self.identities.insert(uuid.clone(), known);
@@ -180,7 +180,7 @@ impl Plain {
 
     /// Return the store after a restore: it has another epoch, and is careful for a slot.
     pub(crate) fn restored(&self, epoch: String, now: u64) -> Self {
-        let mut lives = self.lives.clone();
+        let mut lives = self.epochs.clone();
         lives.insert(self.epoch.clone());
         let careful_until = now + SLOT_SECONDS;
         Self { epoch, lives, careful_until, is_rollback: false, ..self.clone() }

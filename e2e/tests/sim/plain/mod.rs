@@ -14,7 +14,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::{Generation, LicenseItem, LocalLicense};
 use seatmeter_server::error::Refusal;
 use seatmeter_server::operator::commands::Change;
-use seatmeter_server::policy::history::Told;
+use seatmeter_server::policy::history::Finding;
 use seatmeter_server::policy::holders::Hold;
 use seatmeter_server::policy::select::access::{self, Validation};
 use seatmeter_server::policy::select::admission::holder_name;
@@ -47,7 +47,7 @@ pub(crate) struct Plain {
     holders: BTreeMap<String, (String, Hold)>,
     identities: BTreeMap<String, Identity>,
     /// The epochs of before, and those of licenses that the data did not know.
-    lives: BTreeSet<String>,
+    epochs: BTreeSet<String>,
     /// Those of them that the data never had.
     foreign: BTreeSet<String>,
     /// The instants at which devices have proved that the data was put back.
@@ -148,8 +148,8 @@ impl Plain {
         }
         self.holders.retain(|_, (_, hold)| hold.until > now || !self.is_listed);
         let mut candidates = self.candidates(uuid, &holder, now);
-        let lost_at = match next.told {
-            Told::DeviceRolledBack | Told::StateLost => now,
+        let lost_at = match next.finding {
+            Finding::DeviceRolledBack | Finding::StateLost => now,
             _ => self.identities.get(uuid).map_or(0, |known| known.rolled_back_at).min(now),
         };
         let used = candidates.iter_mut().flat_map(|candidate| &mut candidate.state.used);

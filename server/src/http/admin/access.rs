@@ -23,7 +23,7 @@ use super::{Server, csrf, loopback, roles, session};
 use crate::access::{Caller, Role, SessionLimits, Who};
 use crate::error::Error;
 use crate::http::Web;
-use crate::http::answer::{Told, Unadmitted, bounded, deadline, source, timed_out};
+use crate::http::answer::{ShownProblem, Unadmitted, bounded, deadline, source, timed_out};
 use crate::http::proxy;
 use crate::operator::access::{NotedUses, TOKEN_PREFIX};
 use crate::problem::ProblemKind;
@@ -101,7 +101,7 @@ async fn require_access(
     let matched = request.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let Some(route) = roles::find(&request.method, matched) else {
         let detail = format!("{} is not possible at this path", request.method);
-        return Err(Error::told(ProblemKind::MethodNotAllowed, detail));
+        return Err(Error::of(ProblemKind::MethodNotAllowed, detail));
     };
     if route.role.is_none() {
         return csrf::require_own_page(request);
@@ -183,7 +183,7 @@ async fn by_token(web: &Web, shown: &HeaderValue) -> Result<Caller, Error> {
 }
 
 fn unauthenticated(detail: &str) -> Error {
-    Error::told(ProblemKind::Unauthenticated, detail)
+    Error::of(ProblemKind::Unauthenticated, detail)
 }
 
 /// Refuse a request with a token in its URL, where logs and histories keep it.
@@ -198,7 +198,7 @@ pub(in crate::http) fn require_no_token_in_url(request: &Parts) -> Result<(), Er
     }
     let detail = "the URL of the request contains a token or password. URLs are logged on their \
         way: revoke it, and send the new one as Authorization: Bearer TOKEN";
-    Err(Error::told(ProblemKind::TokenInUrl, detail))
+    Err(Error::of(ProblemKind::TokenInUrl, detail))
 }
 
 /// Return whether a text contains a token.
@@ -213,8 +213,8 @@ pub(in crate::http) fn holds_token(text: &str) -> bool {
 fn as_problem(mut response: Response) -> Response {
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
-        response = match response.extensions().get::<Told>() {
-            Some(Told(problem)) => {
+        response = match response.extensions().get::<ShownProblem>() {
+            Some(ShownProblem(problem)) => {
                 let body = roles::without_number(problem).to_string();
                 let (mut parts, _) = response.into_parts();
                 parts.headers.remove(axum::http::header::CONTENT_LENGTH);
@@ -227,7 +227,7 @@ fn as_problem(mut response: Response) -> Response {
                     StatusCode::BAD_REQUEST => ProblemKind::MalformedAddress,
                     status => ProblemKind::of_status(status.as_u16()),
                 };
-                return as_problem(Error::told(kind, detail).into_response());
+                return as_problem(Error::of(kind, detail).into_response());
             }
         };
     }

@@ -36,7 +36,7 @@ pub(super) fn require_token(headers: &HeaderMap, session_id: &str) -> Result<(),
         return Ok(());
     }
     let detail = "the header X-CSRF-Token must have the csrf_token of GET /admin/v1/session";
-    Err(Error::told(ProblemKind::CsrfToken, detail))
+    Err(Error::of(ProblemKind::CsrfToken, detail))
 }
 
 /// Return whether this is the CSRF token of the session.
@@ -62,7 +62,7 @@ pub(in crate::http) fn require_own_page(request: &Parts) -> Result<(), Error> {
     }
     let detail = "a page of another site may have sent this request: its Origin is not the host \
         that it names. Behind a proxy, pass the Host header on as it came";
-    Err(Error::told(ProblemKind::ForeignPage, detail))
+    Err(Error::of(ProblemKind::ForeignPage, detail))
 }
 
 /// Return whether an origin is the host that the request names, with the same port.

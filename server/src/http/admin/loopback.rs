@@ -84,5 +84,5 @@ fn refused(why: &str) -> Error {
          is not known to come from one: {why}. Show a token of \"seatmeterd token create\" as \
          Authorization: Bearer TOKEN"
     );
-    Error::told(ProblemKind::NotThisMachine, detail)
+    Error::of(ProblemKind::NotThisMachine, detail)
 }

@@ -207,6 +207,6 @@ impl<T: serde::de::DeserializeOwned> FromRequestParts<Arc<Web>> for Chosen<T> {
         let query = Query::from_request_parts(parts, web).await;
         query
             .map(|Query(query)| Self(query))
-            .map_err(|e| Error::told(ProblemKind::MalformedAddress, e.body_text()).into_response())
+            .map_err(|e| Error::of(ProblemKind::MalformedAddress, e.body_text()).into_response())
     }
 }

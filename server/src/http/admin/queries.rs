@@ -51,7 +51,7 @@ impl<Q: DeserializeOwned> FromRequestParts<Arc<Web>> for Wanted<Q> {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Web>) -> Result<Self, Response> {
         parse(&parts.uri)
-            .map_err(|why| Error::told(ProblemKind::MalformedAddress, why).into_response())
+            .map_err(|why| Error::of(ProblemKind::MalformedAddress, why).into_response())
     }
 }
 

@@ -135,7 +135,7 @@ impl Route {
     /// Refuse a caller whose role is below that of the operation.
     pub(super) fn require(&self, role: Role) -> Result<(), Error> {
         match self.role {
-            Some(needed) if role < needed => Err(Error::told(
+            Some(needed) if role < needed => Err(Error::of(
                 ProblemKind::RoleRequired,
                 format!(
                     "{} {ADMIN_PATH}{} needs the role {needed}, and the caller is {role}",

@@ -196,12 +196,12 @@ async fn read(request: Request, web: &Arc<Web>) -> Result<Login, Error> {
         FORM => Form::from_request(request, web).await.ok().map(|Form(login)| login),
         _ => {
             let detail = format!("a login has the content type {JSON} or {FORM}");
-            return Err(Error::told(ProblemKind::ContentType, detail));
+            return Err(Error::of(ProblemKind::ContentType, detail));
         }
     };
     login.ok_or_else(|| {
         let detail = "a login has the fields name and password, both of them texts";
-        Error::told(ProblemKind::MalformedBody, detail)
+        Error::of(ProblemKind::MalformedBody, detail)
     })
 }
 
@@ -252,7 +252,7 @@ async fn authenticate(
 fn login_failed() -> Error {
     let detail = "there is no user with this name and password. An administrator of the machine \
         can set one with \"seatmeterd user create\" or \"seatmeterd user password\"";
-    Error::told(ProblemKind::LoginFailed, detail)
+    Error::of(ProblemKind::LoginFailed, detail)
 }
 
 /// Return the id of the session that a request shows, if it shows one.
@@ -271,7 +271,7 @@ pub(in crate::http) fn shown(headers: &HeaderMap) -> Result<Option<String>, Erro
     match ids.len() {
         0 => Ok(None),
         1 => Ok(ids.pop().filter(|id| is_secret(id)).or(Some(String::new()))),
-        count => Err(Error::told(
+        count => Err(Error::of(
             ProblemKind::Unauthenticated,
             format!("the request has {count} cookies {COOKIE}: remove them, and log in again"),
         )),

@@ -30,7 +30,7 @@ impl std::fmt::Debug for Fields {
 impl Fields {
     /// Read the form in the body of a request. A file counts as its text.
     pub(super) async fn read(request: Request, web: &Arc<Web>) -> Result<Self, Error> {
-        let malformed = |why: &str| Error::told(ProblemKind::MalformedBody, why);
+        let malformed = |why: &str| Error::of(ProblemKind::MalformedBody, why);
         let kind = request.headers().get(CONTENT_TYPE);
         if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/form-data")) {
             return Self::of_parts(request, web).await;
@@ -42,8 +42,8 @@ impl Fields {
     }
 
     async fn of_parts(request: Request, web: &Arc<Web>) -> Result<Self, Error> {
-        let malformed = |_| Error::told(ProblemKind::MalformedBody, "the form cannot be read");
-        let no_form = |_| Error::told(ProblemKind::ContentType, "the form has no boundary");
+        let malformed = |_| Error::of(ProblemKind::MalformedBody, "the form cannot be read");
+        let no_form = |_| Error::of(ProblemKind::ContentType, "the form has no boundary");
         let mut parts = Multipart::from_request(request, web).await.map_err(no_form)?;
         let mut fields = Vec::new();
         while let Some(part) = parts.next_field().await.map_err(malformed)? {

@@ -32,7 +32,7 @@ use crate::error::Error;
 use crate::http::Web;
 use crate::http::admin::access::{CurrentSession, Source, by_session, require_no_token_in_url};
 use crate::http::admin::csrf;
-use crate::http::answer::{Told, Unadmitted, bounded, deadline, source, timed_out};
+use crate::http::answer::{ShownProblem, Unadmitted, bounded, deadline, source, timed_out};
 use crate::problem::ProblemKind;
 
 type Server = State<std::sync::Arc<Web>>;
@@ -110,7 +110,7 @@ pub(super) async fn require_form(
         let fields = Fields::read(Request::from_parts(parts.clone(), body), &web).await?;
         if !csrf::is_token(fields.get("csrf_token"), &session.id) {
             let detail = "the form is of another session: load the page again, and repeat it";
-            return Err(Error::told(ProblemKind::CsrfToken, detail));
+            return Err(Error::of(ProblemKind::CsrfToken, detail));
         }
         Ok(fields)
     };
@@ -126,7 +126,7 @@ pub(super) async fn require_form(
 /// Return who sends a request, with the session; `None` for somebody who has to log in.
 async fn visitor(web: &Web, request: &Parts) -> Result<Option<(Visitor, CurrentSession)>, Error> {
     let seen = match by_session(web, request).await {
-        Err(Error::Told { kind: ProblemKind::Unauthenticated, .. }) | Ok(None) => return Ok(None),
+        Err(Error::Of { kind: ProblemKind::Unauthenticated, .. }) | Ok(None) => return Ok(None),
         seen => seen?,
     };
     Ok(seen.map(|(caller, session)| {
@@ -150,14 +150,14 @@ fn require_role(request: &Parts, visitor: &Visitor) -> Result<(), Error> {
     let form = FORMS.iter().find(|(path, _)| *path == matched);
     let Some((path, needed)) = form.filter(|_| request.method == Method::POST) else {
         let detail = format!("{} is not possible at this path", request.method);
-        return Err(Error::told(ProblemKind::MethodNotAllowed, detail));
+        return Err(Error::of(ProblemKind::MethodNotAllowed, detail));
     };
     if visitor.caller.role >= *needed {
         return Ok(());
     }
     let detail =
         format!("POST {path} needs the role {needed}, and you are {}", visitor.caller.role);
-    Err(Error::told(ProblemKind::RoleRequired, detail))
+    Err(Error::of(ProblemKind::RoleRequired, detail))
 }
 
 /// Send a browser to the login page, and from there back to this page.
@@ -184,8 +184,8 @@ fn as_page(visitor: Option<&Visitor>, headers: &HeaderMap, mut response: Respons
     if is_page.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
         return response;
     }
-    let (title, detail) = match response.extensions_mut().remove::<Told>() {
-        Some(Told(problem)) => (problem.title, problem.detail),
+    let (title, detail) = match response.extensions_mut().remove::<ShownProblem>() {
+        Some(ShownProblem(problem)) => (problem.title, problem.detail),
         None => (ProblemKind::of_status(status.as_u16()).title().to_owned(), status.to_string()),
     };
     let shown = page(&ErrorPage::new(visitor, Language::of(headers), title, detail));

@@ -12,7 +12,7 @@ use super::messages::{Messages, word};
 use super::run_part::{RunPart, SHORT_WORK};
 use crate::error::Error;
 use crate::http::Web;
-use crate::http::long_work::{Kind, Run};
+use crate::http::long_work::{Kind, Outcome, Run};
 use crate::operator::IssuedFile;
 use crate::operator::commands::{ItemRow, Listing, View};
 use crate::operator::import::{Imported, ItemChange, Preview};
@@ -72,7 +72,9 @@ pub(super) async fn licenses(State(web): State<Arc<Web>>, visitor: Visitor) -> P
     let run = web.long_work.newest(Kind::Import);
     let own = visitor.owner();
     let run = run.filter(|run| own.is_none() || run.owner == own);
-    let import = run.map(|run| RunPart::new(t, &run, (t.import_file, t.done_imported), None));
+    let import = run.map(|run| {
+        RunPart::new(t, &run, (t.import_file, t.done_imported), None).good_with_warnings()
+    });
     let is_running = import.as_ref().is_some_and(|part| part.is_running);
     let mut frame = Frame::new(&visitor, "/licenses", t.licenses);
     frame.is_refreshed = is_running;
@@ -157,13 +159,14 @@ pub(super) async fn import(
     let issued = read(form.raw("text"))?;
     let (code, make_default) = (form.some("handshake_code"), form.has("make_default"));
     let caller = visitor.caller.clone();
-    web.long_work.begin(Kind::Import, Run { owner: visitor.owner(), ..Run::at(visitor.now) })?;
+    let next = Run { owner: visitor.owner(), ..Run::at(visitor.now) };
+    let running = web.long_work.begin(Kind::Import, next)?;
     // A browser that leaves does not end the import.
     let own = web.clone();
     let mut work = tokio::spawn(async move {
         let importing = own.licensing.import_issued(issued, code, make_default, &caller);
         let imported = importing.await;
-        own.long_work.end(Kind::Import, told(&imported));
+        running.end(outcome(&imported));
         imported
     });
     let Ok(imported) = tokio::time::timeout(SHORT_WORK, &mut work).await else {
@@ -179,11 +182,8 @@ pub(super) async fn import(
     page(&ImportedPage { frame, warnings: imported.warnings })
 }
 
-/// Return what a page says of an import that took long.
-fn told(imported: &Result<Imported, Error>) -> Result<Vec<String>, String> {
-    let warnings = &imported.as_ref().map_err(ToString::to_string)?.warnings;
-    let done = warnings.first().map(|_| "The license file was imported.".to_owned());
-    Ok(done.into_iter().chain(warnings.iter().cloned()).collect())
+fn outcome(imported: &Result<Imported, Error>) -> Outcome {
+    imported.as_ref().map(|done| done.warnings.clone()).map_err(ToString::to_string)
 }
 
 fn read(text: &str) -> Result<IssuedFile, Error> {

@@ -20,8 +20,11 @@ pub(super) struct RunPart {
     /// The share that is done, in percent; `None` when nobody can tell.
     percent: Option<u64>,
     written: Option<String>,
+    is_done: bool,
     /// Whether it went well, and found nothing, once it has ended.
     is_good: bool,
+    /// Whether it can go well, and have warnings nevertheless.
+    has_warnings: bool,
     sentences: Vec<String>,
     t: &'static Messages,
     /// The name of the work.
@@ -49,7 +52,9 @@ impl RunPart {
             begun: minute(run.begun_at),
             percent,
             written: written.map(|bytes| format!("{} MiB", grouped(bytes >> 20))),
+            is_done: matches!(run.outcome, Some(Ok(_))),
             is_good: run.outcome.as_ref().is_some_and(|o| o.as_ref().is_ok_and(Vec::is_empty)),
+            has_warnings: false,
             sentences: match &run.outcome {
                 Some(Ok(faults)) => faults.clone(),
                 Some(Err(why)) => vec![why.clone()],
@@ -59,5 +64,10 @@ impl RunPart {
             what,
             good,
         }
+    }
+
+    /// Let what was found mean warnings of work that went well.
+    pub(super) fn good_with_warnings(self) -> Self {
+        Self { has_warnings: self.is_done, ..self }
     }
 }

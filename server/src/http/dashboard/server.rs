@@ -103,8 +103,9 @@ pub(super) async fn back_up(State(web): State<Arc<Web>>, visitor: Visitor) -> Pa
     let name = format!("seatmeter-{}.backup", utc::text(visitor.now).replace(':', "-"));
     let (folder, by) = (dir.path().join(BACKUPS), By::from(&visitor.caller));
     let file = folder.join(name);
-    web.long_work.begin(Kind::Backup, Run { file: Some(file.clone()), ..Run::at(visitor.now) })?;
-    let (told, path) = (web.clone(), file.display().to_string());
+    let next = Run { file: Some(file.clone()), ..Run::at(visitor.now) };
+    let running = web.long_work.begin(Kind::Backup, next)?;
+    let (own, path) = (web.clone(), file.display().to_string());
     let write = move || {
         // A folder for backups is as private as the data directory.
         DataDir::new(folder).create()?;
@@ -114,10 +115,10 @@ pub(super) async fn back_up(State(web): State<Arc<Web>>, visitor: Visitor) -> Pa
     let work = tokio::spawn(async move {
         let written = blocking(write).await;
         let made = match written {
-            Ok(()) => told.licensing.change(Change::NoteBackup { file: path }, by).await,
+            Ok(()) => own.licensing.change(Change::NoteBackup { file: path }, by).await,
             Err(error) => Err(error),
         };
-        told.long_work.end(Kind::Backup, made.map(|()| Vec::new()).map_err(|e| e.to_string()));
+        running.end(made.map(|()| Vec::new()).map_err(|error| error.to_string()));
     });
     let is_over = tokio::time::timeout(SHORT_WORK, work).await.is_ok();
     let is_good = web.long_work.newest(Kind::Backup).and_then(|run| run.outcome);
@@ -134,12 +135,11 @@ pub(super) async fn check(State(web): State<Arc<Web>>, visitor: Visitor) -> Page
         let why = "run seatmeterd check on this machine: only the command can reach PostgreSQL";
         return Err(Error::bad_request(why));
     };
-    web.long_work.begin(Kind::Check, Run::at(visitor.now))?;
-    let told = web.clone();
+    let running = web.long_work.begin(Kind::Check, Run::at(visitor.now))?;
     let work = tokio::spawn(async move {
         let location = Location::File(dir.database_path());
         let found = blocking(move || store::faults(&location, &dir)).await;
-        told.long_work.end(Kind::Check, found.map_err(|error| error.to_string()));
+        running.end(found.map_err(|error| error.to_string()));
     });
     // A small database is checked before anybody looks.
     let _ = tokio::time::timeout(SHORT_WORK, work).await;
@@ -154,7 +154,7 @@ pub(super) async fn check(State(web): State<Arc<Web>>, visitor: Visitor) -> Page
 fn require_files(web: &Web, visitor: &Visitor) -> Result<Option<DataDir>, Error> {
     if visitor.owner().is_some() {
         let why = "this is about the data of all organizations: use a user that is bound to none";
-        return Err(Error::told(ProblemKind::OtherOrganization, why));
+        return Err(Error::of(ProblemKind::OtherOrganization, why));
     }
     Ok(web.backups.clone())
 }

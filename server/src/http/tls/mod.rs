@@ -186,7 +186,7 @@ pub(super) async fn require_client_certificate(
         let detail = "the admin API of this server requires a client certificate (it runs with \
             --admin-client-ca): connect by https:// with a certificate of this authority, as in \
             curl --cert FILE --key FILE";
-        return Error::told(ProblemKind::Forbidden, detail).into_response();
+        return Error::of(ProblemKind::Forbidden, detail).into_response();
     }
     next.run(request).await
 }

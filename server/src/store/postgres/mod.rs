@@ -172,7 +172,7 @@ pub fn claim_key(url: &str, key_id: &str) -> Result<String, Error> {
     finish(&connection, outcome)
 }
 
-/// Begin another life of the data, after a restore from a backup or the promotion of a standby that
+/// Begin another epoch of the data, after a restore from a backup or the promotion of a standby that
 /// lacked some data.
 ///
 /// # Errors

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::epoch::LIFE;
+use super::epoch;
 use super::identity::{asking, reporting};
 use super::table::{
     CODE, CODE_ITEMS, COMMIT_SEQUENCE, IDENTITY, ITEM, LICENSE, ORGANIZATION, SEGMENT_OWNER,
@@ -34,7 +34,7 @@ impl Named<'_> {
         sql.expect(&|| {
             let codes = of_requests(|request| &request.handshake_code);
             vec![
-                Wanted::Query(LIFE, Vec::new()),
+                Wanted::Query(epoch::CURRENT, Vec::new()),
                 Wanted::Rows(&COMMIT_SEQUENCE, texts(self.sequences.clone())),
                 Wanted::Rows(&ORGANIZATION, of_requests(|request| &request.organization_id)),
                 Wanted::Rows(&CODE, codes.clone()),

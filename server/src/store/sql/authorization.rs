@@ -9,7 +9,7 @@ use super::epoch::careful;
 use super::segments::Owner;
 use super::{Sql, held, holders, identity, refusals};
 use crate::error::{Error, Refusal};
-use crate::policy::history::{Next, Told};
+use crate::policy::history::{Finding, Next};
 use crate::policy::select::access;
 use crate::policy::select::admission::{holder_name, meters};
 use crate::policy::select::item_choice::NoItem;
@@ -78,7 +78,7 @@ fn answer(
         }
         _ => {}
     }
-    outcome.map_err(|error| error.in_life(&batch.life.epoch))
+    outcome.map_err(|error| error.in_epoch(&batch.epoch.id))
 }
 
 /// Return the state of the item of which the device shows a license, because a license that was
@@ -132,7 +132,7 @@ fn decide(
     }
     lose(&mut candidates, lost_at(batch, request, &next));
     let shown = request.held.iter().chain(&request.newest);
-    careful(&batch.life, &request.claim, shown, &mut candidates)?;
+    careful(&batch.epoch, &request.claim, shown, &mut candidates)?;
     let order = code.order;
     let grant = match policy::decide(&request.claim, &candidates, order) {
         Ok(grant) => grant,
@@ -178,7 +178,7 @@ fn granted(
         server_key_id,
         generation: Generation::default(),
         receipt: String::new(),
-        epoch: batch.life.epoch.clone(),
+        epoch: batch.epoch.id.clone(),
         meters: meters(&item, &state, request.claim.now),
         any_program: code.validation.process_names.is_empty(),
         grant,
@@ -200,8 +200,8 @@ fn book(batch: &mut Batch<'_>, request: &Authorization, holder: &str, granted: &
 /// Return the instant at which the device was restored to an earlier state, or has lost its state;
 /// 0 for never.
 fn lost_at(batch: &Batch<'_>, request: &Authorization, next: &Next) -> u64 {
-    match next.told {
-        Told::DeviceRolledBack | Told::StateLost => request.claim.now,
+    match next.finding {
+        Finding::DeviceRolledBack | Finding::StateLost => request.claim.now,
         _ => batch
             .identities
             .get(&request.device.uuid)

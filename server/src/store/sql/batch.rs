@@ -14,7 +14,7 @@ use super::ahead::{Named, texts};
 use super::alerts::Attempts;
 use super::booked_alerts::Booked;
 use super::codes::Codes;
-use super::epoch::{Life, RollbackProof, life};
+use super::epoch::{self, CurrentEpoch, RollbackProof};
 use super::identity::Identities;
 use super::refusals::Refusals;
 use super::segments::{Owner, Owners, Segments};
@@ -103,7 +103,7 @@ pub(in crate::store) fn run(
 
 /// All data that a batch of requests concerns.
 pub(super) struct Batch<'a> {
-    pub(super) life: Life,
+    pub(super) epoch: CurrentEpoch,
     pub(super) codes: Codes,
     pub(super) identities: Identities,
     /// The licenses that are loaded, in the accounts of their items.
@@ -148,11 +148,11 @@ impl<'a> Batch<'a> {
         let mut receipts = asked.receipts();
         receipts.extend(&acknowledged);
         asked.expect_named(sql, sequence.with(&receipts))?;
-        let mut life = life(sql)?;
+        let mut epoch = epoch::current(sql)?;
         let commits = Commits::load(sql, sequence, &receipts)?;
         for own in acknowledged.iter().filter(|own| !commits.knows(own)) {
-            if !life.of(sql, &own.epoch)?.is_past() {
-                life.end_by(sql, &RollbackProof::by_server(own), *asked.times().end())?;
+            if !epoch.of(sql, &own.epoch)?.is_past() {
+                epoch.end_by(sql, &RollbackProof::by_server(own), *asked.times().end())?;
             }
         }
         let mut codes = Codes::load(sql, &asked.authorizations)?;
@@ -187,7 +187,7 @@ impl<'a> Batch<'a> {
         }
         let booked = Booked::before(&accounts, *asked.times().end());
         Ok(Self {
-            life,
+            epoch,
             codes,
             identities,
             segments,
@@ -201,7 +201,7 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// Begin another life if this receipt is newer than the data.
+    /// Begin another epoch if this receipt is newer than the data.
     pub(super) fn see_receipt(
         &mut self,
         sql: &dyn Sql,
@@ -213,15 +213,15 @@ impl<'a> Batch<'a> {
             return Ok(());
         };
         // A restore that the server knows of has forgotten commits of the epochs before.
-        if self.life.of(sql, &receipt.epoch)?.is_past() {
+        if self.epoch.of(sql, &receipt.epoch)?.is_past() {
             return Ok(());
         }
-        self.life.end_by(sql, &RollbackProof::by_receipt(receipt, device_uuid), now)
+        self.epoch.end_by(sql, &RollbackProof::by_receipt(receipt, device_uuid), now)
     }
 
     /// Return the receipt of the batch, and note that a device gets it.
     pub(super) fn receipt(&mut self, keys: &Keyring) -> String {
-        let epoch = &self.life.epoch;
+        let epoch = &self.epoch.id;
         let known = self.receipt.as_ref();
         if let Some((_, _, text)) =
             known.filter(|(of, by, _)| of == epoch && by.is_the_same_as(keys))

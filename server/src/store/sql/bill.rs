@@ -14,7 +14,7 @@ use crate::usage_bill::{ExportedItem, ExportedUse};
 
 /// What stands beside the usage.
 pub struct BillFrame {
-    /// The current life of the data.
+    /// The current epoch of the data.
     pub epoch: String,
     /// The number of lives that began after the first one.
     pub epochs_begun: u64,

@@ -1,4 +1,4 @@
-//! The epochs: the ids of the lives of the data.
+//! The epochs: the ids of the states that the data has been in, from one restore to the next.
 //!
 //! Clients note the epoch beside the totals that the server acknowledged. A restored backup may
 //! have forgotten some of them. Its new epoch makes the clients send all their totals again, so
@@ -73,55 +73,55 @@ impl Cause {
     }
 }
 
-/// The current life of the data.
-pub(super) struct Life {
-    /// The number of the epoch.
+/// The current epoch of the data.
+pub(super) struct CurrentEpoch {
+    /// Its number.
     number: u64,
-    /// The epoch, as 32 hexadecimal digits.
-    pub(super) epoch: String,
+    /// Its id, 32 hexadecimal digits.
+    pub(super) id: String,
     /// Whether the server has begun the epoch by itself.
     is_rollback: bool,
     /// The instant until which other devices may hold what was forgotten, Unix seconds.
     careful_until: u64,
-    /// The other lives of which this batch has asked.
-    others: HashMap<String, history::Life>,
+    /// The other epochs of which this batch has asked.
+    others: HashMap<String, history::EpochKind>,
 }
 
-/// The statement that reads the current life.
-pub(super) const LIFE: &str =
+/// The statement that reads the current epoch.
+pub(super) const CURRENT: &str =
     "SELECT number, epoch, cause, careful_until FROM epoch ORDER BY number DESC LIMIT 1";
 
-/// Read the current life.
-pub(super) fn life(sql: &dyn Sql) -> Result<Life, Error> {
-    let row = sql.row(LIFE, &[])?;
+/// Read the current epoch.
+pub(super) fn current(sql: &dyn Sql) -> Result<CurrentEpoch, Error> {
+    let row = sql.row(CURRENT, &[])?;
     let mut row = row.ok_or_else(|| Error::Store("the epoch has gone".to_owned()))?;
-    let (number, epoch) = (row.take(0)?, row.take(1)?);
+    let (number, id) = (row.take(0)?, row.take(1)?);
     let is_rollback = row.take::<String>(2)? == Cause::Rollback.name();
     let careful_until = row.take(3)?;
-    Ok(Life { number, epoch, is_rollback, careful_until, others: HashMap::new() })
+    Ok(CurrentEpoch { number, id, is_rollback, careful_until, others: HashMap::new() })
 }
 
-/// Begin another life, with this id. It must be a transaction.
+/// Begin another epoch, with this id. It must be a transaction.
 pub(in crate::store) fn renew(
     sql: &dyn Sql,
     epoch: &str,
     cause: Cause,
     now: u64,
 ) -> Result<(), Error> {
-    let number = life(sql)?.number.saturating_add(1);
+    let number = current(sql)?.number.saturating_add(1);
     let now = now.max(time::recorded(sql)?.newest_at);
     insert(sql, (number, epoch, cause), now, NOT_BEGUN)?;
     note(sql, cause, "command line", epoch, "", now)
 }
 
-/// Begin another life, because the data has come into another cluster of PostgreSQL.
+/// Begin another epoch, because the data has come into another cluster of PostgreSQL.
 pub(in crate::store) fn renew_after_move(
     sql: &dyn Sql,
     epoch: &str,
     detail: &str,
     now: u64,
 ) -> Result<(), Error> {
-    let number = life(sql)?.number.saturating_add(1);
+    let number = current(sql)?.number.saturating_add(1);
     let now = now.max(time::recorded(sql)?.newest_at);
     insert(sql, (number, epoch, Cause::Restored), now, NOT_BEGUN)?;
     note(sql, Cause::Restored, "server", epoch, detail, now)
@@ -221,42 +221,42 @@ impl RollbackProof {
     }
 }
 
-impl Life {
-    /// Return the life in which a license was granted.
-    pub(super) fn of(&mut self, sql: &dyn Sql, epoch: &str) -> Result<history::Life, Error> {
-        if epoch == self.epoch {
-            return Ok(history::Life::Current);
+impl CurrentEpoch {
+    /// Return the relation of the epoch in which a license was granted to this one.
+    pub(super) fn of(&mut self, sql: &dyn Sql, epoch: &str) -> Result<history::EpochKind, Error> {
+        if epoch == self.id {
+            return Ok(history::EpochKind::Current);
         }
         if let Some(known) = self.others.get(epoch) {
             return Ok(*known);
         }
         let is_in = |table| sql.exists(table, values![epoch]);
-        let life = if is_in("SELECT 1 FROM epoch WHERE epoch = ?1")? {
-            history::Life::Earlier
+        let kind = if is_in("SELECT 1 FROM epoch WHERE epoch = ?1")? {
+            history::EpochKind::Earlier
         } else if is_in("SELECT 1 FROM foreign_epoch WHERE epoch = ?1")? {
-            history::Life::Foreign
+            history::EpochKind::Foreign
         } else {
-            history::Life::Unknown
+            history::EpochKind::Unknown
         };
-        self.others.insert(epoch.to_owned(), life);
-        Ok(life)
+        self.others.insert(epoch.to_owned(), kind);
+        Ok(kind)
     }
 
-    /// Begin another life, because a device shows something of this server that is newer than the
-    /// data. What the devices after this one show is of lives that are known.
+    /// Begin another epoch, because a device shows something of this server that is newer than the
+    /// data. What the devices after this one show is of epochs that are known.
     pub(super) fn end_by(
         &mut self,
         sql: &dyn Sql,
         proof: &RollbackProof,
         now: u64,
     ) -> Result<(), Error> {
-        if self.of(sql, &proof.epoch)? == history::Life::Unknown {
+        if self.of(sql, &proof.epoch)? == history::EpochKind::Unknown {
             sql.execute(
                 "INSERT INTO foreign_epoch (epoch, seen_at) VALUES (?1, ?2)",
                 values![&proof.epoch, now],
             )?;
-            self.others.insert(proof.epoch.clone(), history::Life::Foreign);
-            // Devices of one rollback may have licenses of several lives.
+            self.others.insert(proof.epoch.clone(), history::EpochKind::Foreign);
+            // Devices of one rollback may have licenses of several epochs.
             if self.is_rollback && now < self.careful_until {
                 return Ok(());
             }
@@ -264,20 +264,24 @@ impl Life {
         let (of_year, latest) = noticed(sql, now)?;
         let is_careful = latest.is_none_or(|latest| now >= latest.saturating_add(CAREFUL_AGAIN));
         // What follows from the proof needs no chance: stores that see the same agree.
-        let facts = format!("{}\n{now}\n{}", self.epoch, proof.facts);
-        let mut epoch = digest_hex(facts.as_bytes());
-        epoch.truncate(EPOCH_DIGITS);
+        let facts = format!(
+            "{}\n{now}
+{}",
+            self.id, proof.facts
+        );
+        let mut id = digest_hex(facts.as_bytes());
+        id.truncate(EPOCH_DIGITS);
         let number = self.number.saturating_add(1);
         let careful_until = if is_careful { now.saturating_add(SLOT_SECONDS) } else { 0 };
-        insert(sql, (number, &epoch, Cause::Rollback), now, careful_until)?;
+        insert(sql, (number, &id, Cause::Rollback), now, careful_until)?;
         let again = if of_year > 0 { "; it is not the first time in a year" } else { "" };
         let detail = format!("{}{again}", proof.detail);
-        tracing::error!(epoch, "the data of this server was put back: {detail}");
-        note(sql, Cause::Rollback, "server", &epoch, &detail, now)?;
-        alerts::rolled_back(sql, &epoch, &proof.detail, of_year > 0, now)?;
+        tracing::error!(epoch = id, "the data of this server was put back: {detail}");
+        note(sql, Cause::Rollback, "server", &id, &detail, now)?;
+        alerts::rolled_back(sql, &id, &proof.detail, of_year > 0, now)?;
         let mut others = std::mem::take(&mut self.others);
-        others.insert(std::mem::take(&mut self.epoch), history::Life::Earlier);
-        *self = Self { number, epoch, is_rollback: true, careful_until, others };
+        others.insert(std::mem::take(&mut self.id), history::EpochKind::Earlier);
+        *self = Self { number, id, is_rollback: true, careful_until, others };
         Ok(())
     }
 }
@@ -295,12 +299,12 @@ fn noticed(sql: &dyn Sql, now: u64) -> Result<(u64, Option<u64>), Error> {
 /// Restrict grants soon after a restore: a device is granted only what it shows that it holds.
 /// Other devices may hold what this server has forgotten, and need a slot to show it.
 pub(super) fn careful<'a>(
-    life: &Life,
+    epoch: &CurrentEpoch,
     claim: &Claim,
     mut shown: impl Iterator<Item = &'a LocalLicense>,
     candidates: &mut Vec<Candidate>,
 ) -> Result<(), Error> {
-    let until = life.careful_until;
+    let until = epoch.careful_until;
     if claim.now >= until {
         return Ok(());
     }
@@ -318,7 +322,7 @@ pub(super) fn careful<'a>(
         }
         until => format!("until {}", utc::text(until)),
     };
-    let what = if life.is_rollback {
+    let what = if epoch.is_rollback {
         "the data of this server was put back to an earlier state just now"
     } else {
         "this server was restored from a backup just now"

@@ -12,11 +12,13 @@ use seatmeter_protocol::request_auth::{Proof, ReportKey};
 use seatmeter_protocol::signature::PublicKey;
 
 use super::batch::Batch;
-use super::epoch::{Life, RollbackProof};
+use super::epoch::{CurrentEpoch, RollbackProof};
 use super::table::{ALL_LICENSES, IDENTITY};
 use super::{Row, Sql, Value, values};
 use crate::error::{Error, Refusal};
-use crate::policy::history::{self, HEARD_PRECISION, History, Known, Next, Place, Shown, Told};
+use crate::policy::history::{
+    self, Finding, HEARD_PRECISION, History, Known, Next, Relation, Shown,
+};
 use crate::policy::report_bounds;
 use crate::store::account::Kept;
 use crate::store::{Authorization, Report, ShownLicense};
@@ -169,7 +171,7 @@ impl Identities {
             || report
                 .newest
                 .as_ref()
-                .is_some_and(|shown| matches!(place(shown), Place::Granted | Place::Newer))
+                .is_some_and(|shown| matches!(place(shown), Relation::Granted | Relation::Newer))
     }
 
     /// Return what is known of a device.
@@ -257,7 +259,7 @@ pub(super) fn require_key(batch: &Batch<'_>, request: &Authorization) -> Result<
 }
 
 /// Decide about the next license of the device. If the device shows that the data was put back,
-/// begin another life.
+/// begin another epoch.
 pub(super) fn follow(
     sql: &dyn Sql,
     batch: &mut Batch<'_>,
@@ -269,7 +271,7 @@ pub(super) fn follow(
     let known = batch.identities.get(uuid);
     let newest = newest(request);
     let history = known.map_or(&unknown, |known| &known.history);
-    let shown = newest.map(|license| shown(sql, &mut batch.life, license, history, now));
+    let shown = newest.map(|license| shown(sql, &mut batch.epoch, license, history, now));
     let shown = shown.transpose()?;
     let is_same_contact = known.is_some_and(|known| {
         !known.first_contact.is_empty() && known.first_contact == request.first_contact
@@ -281,26 +283,26 @@ pub(super) fn follow(
         is_same_contact,
     };
     let next = history::next(known, shown, now)?;
-    if let (true, Told::ServerRolledBack, Some(proof)) = (is_kept, next.told, newest) {
-        batch.life.end_by(sql, &RollbackProof::by_license(proof), now)?;
+    if let (true, Finding::ServerRolledBack, Some(proof)) = (is_kept, next.finding, newest) {
+        batch.epoch.end_by(sql, &RollbackProof::by_license(proof), now)?;
     }
     Ok(next)
 }
 
-/// Return what a license shows. The life in which it was granted matters only to one that does not
+/// Return what a license shows. The epoch in which it was granted matters only to one that does not
 /// continue the history.
 fn shown(
     sql: &dyn Sql,
-    life: &mut Life,
+    current: &mut CurrentEpoch,
     license: &LocalLicense,
     history: &History,
     now: u64,
 ) -> Result<Shown, Error> {
-    let life = match history.place(license.generation) {
-        Place::Newer | Place::Earlier | Place::Left => life.of(sql, &license.epoch)?,
-        Place::Newest | Place::Granted => history::Life::Current,
+    let epoch = match history.place(license.generation) {
+        Relation::Newer | Relation::Earlier | Relation::Left => current.of(sql, &license.epoch)?,
+        Relation::Newest | Relation::Granted => history::EpochKind::Current,
     };
-    Ok(Shown { generation: license.generation, life, runs: license.valid_until > now })
+    Ok(Shown { generation: license.generation, epoch, runs: license.valid_until > now })
 }
 
 /// Return whether a license of the device runs, with what this batch has done.
@@ -336,7 +338,7 @@ pub(super) fn note_grant(batch: &mut Batch<'_>, request: &Authorization, next: N
     if let Some(key) = &request.report_key {
         identity.prior_report_key = identity.report_key.replace(key.clone());
     }
-    if next.told == Told::DeviceRolledBack {
+    if next.finding == Finding::DeviceRolledBack {
         identity.rolled_back_at = now;
         identity.rollbacks = identity.rollbacks.saturating_add(1);
         tracing::warn!(device = %uuid, "a device was restored to an earlier state");
@@ -417,13 +419,13 @@ pub(super) fn hear(
         .max_by_key(|shown| (shown.license.generation.branch, shown.license.generation.step));
     let place = newest.map(|shown| history.unwrap_or(&unknown).place(shown.license.generation));
     let is_newest = match place {
-        Some(Place::Left) => return Ok(true),
-        Some(Place::Earlier) => false,
+        Some(Relation::Left) => return Ok(true),
+        Some(Relation::Earlier) => false,
         _ => true,
     };
     // Most reports end here, and change nothing.
     if known.is_some_and(|known| !known.is_to_be_noted(now))
-        && !matches!(place, Some(Place::Granted | Place::Newer))
+        && !matches!(place, Some(Relation::Granted | Relation::Newer))
     {
         return Ok(false);
     }
@@ -433,15 +435,15 @@ pub(super) fn hear(
         identity.last_heard_at = identity.last_heard_at.max(now);
     }
     match (place, newest) {
-        (Some(Place::Granted), Some(newest)) if (newest.is_ours)() => {
+        (Some(Relation::Granted), Some(newest)) if (newest.is_ours)() => {
             identity.history.go_on(newest.license.generation);
         }
-        (Some(Place::Newer), Some(newest)) if (newest.is_ours)() => {
+        (Some(Relation::Newer), Some(newest)) if (newest.is_ours)() => {
             let history = &identity.history;
-            let shown = shown(sql, &mut batch.life, &newest.license, history, now)?;
+            let shown = shown(sql, &mut batch.epoch, &newest.license, history, now)?;
             identity.history.adopt(newest.license.generation);
-            if history::newer(shown) == Told::ServerRolledBack {
-                batch.life.end_by(sql, &RollbackProof::by_license(&newest.license), now)?;
+            if history::newer(shown) == Finding::ServerRolledBack {
+                batch.epoch.end_by(sql, &RollbackProof::by_license(&newest.license), now)?;
             }
         }
         _ => {}

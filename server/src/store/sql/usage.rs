@@ -47,11 +47,11 @@ pub(super) fn record<'a>(
     whole: &'a Report,
 ) -> Result<UsageAnswer, Error> {
     let device_key = identity::prove(batch, whole)
-        .map_err(|refusal| Error::from(refusal).in_life(&batch.life.epoch))?;
+        .map_err(|refusal| Error::from(refusal).in_epoch(&batch.epoch.id))?;
     let device_uuid = &whole.report.device.uuid;
     batch.see_receipt(sql, whole.receipt.as_ref(), device_uuid, whole.now)?;
     let is_diverged = identity::hear(sql, batch, whole, &device_key)?;
-    let epoch = batch.life.epoch.clone();
+    let epoch = batch.epoch.id.clone();
     let receipt = batch.receipt(&whole.keys);
     let mut answer = UsageAnswer { epoch, is_diverged, receipt, ..UsageAnswer::default() };
     let Report { report, shown, now, .. } = whole;

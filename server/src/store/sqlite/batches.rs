@@ -45,7 +45,7 @@ fn database() -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
     migration::migrate(&mut connection).unwrap();
     connection.execute("UPDATE epoch SET epoch = 'one', begun_at = 0", []).unwrap();
-    // The life of the licenses that the server has forgotten.
+    // The epoch of the licenses that the server has forgotten.
     connection.execute("INSERT INTO foreign_epoch VALUES ('zero', 0)", []).unwrap();
     let by = Actor { name: "test".into(), now: START };
     sql::change(&connection, &Change::Import(Box::new(import())), &by).unwrap();

@@ -69,7 +69,7 @@ pub fn restore_copy(
     Ok(keys)
 }
 
-/// Begin another life of the data in place. A server may run on it meanwhile.
+/// Begin another epoch of the data in place. A server may run on it meanwhile.
 ///
 /// # Errors
 /// Fails when the database cannot be written.

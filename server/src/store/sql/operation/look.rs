@@ -31,7 +31,7 @@ fn look_at(sql: &dyn Sql, view: &View, owner: Option<&str>) -> Result<Listing, E
         View::Tokens => Listing::Tokens(tokens(sql, owner)?),
         // These belong to no organization.
         View::Users | View::Epochs | View::Within { .. } if owner.is_some() => {
-            return Err(Error::told(
+            return Err(Error::of(
                 ProblemKind::OtherOrganization,
                 "this list is about the whole server: use a token or user that is not bound to an \
                  organization",

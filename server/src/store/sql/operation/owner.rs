@@ -97,7 +97,7 @@ fn refusal(sql: &dyn Sql, change: &Change, organization_id: &str) -> Result<Erro
         Change::ReleaseDevice { item_id, device_uuid } => nothing_from(item_id, device_uuid),
         Change::RenameDevice { device_uuid, .. } | Change::DeleteDevice { device_uuid } => {
             if of_device(sql, device_uuid)?.iter().any(|owner| owner == organization_id) {
-                Error::told(
+                Error::of(
                     ProblemKind::OtherOrganization,
                     format!(
                         "device {device_uuid} works for another organization, too, and has one \
@@ -122,7 +122,7 @@ fn refusal(sql: &dyn Sql, change: &Change, organization_id: &str) -> Result<Erro
 }
 
 fn whole_server() -> Error {
-    Error::told(
+    Error::of(
         ProblemKind::OtherOrganization,
         "this concerns the whole server: use a token or user that is not bound to an organization",
     )

@@ -13,7 +13,7 @@ impl Question for AuditCheckQuery {
     fn answer(&self, from: &Snapshot<'_>) -> Result<AuditCheck, Error> {
         if from.owner.is_some() {
             let detail = "the chain of the audit log runs through the lines of all organizations";
-            return Err(Error::told(ProblemKind::OtherOrganization, detail));
+            return Err(Error::of(ProblemKind::OtherOrganization, detail));
         }
         let (mut check, mut broken) = (ChainCheck::new(None), None);
         let head = audit::for_each(from.sql(), &mut |line| {
