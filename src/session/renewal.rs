@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
-use seatmeter_protocol::signature::{PublicKey, Signed};
+use seatmeter_protocol::signature::PublicKey;
 
 use super::Session;
 use crate::clock::{Clock, Deadline};

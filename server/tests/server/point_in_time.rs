@@ -3,10 +3,11 @@
 
 use seatmeter_e2e::postgres::Cluster;
 use seatmeter_protocol::message::UsageReport;
+use seatmeter_server::store::Location;
 
-use crate::cli::stdout;
 use crate::on_postgres::{or_skip, server_on};
 use crate::postgres_start::{newest_cause, serving, work};
+use crate::support::*;
 
 /// A cluster after somebody brought it back, and the report of the device that remembers more.
 struct Restored {
@@ -47,8 +48,8 @@ fn data_that_was_brought_back_to_a_point_in_time_is_noticed_by_the_first_device_
 #[test]
 fn an_operator_who_brought_the_data_back_may_say_so_before_any_device_comes() {
     let Restored { cluster, name, epoch, report } = or_skip!(restored());
-    let folder = tempfile::tempdir().unwrap();
-    stdout(folder.path(), &["new-epoch", "--database", &cluster.url(&name)]);
+    // As `seatmeterd new-epoch` does.
+    Location::Url(cluster.url(&name)).renew_epoch(&id(), START).unwrap();
     assert_eq!(newest_cause(&cluster, &name), "operator");
     let server = server_on(&cluster.url(&name));
     let answer = server.report(&report);

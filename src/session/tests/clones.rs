@@ -1,6 +1,7 @@
 //! Tests of copied installations, and of which answers about them are believed.
 
 use super::*;
+use crate::license::ServerRecord;
 use seatmeter_protocol::message::AuthorizationRequest;
 
 #[test]

@@ -2,12 +2,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{TOTALS_MAX, UsageKind};
 use seatmeter_protocol::request_auth::Agreement;
 use seatmeter_protocol::signature::{PublicKey, Signed, SigningKey};
 
 use super::round::files;
-use super::{Reported, Reporting, report};
+use super::{Reported, Reporting, epoch_file, report};
 use crate::clock::test_support::HandClock;
 use crate::clock::{Clock, Deadline};
 use crate::device::Device;

@@ -1,4 +1,4 @@
-//! The history of each device, and the lives of the data.
+//! The history of each device, and the epochs of the data.
 
 use seatmeter_protocol::license::{DAY_SECONDS, LocalLicense};
 use seatmeter_protocol::signature::{PublicKey, digest_hex};
@@ -180,10 +180,10 @@ impl Plain {
 
     /// Return the store after a restore: it has another epoch, and is careful for a slot.
     pub(crate) fn restored(&self, epoch: String, now: u64) -> Self {
-        let mut lives = self.epochs.clone();
-        lives.insert(self.epoch.clone());
+        let mut epochs = self.epochs.clone();
+        epochs.insert(self.epoch.clone());
         let careful_until = now + SLOT_SECONDS;
-        Self { epoch, lives, careful_until, is_rollback: false, ..self.clone() }
+        Self { epoch, epochs, careful_until, is_rollback: false, ..self.clone() }
     }
 }
 
