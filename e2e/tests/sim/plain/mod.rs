@@ -2,8 +2,8 @@
 //! the server's own policy, but shares no line with the statements of the SQL store, with which it
 //! is compared (`compared.rs`).
 
+mod identities;
 mod licenses;
-mod lives;
 mod reports;
 mod state;
 
@@ -25,8 +25,8 @@ use seatmeter_server::store::Authorization;
 
 use crate::books::Counter;
 use crate::seats_by_slot::SeatsBySlot;
+use identities::Identity;
 use licenses::License;
-use lives::Identity;
 pub(crate) use reports::Reported;
 
 /// The rows of one item under one code.

@@ -21,12 +21,14 @@ use crate::time::{START, Time};
 impl Server {
     /// Import the vendor's license file with the items as the models have them.
     pub(super) fn import(&mut self) {
+        let server_key = self.key();
         let file = LicenseFile {
             version: 1,
-            file_id: "file".into(),
+            // A later issue of a file with another key would replace the key of the first one.
+            file_id: format!("file-of-{}", server_key.id()),
             organization_id: ORGANIZATION.into(),
             organization_name: "Simulated".into(),
-            server_key: self.licensing.keys.current().public().clone(),
+            server_key,
             issued_at: START + self.issues,
             items: self.models().map(|model| model.item.clone()).collect(),
             unknown_items: Vec::new(),
