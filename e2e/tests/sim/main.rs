@@ -84,7 +84,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 33] = [
+const ONCE_BROKEN: [u64; 34] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -118,6 +118,7 @@ const ONCE_BROKEN: [u64; 33] = [
     1_800_310_000_105,
     1_800_320_000_059,
     1_800_400_000_659,
+    1_800_600_000_036,
 ];
 
 #[test]

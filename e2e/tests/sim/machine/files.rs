@@ -99,7 +99,7 @@ impl Machine {
     }
 
     /// Return the serial of the newest license on the disk; 0 for none.
-    fn newest_serial(&self) -> u32 {
+    pub(crate) fn newest_serial(&self) -> u32 {
         let Ok(state) = StateDirectory::open(self.folder.clone()) else { return 0 };
         let held = GrantStore::all(&state).into_iter().filter_map(|store| store.held_license());
         held.map(|license| license.serial).max().unwrap_or(0)

@@ -134,6 +134,11 @@ impl Model {
         Ok(())
     }
 
+    /// Return the serial of the newest license that a device has shown; 0 for none.
+    pub(crate) fn newest_shown(&self, device: &str) -> u32 {
+        self.shown.get(device).copied().unwrap_or(0)
+    }
+
     /// Record the newest license that a device has shown.
     pub(crate) fn has_shown(&mut self, device: &str, serial: u32) {
         let newest = self.shown.entry(device.to_owned()).or_default();

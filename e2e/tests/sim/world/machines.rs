@@ -119,18 +119,26 @@ impl World {
         self.acting = Some(m);
         self.machines[m].kill_all();
         let before = self.machines[m].counted_by_segment();
+        let (uuid, newest) = (self.machines[m].uuid(), self.machines[m].newest_serial());
         if !self.machines[m].put_back() {
             return;
         }
         let after = self.machines[m].counted_by_segment();
         let mut net = self.net.lock();
+        // A license that was never shown looks like one whose answer was lost: its allowance comes
+        // again.
+        let is_unseen = net.server.model.newest_shown(&uuid) < newest;
         let family = net.families[m];
         net.installations.put_back(m);
         for ((segment, counter), total) in before {
             let key = (segment, counter);
             let billed = self.books.segments.get(&key).copied().unwrap_or(0);
             let kept = after.get(&key).copied().unwrap_or(0).max(billed);
-            *self.lost.entry((family, counter)).or_default() += total.saturating_sub(kept);
+            let lost = total.saturating_sub(kept);
+            *self.lost.entry((family, counter)).or_default() += lost;
+            if is_unseen {
+                *self.unheld.entry((family, counter)).or_default() += lost;
+            }
         }
     }
 

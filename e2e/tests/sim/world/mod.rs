@@ -34,8 +34,9 @@ pub(crate) struct World {
     pub(crate) performed: BTreeMap<(usize, Counter), u64>,
     /// The work that was lost with the state of a machine, at most.
     pub(crate) lost: BTreeMap<(usize, Counter), u64>,
-    /// The work that a machine did after it was put back, before it got its next license: nothing
-    /// holds it to what it was allowed. By family and counter.
+    /// The work that a machine did after it was put back, before it got its next license, or under
+    /// a license that it had not shown when it was put back: nothing holds it to what it was
+    /// allowed. By family and counter.
     unheld: BTreeMap<(usize, Counter), u64>,
     /// The usage that the server had recorded at the last check.
     pub(crate) books: Books,
