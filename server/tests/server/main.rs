@@ -15,6 +15,7 @@ mod config;
 mod correction;
 mod crash;
 mod dashboard;
+mod deployments;
 mod edited;
 mod everyday;
 mod export;

@@ -110,7 +110,7 @@ fn webhook(url: &str, networks: &[&str]) -> Ways {
 const PYTHON: &str = "SEATMETER_TEST_PYTHON";
 
 #[allow(clippy::disallowed_methods, reason = "a run of the tests is told where its tools are")]
-fn python_with(packages: &str) -> Option<String> {
+pub(crate) fn python_with(packages: &str) -> Option<String> {
     use std::io::Write;
     let python = std::env::var(PYTHON).unwrap_or_else(|_| "python3".to_owned());
     let mut command = Command::new(&python);
