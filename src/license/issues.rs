@@ -99,6 +99,14 @@ impl Issues {
         later.next().map(|issue| issue.server_key).filter(|_| !is_named)
     }
 
+    /// Return the keys that this one has replaced.
+    fn predecessors(&self, key: &PublicKey) -> Vec<PublicKey> {
+        let known = self.file.peek::<Known>().unwrap_or_default();
+        let of_key = known.into_values().filter(|issue| issue.server_key == *key);
+        let former = of_key.flat_map(|issue| issue.former_keys);
+        former.filter(|former| self.successor(former).as_ref() == Some(key)).collect()
+    }
+
     /// Note the issue of a file whose signature was verified.
     ///
     /// # Errors
@@ -139,6 +147,12 @@ impl Issues {
 #[must_use]
 pub fn successor(state: &StateDirectory, key: &PublicKey) -> Option<PublicKey> {
     Issues::of(&state.licenses()).successor(key)
+}
+
+/// Return the keys that this server key has replaced, as far as this device has heard.
+#[must_use]
+pub fn predecessors(state: &StateDirectory, key: &PublicKey) -> Vec<PublicKey> {
+    Issues::of(&state.licenses()).predecessors(key)
 }
 
 /// Return the name of a file. Two vendors may use the same id.

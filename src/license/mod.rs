@@ -11,7 +11,7 @@ mod users;
 
 pub use bounds::covers;
 pub use grant::{Grant, TrustedRoots, Validity};
-pub use issues::successor;
+pub use issues::{predecessors, successor};
 pub use presented::{Basis, Credentials};
 pub use server_notice::ServerNotice;
 pub use server_record::{ServerRecord, Shown, first_contact};

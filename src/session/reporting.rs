@@ -1,5 +1,6 @@
 //! Reports for all programs of the device that count under grants of one server.
 
+use std::collections::BTreeSet;
 use std::fs::DirEntry;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -14,11 +15,19 @@ use seatmeter_protocol::signature::PublicKey;
 use super::Session;
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Result};
-use crate::license::{GrantStore, ServerRecord, successor};
+use crate::license::{GrantStore, ServerRecord, predecessors, successor};
 use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::locks::REPORT_TURN;
 use crate::sync::{Reported, Reporting, epoch_file, report, report_end};
+
+/// Return whether a server, which has this key now, has begun an epoch in which it did not get
+/// everything again that it had recorded under a former key.
+fn is_untold(folder: &Path, former: &PublicKey, key: &PublicKey) -> bool {
+    let told = |key| epoch_file(folder, key).peek::<String>();
+    let newest = told(key).filter(|epoch| !epoch.is_empty());
+    newest.is_some() && told(former).is_some_and(|told| Some(told) != newest)
+}
 
 impl Session {
     /// Report what this device has counted under grants of this session's server. These include
@@ -44,7 +53,8 @@ impl Session {
         let epoch = self.heard_epoch.lock().clone();
         let mut all = Reported::default();
         let mut outcome = Ok(());
-        let mut elsewhere = None;
+        let former = predecessors(&self.state, &key);
+        let mut elsewhere = BTreeSet::new();
         for (folder, store) in self.usage_folders()? {
             let reported = report(&Reporting {
                 device: &device,
@@ -62,13 +72,15 @@ impl Session {
             // What the server has said before an error holds, too.
             reported.standings.iter().for_each(|standing| self.note_standing(standing, &key));
             self.note_segments(&reported.notes);
+            // What other programs have counted for other servers is for themselves to send there,
+            // unless the other server was this one, before its key was replaced.
+            let is_own = store.name() == self.name;
+            let others = reported.other_servers.iter();
+            let others = others.filter(|other| is_own || former.contains(other));
+            let untold = former.iter().filter(|former| is_untold(&folder, former, &key));
+            elsewhere.extend(others.chain(untold).map(|other| (folder.clone(), other.clone())));
             match reported.into_result() {
-                Ok(reported) => {
-                    all.add(&reported);
-                    if store.name() == self.name {
-                        elsewhere = Some((folder, reported.other_servers));
-                    }
-                }
+                Ok(reported) => all.add(&reported),
                 Err(error) => {
                     let is_silent = error.code == ErrorCode::FAILED_TO_REACH_SERVER;
                     outcome = outcome.and(Err(error));
@@ -85,19 +97,22 @@ impl Session {
         self.hear();
         outcome?;
         self.note_contact(all.server.clone());
-        self.heard_epoch.lock().clear();
+        {
+            // A thread that has asked for a license meanwhile may have heard another one.
+            let mut heard = self.heard_epoch.lock();
+            if *heard == epoch {
+                heard.clear();
+            }
+        }
         // A process that waits for another server's turn keeps no process waiting for this one's.
         drop(turn);
-        if let Some((folder, others)) = elsewhere {
-            // The server of this round may know them by a former key.
-            let epoch = if all.again {
-                epoch_file(&folder, &key).peek().unwrap_or_default()
-            } else {
-                String::new()
+        for (folder, other) in elsewhere {
+            // Under a former key, it is the same server, with the same epoch.
+            let epoch = match former.contains(&other) {
+                true => epoch_file(&folder, &key).peek().unwrap_or_default(),
+                false => String::new(),
             };
-            for other in others {
-                all.add(&self.report_to_another(&folder, &other, &epoch, deadline)?);
-            }
+            all.add(&self.report_to_another(&folder, &other, &epoch, deadline)?);
         }
         if all.totals > 0 {
             say(Level::Info, format_args!("reported {} totals of what was counted", all.totals));

@@ -23,7 +23,7 @@ use seatmeter_protocol::slot::SLOTS_PER_DAY;
 use serde::{Deserialize, Serialize};
 
 use crate::fault_injection::disk::{self, Use};
-use crate::files::{file_made_if_missing, private_file};
+use crate::files::{file_made_if_missing, private_file, sync_folder};
 
 /// The ending of the files' names.
 pub(super) const ENDING: &str = "acknowledged";
@@ -83,7 +83,11 @@ impl Archive {
         // A line that was torn by a kill must not spoil the next one.
         line.insert(0, b'\n');
         file.write_all(&line)?;
+        // The segment is removed next: a power cut must not leave neither of the two.
+        disk::allows(Use::Sync)?;
+        file.sync_data()?;
         if is_new {
+            sync_folder(&path)?;
             self.prune()?;
         }
         Ok(())

@@ -84,7 +84,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 34] = [
+const ONCE_BROKEN: [u64; 36] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -119,6 +119,8 @@ const ONCE_BROKEN: [u64; 34] = [
     1_800_320_000_059,
     1_800_400_000_659,
     1_800_600_000_036,
+    1_800_600_001_438,
+    1_800_700_000_096,
 ];
 
 #[test]

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{
     SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX, UsageAnswer,
@@ -21,7 +22,7 @@ use crate::fault_injection::kill_points::kill_point;
 use crate::files::{is_draft, is_no_file, sweep, sync_folder};
 use crate::license::{GrantStore, ServerRecord};
 use crate::state::{FramedFile, Kind, Loaded};
-use crate::sync::exchange::{Answer, Servers};
+use crate::sync::exchange::{Answer, Answered, Servers};
 use crate::usage::{
     Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING,
 };
@@ -348,10 +349,26 @@ impl Round<'_> {
             answer.tell_time(with.servers.clock);
             answer.read()
         };
-        let content = (uuid.as_str(), segments, Vec::new());
-        let answered = send(with.servers, with.device, with.record, content, with.deadline, read);
+        let ask = |segments: Vec<SegmentReport>| {
+            let content = (uuid.as_str(), segments, Vec::new());
+            send(with.servers, with.device, with.record, content, with.deadline, read)
+        };
+        let mut answered = ask(segments.clone());
+        let is_unknown = |answered: &Answered<UsageAnswer>| {
+            answered.value.as_ref().is_err_and(|error| error.code == ErrorCode::DEVICE_NOT_MATCH)
+        };
+        if is_unknown(&answered) && !self.is_again {
+            // The server may have forgotten the device, and learns of it by its licenses.
+            self.show_licenses(&mut segments);
+            answered = ask(segments);
+        }
         if !answered.server.is_empty() {
-            self.reported.server = answered.server;
+            self.reported.server.clone_from(&answered.server);
+        }
+        if is_unknown(&answered) && uuid != with.device.uuid() {
+            // What a former UUID has counted stays, and does not hold up the rest.
+            answered.value.map(|_| ()).unwrap_or_else(|error| self.note_error(error));
+            return Ok(());
         }
         let answer: UsageAnswer = answered.value?;
         kill_point("report: answered");
@@ -366,6 +383,7 @@ impl Round<'_> {
             } else {
                 self.reported.refused += 1;
                 self.note_refused(news, &answer.refused);
+                self.keep_refused(news);
             }
         }
         self.reported.standings.extend(answer.standings);
@@ -425,6 +443,38 @@ impl Round<'_> {
             .map_or_else(|| self.with.folder.join(id), |(path, _)| path.clone());
         self.reported
             .note(&path, format!("is not recorded by the license server ({why}); it is kept"));
+    }
+
+    /// Keep what is refused when everything is reported once more: the server may record it later,
+    /// for example when its license file is imported again. What was in the archive becomes a
+    /// segment, which is reported as any other.
+    fn keep_refused(&mut self, news: &News) {
+        let with = self.with;
+        if let Some((path, _)) = &news.source {
+            // On the disk it may still be acknowledged, as it was by the server before.
+            let kept = match self.is_again {
+                true => Segment::open(path).and_then(|segment| segment.make_durable()),
+                false => Ok(()),
+            };
+            if let Err(error) = kept {
+                self.note_error(Error::state(path, "make durable the counts in", &error));
+            }
+            return;
+        }
+        let archived = Acknowledged {
+            device_uuid: news.device_uuid.clone(),
+            server: with.key.clone(),
+            segment: SegmentReport { local_license: None, ..news.segment.clone() },
+        };
+        let kept = Segment::make_again(with.folder, &archived).and_then(|made| {
+            let Some(segment) = made else { return Ok(()) };
+            let path = segment.path();
+            with.durable.ensure(&path, &segment, &segment.totals())?;
+            sync_folder(&path)
+        });
+        if let Err(error) = kept {
+            self.note_error(Error::state(with.folder, "keep what is refused in", &error));
+        }
     }
 
     /// Note what is recorded of a segment. A segment that cannot be opened any more is reported

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
-use seatmeter_protocol::message::{TOTALS_MAX, UsageKind};
+use seatmeter_protocol::message::{Problem, TOTALS_MAX, UsageKind};
 use seatmeter_protocol::request_auth::Agreement;
 use seatmeter_protocol::signature::{PublicKey, Signed, SigningKey};
 
@@ -453,6 +453,47 @@ fn a_restored_server_is_shown_licenses_that_the_device_no_longer_works_under() {
     let asked = bench.transport.asked.lock();
     let shown = &asked.last().unwrap().1["segments"][0]["local_license"];
     assert_eq!(shown["payload"], license.payload.as_str(), "it may have forgotten it");
+}
+
+#[test]
+fn what_a_restored_server_refuses_of_the_archive_is_sent_until_it_is_recorded() {
+    let bench = Bench::new([Step::RecordAll]);
+    bench.transport.begin_epoch("first");
+    count_and_die(&bench, 3);
+    bench.report().unwrap();
+    assert_eq!(bench.files(), 0, "the segment is in the archive");
+    // The license file of the restored server is missing.
+    bench.transport.begin_epoch("second");
+    bench.transport.then(Step::RecordAllBut(0));
+    assert_eq!(bench.report_after_grant("second").unwrap().refused, 1);
+    assert_eq!((bench.transport.billed(), bench.files()), (0, 1));
+    bench.transport.then(Step::RecordAll);
+    assert_eq!(bench.report().unwrap().removed, 1);
+    assert_eq!((bench.transport.billed(), bench.files()), (3, 0));
+    assert_eq!(bench.report().unwrap(), Reported::default(), "and quiet again");
+}
+
+#[test]
+fn a_former_uuid_that_the_server_does_not_know_holds_up_nothing_else() {
+    let bench = Bench::new([]);
+    let earlier = Counter::new(bench.folder.path().to_owned(), attribution(LICENSE, OTHER));
+    earlier.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 1)]).unwrap();
+    drop(earlier);
+    count_and_die(&bench, 3);
+    for _ in 0..3 {
+        bench.transport.then(Step::Reply(Box::new(|request| {
+            if request["device"]["uuid"] == OTHER {
+                let unknown = Problem::new(403, ErrorCode::DEVICE_NOT_MATCH, "unknown");
+                return (403, serde_json::to_string(&unknown).unwrap());
+            }
+            let id = &request["segments"][0]["segment_id"];
+            (200, serde_json::json!({ "recorded": [id] }).to_string())
+        })));
+    }
+    assert_eq!(bench.report().unwrap_err().code, ErrorCode::DEVICE_NOT_MATCH);
+    assert_eq!(bench.files(), 1, "what the former UUID has counted is kept");
+    bench.transport.then(Step::RecordAll);
+    assert_eq!(bench.report().unwrap().removed, 1);
 }
 
 #[test]

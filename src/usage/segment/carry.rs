@@ -36,7 +36,7 @@ use std::sync::atomic::Ordering;
 
 use seatmeter_protocol::signature::random_id;
 
-use super::file::{Made, fill_file, until_made};
+use super::file::{ENTRIES, Made, fill_file, until_made};
 use super::{
     ENDING, ENTRY_BYTES, Filed, HEADER_BYTES, Segment, SegmentHeader, Standing, UNFINISHED_ENDING,
 };
@@ -198,11 +198,11 @@ fn clear_the_way(path: &Path, mine: &SegmentHeader) -> io::Result<()> {
 }
 
 fn make_unfinished(path: &Path, header: &SegmentHeader) -> io::Result<Made> {
-    fill_file(path, header).inspect_err(|_| _ = fs::remove_file(path))
+    fill_file(path, header, ENTRIES).inspect_err(|_| _ = fs::remove_file(path))
 }
 
 /// Return a name that no other attempt uses, neither of this process nor of an earlier one.
-fn unfinished(path: &Path) -> PathBuf {
+pub(super) fn unfinished(path: &Path) -> PathBuf {
     path.with_extension(format!("{}.{UNFINISHED_ENDING}", random_id().unwrap_or_default()))
 }
 

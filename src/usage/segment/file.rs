@@ -40,7 +40,7 @@ pub(super) struct Made {
 /// Create a new file with this header, locked, and give it its name when it is whole.
 pub(super) fn make_file(path: &Path, header: &SegmentHeader) -> io::Result<Made> {
     let unfinished = path.with_extension(UNFINISHED_ENDING);
-    let made = fill_file(&unfinished, header).and_then(|made| {
+    let made = fill_file(&unfinished, header, ENTRIES).and_then(|made| {
         disk::allows(Use::Rename)?;
         fs::rename(&unfinished, path)?;
         kill_point("create: renamed");
@@ -65,18 +65,19 @@ pub(super) fn until_made<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Resu
     make()
 }
 
-/// Create a file with this header, locked, under a name for unfinished files.
-pub(super) fn fill_file(path: &Path, header: &SegmentHeader) -> io::Result<Made> {
+/// Create a file with this header and so many free entries, locked, under a name for unfinished
+/// files.
+pub(super) fn fill_file(path: &Path, header: &SegmentHeader, entries: u32) -> io::Result<Made> {
     let file = new_file(path)?;
     kill_point("create: made");
     let own = private_file(path, OpenOptions::new().read(true).write(true))?;
     let lock = FileLock::try_lock(own)?.ok_or(io::ErrorKind::ResourceBusy)?;
     kill_point("create: locked");
     disk::allows(Use::Grow)?;
-    let mapped = MappedFile::create(&file, HEADER_BYTES + ENTRIES as usize * ENTRY_BYTES)?;
+    let mapped = MappedFile::create(&file, HEADER_BYTES + entries as usize * ENTRY_BYTES)?;
     mapped.word64(0x00).store(MAGIC, Ordering::Relaxed);
     mapped.word32(0x08).store(VERSION, Ordering::Relaxed);
-    mapped.word32(0x0c).store(ENTRIES, Ordering::Relaxed);
+    mapped.word32(0x0c).store(entries, Ordering::Relaxed);
     let attribution = &header.attribution;
     for (offset, id) in [
         (0x10, &header.segment_id),
@@ -130,7 +131,7 @@ pub(super) fn read_header(mapped: &MappedFile) -> io::Result<(SegmentHeader, u32
     Ok((SegmentHeader { segment_id: id(0x10), attribution, begun_at: word(0x40) }, entries))
 }
 
-fn id_words(id: &str) -> io::Result<(u64, u64)> {
+pub(super) fn id_words(id: &str) -> io::Result<(u64, u64)> {
     let mut bytes = [0; 16];
     hex::decode_to_slice(id, &mut bytes).map_err(|_| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("{id} is not 32 hexadecimal digits"))

@@ -41,6 +41,7 @@
 //! process leaves a file unfinished, the next report sweeps it away: the process that gets its lock
 //! knows that no other process is finishing it.
 
+mod again;
 mod carry;
 mod file;
 #[cfg(any(test, feature = "kill-points"))]

@@ -98,9 +98,12 @@ impl Net {
     fn forge(&self, m: usize, theft: Theft, uuid: &str, key: &SigningKey) -> Option<Forged> {
         let device_key = key.public().clone();
         let is_known = self.server.knows(uuid);
+        // A stranger who came first is the device, while the machine works at another server.
+        let is_of_stranger = |uuid: &str| self.installations.taken.contains(uuid);
         if theft == Theft::Report {
             let mut report = self.strangers.report(m)?;
-            let is_of_another = self.server.knows(&report.device.uuid);
+            let is_of_another =
+                self.server.knows(&report.device.uuid) && !is_of_stranger(&report.device.uuid);
             for segment in &mut report.segments {
                 segment.totals.iter_mut().for_each(|total| total.total += 1_000);
             }
@@ -131,7 +134,7 @@ impl Net {
                 request.device.uuid = "5712a06e".repeat(4);
                 is_of_another = false;
             }
-            Theft::Ask | Theft::Report => {}
+            Theft::Ask | Theft::Report => is_of_another = !is_of_stranger(&request.device.uuid),
         }
         let body = serde_json::to_vec(&request).expect("it came from JSON");
         Some(Forged { path: AUTHORIZATIONS_PATH, body, is_of_another })
