@@ -133,3 +133,19 @@ fn what_was_counted_under_a_key_that_was_replaced_is_booked() {
     bench.books(&mut next, [19, 0]);
     assert_eq!(next.ask("shutdown"), "0");
 }
+
+#[test]
+fn what_a_replaced_key_had_acknowledged_comes_again_to_a_server_that_was_put_back() {
+    let mut bench = Bench::new(["main", "standby"]);
+    bench.main.keep_data();
+    let mut program = bench.program();
+    assert_eq!(program.ask("image 3"), "0");
+    bench.books(&mut program, [3, 0]);
+    // The device rests: it has nothing to report.
+    assert_eq!(program.ask("shutdown"), "0");
+    bench.main.put_back();
+    bench.main.rotate_key();
+    let mut next = bench.program();
+    bench.books(&mut next, [3, 0]);
+    assert_eq!(next.ask("shutdown"), "0");
+}
