@@ -180,11 +180,11 @@ mod tests {
     fn work_that_panics_has_failed_and_can_be_begun_again() {
         let work = Arc::new(LongWork::default());
         let check = work.begin(Kind::Check, Run::at(5)).unwrap();
-        let panicked = std::thread::spawn(move || {
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             let _check = check;
             panic!("a fault of the check");
-        });
-        panicked.join().unwrap_err();
+        }));
+        panicked.unwrap_err();
         let why = work.newest(Kind::Check).unwrap().outcome.unwrap().unwrap_err();
         assert!(why.contains("a fault of the server"), "{why}");
         work.begin(Kind::Check, Run::at(6)).unwrap().end(Ok(Vec::new()));

@@ -339,7 +339,16 @@ fn judge(location: &Location, witness: &Witness) {
         *billed.entry(row.device_uuid).or_default() += row.total;
         Ok(())
     };
-    location.read_usage().unwrap().for_each(UsageFilter::ALL, add).unwrap();
+    // A balancer may need a moment more than the servers, which know all hosts.
+    let begun = Instant::now();
+    let usage = loop {
+        match location.read_usage() {
+            Ok(usage) => break usage,
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    usage.for_each(UsageFilter::ALL, add).unwrap();
     assert_eq!(witness.scans.len(), REPORTERS);
     for (device, (performed, acknowledged)) in &witness.scans {
         assert_eq!(performed, acknowledged, "the last report of each was acknowledged");

@@ -8,7 +8,7 @@ use seatmeter_protocol::request_auth::Agreement;
 use seatmeter_protocol::signature::{PublicKey, Signed, SigningKey};
 
 use super::round::files;
-use super::{Reported, Reporting, epoch_file, report};
+use super::{Reported, Reporting, report};
 use crate::clock::test_support::HandClock;
 use crate::clock::{Clock, Deadline};
 use crate::device::Device;
@@ -407,6 +407,7 @@ fn a_restored_server_is_told_everything_again() {
 #[cfg(feature = "kill-points")]
 #[test]
 fn a_restored_server_has_not_got_everything_while_a_segment_cannot_be_made_durable() {
+    use super::epoch_file;
     use crate::fault_injection::disk::{Disk, play};
     let mut failed = 0;
     for failing in 1..8 {

@@ -121,7 +121,7 @@ impl Net {
         request.challenge = None;
         request.device_key = device_key;
         request.receipt = String::new();
-        let mut is_of_another = true;
+        let mut is_of_another = !is_of_stranger(&request.device.uuid);
         match theft {
             Theft::Ask if !self.server.knows(&request.device.uuid) => return None,
             Theft::AskFirst if is_known || self.owners.contains_key(uuid) => return None,
@@ -134,7 +134,7 @@ impl Net {
                 request.device.uuid = "5712a06e".repeat(4);
                 is_of_another = false;
             }
-            Theft::Ask | Theft::Report => is_of_another = !is_of_stranger(&request.device.uuid),
+            Theft::Ask | Theft::Report => {}
         }
         let body = serde_json::to_vec(&request).expect("it came from JSON");
         Some(Forged { path: AUTHORIZATIONS_PATH, body, is_of_another })
