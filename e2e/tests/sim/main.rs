@@ -84,7 +84,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 37] = [
+const ONCE_BROKEN: [u64; 38] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -120,6 +120,7 @@ const ONCE_BROKEN: [u64; 37] = [
     1_800_400_000_659,
     1_800_600_000_036,
     1_800_600_001_438,
+    1_800_600_001_789,
     1_800_700_000_096,
     1_800_700_000_721,
 ];

@@ -158,6 +158,11 @@ impl Account {
         }
     }
 
+    /// Return whether the item is revoked, or its grace is over.
+    pub(in crate::store) fn has_ended(&self, now: u64) -> bool {
+        self.is_revoked || now >= self.item.grace_ends_at()
+    }
+
     fn device(&mut self, device_uuid: &str) -> &mut Device {
         self.devices.entry(device_uuid.to_owned()).or_default()
     }

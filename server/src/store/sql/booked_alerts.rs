@@ -31,7 +31,9 @@ impl Booked {
     /// Fire the thresholds that the batch has reached.
     pub(super) fn fire(&self, sql: &dyn Sql, accounts: &Accounts) -> Result<(), Error> {
         for (item_id, account) in accounts {
-            let Some(before) = self.before.get(item_id) else { continue };
+            // Late reports of an item that has ended reach nothing that matters to anybody.
+            let before = self.before.get(item_id).filter(|_| !account.has_ended(self.now));
+            let Some(before) = before else { continue };
             let after = account.meters_as_loaded(self.now);
             for (before, after) in before.iter().zip(&after) {
                 let before = figures(item_id, account, before, "").percent();
