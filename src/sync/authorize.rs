@@ -98,9 +98,9 @@ fn begin_agreement() -> Result<Agreement> {
 
 impl LicenseRequest<'_> {
     /// Return the message to the server at this base URL: with the newest license of that server,
-    /// unless it is shown anyway, its last receipt, and the id of the first contact if the server has not given
-    /// the device a license at that URL. For a challenge it is made anew, because another program
-    /// of the device may have got a license meanwhile.
+    /// unless it is shown anyway, its last receipt, and the id of the first contact if the server
+    /// has not given the device a license at that URL. For a challenge it is made anew, because
+    /// another program of the device may have got a license meanwhile.
     fn to_server_at(
         &self,
         url: &str,

@@ -185,8 +185,8 @@ pub enum EpochKind {
     Current,
     /// An epoch before the current one.
     Earlier,
-    /// An epoch that the data does not have, and that some device has shown before: of another server
-    /// with the same key, or of this one before it was put back.
+    /// An epoch that the data does not have, and that some device has shown before: of another
+    /// server with the same key, or of this one before it was put back.
     Foreign,
     /// An epoch that no device has shown before.
     Unknown,

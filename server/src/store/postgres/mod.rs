@@ -172,8 +172,8 @@ pub fn claim_key(url: &str, key_id: &str) -> Result<String, Error> {
     finish(&connection, outcome)
 }
 
-/// Begin another epoch of the data, after a restore from a backup or the promotion of a standby that
-/// lacked some data.
+/// Begin another epoch of the data, after a restore from a backup or the promotion of a standby
+/// that lacked some data.
 ///
 /// # Errors
 /// Fails when the database cannot be reached.
