@@ -84,7 +84,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 38] = [
+const ONCE_BROKEN: [u64; 39] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -121,6 +121,7 @@ const ONCE_BROKEN: [u64; 38] = [
     1_800_600_000_036,
     1_800_600_001_438,
     1_800_600_001_789,
+    1_800_600_003_835,
     1_800_700_000_096,
     1_800_700_000_721,
 ];

@@ -37,7 +37,15 @@ pub fn report_end(
         Ok(answer.read().unwrap_or_default())
     };
     let content = (device.uuid(), Vec::new(), ended);
-    send(servers, device, record, content, deadline, read).value.map(|_| ())
+    send(servers, device, record, content, deadline, read).answered.value.map(|_| ())
+}
+
+/// The result of a report that was sent.
+pub(super) struct Sent {
+    pub(super) answered: Answered<UsageAnswer>,
+    /// Whether the receipt in the answer is stored. Without it, nothing proves later what the
+    /// server has recorded: nobody would notice that its data was put back to before that.
+    pub(super) is_receipt_kept: bool,
 }
 
 /// Send a report of the work under a UUID, proved by the report key. A server that does not know
@@ -50,7 +58,7 @@ pub(super) fn send(
     (uuid, segments, ended): (&str, Vec<SegmentReport>, Vec<EndedLicense>),
     deadline: Deadline,
     read: impl Fn(&Answer) -> Result<UsageAnswer>,
-) -> Answered<UsageAnswer> {
+) -> Sent {
     let (Shown { newest, receipt }, report_key) = record.known(uuid);
     let report = UsageReport {
         protocol: PROTOCOL_VERSION,
@@ -61,19 +69,19 @@ pub(super) fn send(
         ended,
     };
     let ask = |prover: Prover<'_>| {
-        servers.ask(USAGE_PATH, &report, prover, deadline, |answer| {
-            let value = read(answer);
-            if let Ok(said) = &value {
-                note_receipt(said, &report.receipt, record);
-            }
-            Content::without_epoch(value)
-        })
+        let read = |answer: &Answer| Content::without_epoch(read(answer));
+        servers.ask(USAGE_PATH, &report, prover, deadline, read)
+    };
+    let noted = |answered: Answered<UsageAnswer>| {
+        let said = answered.value.as_ref().ok();
+        let is_receipt_kept = said.is_none_or(|said| note_receipt(said, &report.receipt, record));
+        Sent { answered, is_receipt_kept }
     };
     if let Some(report_key) = report_key {
         let answered = ask(Prover::Report(&report_key));
         let is_unknown = |error: &Error| error.code == ErrorCode::DEVICE_NOT_MATCH;
         if !answered.value.as_ref().is_err_and(is_unknown) {
-            return answered;
+            return noted(answered);
         }
     }
     let Some(key) = device.key_of(uuid) else {
@@ -81,18 +89,17 @@ pub(super) fn send(
             "the device has lost the key of its former UUID {uuid}: what was counted under it is \
              kept, and cannot be reported"
         );
-        return Answered::not_asked(Error::new(ErrorCode::DEVICE_NOT_MATCH, message));
+        return noted(Answered::not_asked(Error::new(ErrorCode::DEVICE_NOT_MATCH, message)));
     };
-    ask(Prover::Device(&key))
+    noted(ask(Prover::Device(&key)))
 }
 
-/// Note the receipt in a believed answer to a request that has shown this one. If the disk does not
-/// take it, an older one is shown.
-fn note_receipt(said: &UsageAnswer, shown: &str, record: &ServerRecord) {
+/// Note the receipt in a believed answer to a request that has shown this one. Return whether the
+/// disk has taken it.
+fn note_receipt(said: &UsageAnswer, shown: &str, record: &ServerRecord) -> bool {
     if said.receipt.is_empty() {
-        return;
+        return true;
     }
-    if let Err(error) = record.note_receipt(&said.receipt, shown) {
-        say(Level::Warning, format_args!("{error}"));
-    }
+    let noted = record.note_receipt(&said.receipt, shown);
+    noted.inspect_err(|error| say(Level::Warning, format_args!("{error}"))).is_ok()
 }

@@ -14,7 +14,7 @@ use seatmeter_protocol::message::{
 use seatmeter_protocol::signature::PublicKey;
 
 use super::reported::Reported;
-use super::request::send;
+use super::request::{Sent, send};
 use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result, Stage};
@@ -76,6 +76,7 @@ pub fn report(with: &Reporting<'_>) -> Reported {
         is_first_again: true,
         is_epoch_lost: false,
         is_again: false,
+        has_unproved: false,
         for_sending: half_of(with),
         batch: Vec::new(),
         batched: 0,
@@ -138,6 +139,8 @@ struct Round<'a> {
     is_epoch_lost: bool,
     /// Whether everything is reported once more.
     is_again: bool,
+    /// Whether something was recorded whose receipt the disk did not take.
+    has_unproved: bool,
     /// The remaining time at which the segments that are durable by then are sent: half of the time
     /// that remained at the last sending.
     for_sending: Duration,
@@ -172,7 +175,8 @@ impl Round<'_> {
                 // Of two servers with one key, none has got everything; nor has one that did not
                 // get a segment, of which the disk may still say that the one before has it. The
                 // next round tries again.
-                let is_whole = !self.has_heard_several && self.reported.first_error.is_none();
+                let has_failed = self.reported.first_error.is_some() || self.has_unproved;
+                let is_whole = !self.has_heard_several && !has_failed;
                 let told = if is_whole { &self.heard } else { NO_EPOCH };
                 known.store(&told.to_owned())
             }
@@ -353,15 +357,16 @@ impl Round<'_> {
             let content = (uuid.as_str(), segments, Vec::new());
             send(with.servers, with.device, with.record, content, with.deadline, read)
         };
-        let mut answered = ask(segments.clone());
+        let mut sent = ask(segments.clone());
         let is_unknown = |answered: &Answered<UsageAnswer>| {
             answered.value.as_ref().is_err_and(|error| error.code == ErrorCode::DEVICE_NOT_MATCH)
         };
-        if is_unknown(&answered) && !self.is_again {
+        if is_unknown(&sent.answered) && !self.is_again {
             // The server may have forgotten the device, and learns of it by its licenses.
             self.show_licenses(&mut segments);
-            answered = ask(segments);
+            sent = ask(segments);
         }
+        let Sent { answered, is_receipt_kept } = sent;
         if !answered.server.is_empty() {
             self.reported.server.clone_from(&answered.server);
         }
@@ -377,6 +382,12 @@ impl Round<'_> {
             self.note_epoch(&answer.epoch)?;
             self.heard = answer.epoch;
         }
+        self.reported.standings.extend(answer.standings);
+        if !is_receipt_kept {
+            // Everything is sent again, until the disk takes a receipt.
+            self.has_unproved = true;
+            return Ok(());
+        }
         for news in &batch {
             if answer.recorded.contains(&news.segment.segment_id) {
                 self.acknowledge(news);
@@ -386,7 +397,6 @@ impl Round<'_> {
                 self.keep_refused(news);
             }
         }
-        self.reported.standings.extend(answer.standings);
         Ok(())
     }
 
