@@ -361,8 +361,10 @@ impl Round<'_> {
         let is_unknown = |answered: &Answered<UsageAnswer>| {
             answered.value.as_ref().is_err_and(|error| error.code == ErrorCode::DEVICE_NOT_MATCH)
         };
-        if is_unknown(&sent.answered) && !self.is_again {
-            // The server may have forgotten the device, and learns of it by its licenses.
+        // An unknown device asks for its license again, which gives it back its seat, too. Nobody
+        // asks under a former UUID: the server may have forgotten it, and learns of it by licenses.
+        let is_former = uuid != with.device.uuid();
+        if is_former && is_unknown(&sent.answered) && !self.is_again {
             self.show_licenses(&mut segments);
             sent = ask(segments);
         }
@@ -370,7 +372,7 @@ impl Round<'_> {
         if !answered.server.is_empty() {
             self.reported.server.clone_from(&answered.server);
         }
-        if is_unknown(&answered) && uuid != with.device.uuid() {
+        if is_former && is_unknown(&answered) {
             // What a former UUID has counted stays, and does not hold up the rest.
             answered.value.map(|_| ()).unwrap_or_else(|error| self.note_error(error));
             return Ok(());
