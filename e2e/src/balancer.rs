@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::postgres::{Roles, as_nobody, free_port, own_folder};
+use crate::postgres::{Roles, as_nobody, found, free_port, own_folder};
 
 /// HAProxy. It ends when it is dropped.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Balancer {
     /// Return the program, if it is on this machine.
     #[must_use]
     pub fn program() -> Option<PathBuf> {
-        ["/usr/sbin/haproxy", "/usr/bin/haproxy"].iter().map(PathBuf::from).find(|p| p.is_file())
+        found("haproxy")
     }
 
     /// Start it before these nodes: each has the port of PostgreSQL, and that of an HTTP server

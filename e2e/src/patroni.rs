@@ -6,7 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::balancer::Balancer;
-use crate::postgres::{as_nobody, children_of, free_port, give_away, own_folder, programs, signal};
+use crate::postgres::{
+    as_nobody, children_of, found, free_port, give_away, own_folder, programs, signal,
+};
 
 /// After so many seconds without a word, a primary has lost its lead.
 pub const TTL_SECONDS: u64 = 20;
@@ -33,11 +35,6 @@ struct Node {
     data: PathBuf,
     port: u16,
     api: u16,
-}
-
-fn found(name: &str) -> Option<PathBuf> {
-    let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin"];
-    folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }
 
 impl Patroni {

@@ -397,6 +397,12 @@ pub(crate) fn as_nobody(program: &Path) -> Command {
     command
 }
 
+/// Return a program of the system, if it is on this machine.
+pub(crate) fn found(name: &str) -> Option<PathBuf> {
+    let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin"];
+    folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
+}
+
 fn succeed(command: &mut Command) -> Output {
     let output = command.output().expect("the program starts");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));

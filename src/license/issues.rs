@@ -93,18 +93,15 @@ impl Issues {
     /// Return the key that has replaced this one in a later issue of each file that named it, if
     /// there is one.
     pub(super) fn successor(&self, key: &PublicKey) -> Option<PublicKey> {
-        let known = self.file.peek::<Known>()?;
-        let is_named = known.values().any(|issue| issue.server_key == *key);
-        let mut later = known.into_values().filter(|issue| issue.former_keys.contains(key));
-        later.next().map(|issue| issue.server_key).filter(|_| !is_named)
+        successor_in(&self.file.peek()?, key).cloned()
     }
 
     /// Return the keys that this one has replaced.
     fn predecessors(&self, key: &PublicKey) -> Vec<PublicKey> {
         let known = self.file.peek::<Known>().unwrap_or_default();
-        let of_key = known.into_values().filter(|issue| issue.server_key == *key);
-        let former = of_key.flat_map(|issue| issue.former_keys);
-        former.filter(|former| self.successor(former).as_ref() == Some(key)).collect()
+        let of_key = known.values().filter(|issue| issue.server_key == *key);
+        let former = of_key.flat_map(|issue| &issue.former_keys);
+        former.filter(|former| successor_in(&known, former) == Some(key)).cloned().collect()
     }
 
     /// Note the issue of a file whose signature was verified.
@@ -140,6 +137,12 @@ impl Issues {
     fn known(&self, root: &PublicKey, file: &LicenseFile) -> Option<Issue> {
         self.file.peek::<Known>()?.remove(&name(root, file))
     }
+}
+
+fn successor_in<'a>(known: &'a Known, key: &PublicKey) -> Option<&'a PublicKey> {
+    let is_named = known.values().any(|issue| issue.server_key == *key);
+    let mut later = known.values().filter(|issue| issue.former_keys.contains(key));
+    later.next().map(|issue| &issue.server_key).filter(|_| !is_named)
 }
 
 /// Return the key that has replaced this server key in a later issue of each license file that

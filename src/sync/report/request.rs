@@ -79,8 +79,7 @@ pub(super) fn send(
     };
     if let Some(report_key) = report_key {
         let answered = ask(Prover::Report(&report_key));
-        let is_unknown = |error: &Error| error.code == ErrorCode::DEVICE_NOT_MATCH;
-        if !answered.value.as_ref().is_err_and(is_unknown) {
+        if !is_unknown(&answered) {
             return noted(answered);
         }
     }
@@ -92,6 +91,11 @@ pub(super) fn send(
         return noted(Answered::not_asked(Error::new(ErrorCode::DEVICE_NOT_MATCH, message)));
     };
     noted(ask(Prover::Device(&key)))
+}
+
+/// Return whether the server does not know the UUID, or not by this key.
+pub(super) fn is_unknown(answered: &Answered<UsageAnswer>) -> bool {
+    answered.value.as_ref().is_err_and(|error| error.code == ErrorCode::DEVICE_NOT_MATCH)
 }
 
 /// Note the receipt in a believed answer to a request that has shown this one. Return whether the

@@ -6,15 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
-use seatmeter_protocol::message::{
-    SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX, UsageAnswer,
-};
+use seatmeter_protocol::message::{SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX};
 use seatmeter_protocol::signature::PublicKey;
 
 use super::reported::Reported;
-use super::request::{Sent, send};
+use super::request::{Sent, is_unknown, send};
 use crate::clock::Deadline;
 use crate::device::Device;
 use crate::error::{Error, Result, Stage};
@@ -22,7 +19,7 @@ use crate::fault_injection::kill_points::kill_point;
 use crate::files::{is_draft, is_no_file, sweep, sync_folder};
 use crate::license::{GrantStore, ServerRecord};
 use crate::state::{FramedFile, Kind, Loaded};
-use crate::sync::exchange::{Answer, Answered, Servers};
+use crate::sync::exchange::{Answer, Servers};
 use crate::usage::{
     Acknowledged, Archive, Durable, SEGMENT_ENDING, Segment, Total, UNFINISHED_ENDING,
 };
@@ -338,11 +335,6 @@ impl Round<'_> {
         sync_folder(&self.with.folder.join("any"))
             .map_err(|e| Error::state(self.with.folder, "make durable", &e))?;
         kill_point("report: names durable");
-        let mut segments: Vec<SegmentReport> =
-            batch.iter().map(|news| news.segment.clone()).collect();
-        if self.is_again {
-            self.show_licenses(&mut segments);
-        }
         kill_point("report: before the request");
         let with = self.with;
         let read = |answer: &Answer| {
@@ -353,31 +345,35 @@ impl Round<'_> {
             answer.tell_time(with.servers.clock);
             answer.read()
         };
-        let ask = |segments: Vec<SegmentReport>| {
+        let ask = |shows_licenses: bool| {
+            let mut segments: Vec<SegmentReport> =
+                batch.iter().map(|news| news.segment.clone()).collect();
+            if shows_licenses {
+                self.show_licenses(&mut segments);
+            }
             let content = (uuid.as_str(), segments, Vec::new());
             send(with.servers, with.device, with.record, content, with.deadline, read)
         };
-        let mut sent = ask(segments.clone());
-        let is_unknown = |answered: &Answered<UsageAnswer>| {
-            answered.value.as_ref().is_err_and(|error| error.code == ErrorCode::DEVICE_NOT_MATCH)
-        };
+        let mut sent = ask(self.is_again);
         // An unknown device asks for its license again, which gives it back its seat, too. Nobody
         // asks under a former UUID: the server may have forgotten it, and learns of it by licenses.
         let is_former = uuid != with.device.uuid();
         if is_former && is_unknown(&sent.answered) && !self.is_again {
-            self.show_licenses(&mut segments);
-            sent = ask(segments);
+            sent = ask(true);
         }
         let Sent { answered, is_receipt_kept } = sent;
         if !answered.server.is_empty() {
             self.reported.server.clone_from(&answered.server);
         }
-        if is_former && is_unknown(&answered) {
+        let is_left = is_former && is_unknown(&answered);
+        let answer = match answered.value {
             // What a former UUID has counted stays, and does not hold up the rest.
-            answered.value.map(|_| ()).unwrap_or_else(|error| self.note_error(error));
-            return Ok(());
-        }
-        let answer: UsageAnswer = answered.value?;
+            Err(error) if is_left => {
+                self.note_error(error);
+                return Ok(());
+            }
+            value => value?,
+        };
         kill_point("report: answered");
         self.reported.is_diverged |= answer.is_diverged;
         if !answer.epoch.is_empty() {
