@@ -89,8 +89,8 @@ pub struct Session {
     latest_at: AtomicU64,
     /// The membership of this process among those that work under the item.
     users: Mutex<Option<Users>, USERS>,
-    /// Whether a server has said that another installation continues the history of this one.
-    is_diverged: AtomicBool,
+    /// Whether a server has answered a report by which the device must ask for its license.
+    must_ask: AtomicBool,
     /// Licenses that are not in use any more, and whose segments some reader still has.
     left: Mutex<Vec<&'static Licensed>>,
     /// The counts of this device that this process knows to be on the disk.
@@ -146,7 +146,7 @@ impl Session {
             contact: Mutex::default(),
             latest_at: AtomicU64::new(0),
             users: Mutex::default(),
-            is_diverged: AtomicBool::new(false),
+            must_ask: AtomicBool::new(false),
             left: Mutex::default(),
             durable: Durable::default(),
             said: Mutex::default(),

@@ -142,7 +142,7 @@ impl Session {
         };
         let Answered { value: outcome, server, epoch } =
             authorize(&servers, parameters, &license_request, known_key.as_ref(), deadline);
-        self.is_diverged.store(false, Ordering::Relaxed);
+        self.must_ask.store(false, Ordering::Relaxed);
         self.note_contact(server);
         if !epoch.is_empty() {
             *self.heard_epoch.lock() = epoch;

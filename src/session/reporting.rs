@@ -72,6 +72,7 @@ impl Session {
             // What the server has said before an error holds, too.
             reported.standings.iter().for_each(|standing| self.note_standing(standing, &key));
             self.note_segments(&reported.notes);
+            self.must_ask.fetch_or(reported.must_ask, Ordering::Relaxed);
             // What other programs have counted for other servers is for themselves to send there,
             // unless the other server was this one, before its key was replaced.
             let is_own = store.name() == self.name;
@@ -90,9 +91,6 @@ impl Session {
                     }
                 }
             }
-        }
-        if all.is_diverged {
-            self.is_diverged.store(true, Ordering::Relaxed);
         }
         self.hear();
         outcome?;

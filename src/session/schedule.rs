@@ -88,6 +88,7 @@ impl Session {
         let server = self.server_key();
         let has_moved = || self.server_key() != server;
         let mut reported = self.report(deadline).map(|_| ());
+        let is_unknown = self.must_ask.load(Ordering::Relaxed);
         self.hear();
         let renewed = if is_asked_for || self.is_renewal_due() {
             self.renew(deadline, is_done)
@@ -96,9 +97,9 @@ impl Session {
         } else {
             Ok(())
         };
-        if reported.is_err() && has_moved() {
+        if reported.is_err() && (has_moved() || is_unknown && renewed.is_ok()) {
             // The new server gets the counts under its own grant now, and the previous one gets the
-            // rest as soon as it answers again.
+            // rest as soon as it answers again. One that did not know the device knows it now.
             reported = self.report(deadline).map(|_| ());
         }
         let outcome = renewed.and(reported);
@@ -116,7 +117,7 @@ impl Session {
         let now = self.dependencies.clock.unix_seconds();
         !is_asked
             || self.store.is_missing()
-            || self.is_diverged.load(Ordering::Relaxed)
+            || self.must_ask.load(Ordering::Relaxed)
             || licensed.wants_renewal()
             || licensed.grant().is_postdated
             || self.is_short_of_seats(licensed)

@@ -84,7 +84,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 39] = [
+const ONCE_BROKEN: [u64; 40] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -124,6 +124,7 @@ const ONCE_BROKEN: [u64; 39] = [
     1_800_600_003_835,
     1_800_700_000_096,
     1_800_700_000_721,
+    1_800_600_003_899,
 ];
 
 #[test]

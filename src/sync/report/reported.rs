@@ -30,8 +30,9 @@ pub struct Reported {
     pub server: String,
     /// The error that ended the round, or else the first error about some segments only.
     pub first_error: Option<Error>,
-    /// Whether another installation continues the history of this one.
-    pub is_diverged: bool,
+    /// Whether the device must ask for its license: the server does not know the device, or another
+    /// installation continues its history.
+    pub must_ask: bool,
 }
 
 /// What people should know of one segment.
@@ -50,7 +51,7 @@ impl Reported {
         self.removed += more.removed;
         self.refused += more.refused;
         self.again |= more.again;
-        self.is_diverged |= more.is_diverged;
+        self.must_ask |= more.must_ask;
         if !more.server.is_empty() {
             self.server.clone_from(&more.server);
         }

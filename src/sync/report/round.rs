@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use seatmeter_protocol::license::LocalLicense;
-use seatmeter_protocol::message::{SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX};
+use seatmeter_protocol::message::{
+    SEGMENTS_MAX, SegmentRefusal, SegmentReport, TOTALS_MAX, UsageAnswer,
+};
+use seatmeter_protocol::segment_refusal::SegmentFault;
 use seatmeter_protocol::signature::PublicKey;
 
 use super::reported::Reported;
@@ -117,6 +120,11 @@ struct News {
     segment: SegmentReport,
     /// The segment and its totals; `None` if the segment is gone and these are from the archive.
     source: Option<(PathBuf, Vec<Total>)>,
+}
+
+/// Return whether the server does not know the license of a segment.
+fn lacks_licenses(answer: &UsageAnswer) -> bool {
+    answer.refused.iter().any(|refused| refused.code == SegmentFault::LicenseUnknown)
 }
 
 /// A round of reporting.
@@ -345,27 +353,30 @@ impl Round<'_> {
             answer.tell_time(with.servers.clock);
             answer.read()
         };
-        let ask = |shows_licenses: bool| {
-            let mut segments: Vec<SegmentReport> =
-                batch.iter().map(|news| news.segment.clone()).collect();
-            if shows_licenses {
-                self.show_licenses(&mut segments);
-            }
+        let ask = |segments: Vec<SegmentReport>| {
             let content = (uuid.as_str(), segments, Vec::new());
             send(with.servers, with.device, with.record, content, with.deadline, read)
         };
-        let mut sent = ask(self.is_again);
-        // An unknown device asks for its license again, which gives it back its seat, too. Nobody
-        // asks under a former UUID: the server may have forgotten it, and learns of it by licenses.
+        let segments = || batch.iter().map(|news| news.segment.clone()).collect();
+        let shown = || self.with_licenses(segments());
+        let mut sent = ask(if self.is_again { shown() } else { segments() });
+        // A restored server learns by the licenses what it has forgotten: of this device, its seat,
+        // too. Nobody asks for a license under a former UUID; under its own, an unknown device does.
         let is_former = uuid != with.device.uuid();
-        if is_former && is_unknown(&sent.answered) && !self.is_again {
-            sent = ask(true);
+        let has_forgotten = is_former && is_unknown(&sent.answered)
+            || sent.answered.value.as_ref().is_ok_and(lacks_licenses);
+        if has_forgotten && !self.is_again {
+            let shown = shown();
+            if shown.iter().any(|segment| segment.local_license.is_some()) {
+                sent = ask(shown);
+            }
         }
         let Sent { answered, is_receipt_kept } = sent;
         if !answered.server.is_empty() {
             self.reported.server.clone_from(&answered.server);
         }
         let is_left = is_former && is_unknown(&answered);
+        self.reported.must_ask |= !is_former && is_unknown(&answered);
         let answer = match answered.value {
             // What a former UUID has counted stays, and does not hold up the rest.
             Err(error) if is_left => {
@@ -375,7 +386,7 @@ impl Round<'_> {
             value => value?,
         };
         kill_point("report: answered");
-        self.reported.is_diverged |= answer.is_diverged;
+        self.reported.must_ask |= answer.is_diverged;
         if !answer.epoch.is_empty() {
             self.note_epoch(&answer.epoch)?;
             self.heard = answer.epoch;
@@ -419,14 +430,14 @@ impl Round<'_> {
         }
     }
 
-    /// Show a server that may have forgotten them the licenses under which these segments were
-    /// counted, each once.
-    fn show_licenses(&self, segments: &mut [SegmentReport]) {
+    /// Return these segments with the licenses under which they were counted, each once, for a
+    /// server that may have forgotten them.
+    fn with_licenses(&self, mut segments: Vec<SegmentReport>) -> Vec<SegmentReport> {
         let held = self.with.store.and_then(GrantStore::held);
         let held_id = held.as_ref().and_then(|held| held.peek::<LocalLicense>().ok());
         let held_id = held_id.map(|held| held.license_id);
         let mut shown = BTreeSet::new();
-        for segment in segments {
+        for segment in &mut segments {
             if !shown.insert(segment.license_id.clone()) {
                 continue;
             }
@@ -436,6 +447,7 @@ impl Round<'_> {
                 false => self.with.record.license(&segment.license_id),
             };
         }
+        segments
     }
 
     fn note_refused(&mut self, news: &News, refused: &[SegmentRefusal]) {

@@ -436,18 +436,53 @@ fn a_restored_server_has_not_got_everything_while_a_segment_cannot_be_made_durab
     assert!(failed > 1, "{failed} uses of the disk failed");
 }
 
-#[test]
-fn a_restored_server_is_shown_licenses_that_the_device_no_longer_works_under() {
-    let bench = Bench::new([Step::RecordAll]);
-    bench.transport.begin_epoch("first");
-    count_and_die(&bench, 3);
-    bench.report().unwrap();
+/// Note the license under which the device counts in the record of the server, and return it.
+fn note_license(bench: &Bench) -> Signed {
     let local = LocalLicense { license_id: LICENSE.into(), ..license_support::local() };
     let license = Signed::seal(&local, &bench.key).unwrap();
     let agree = || Agreement::begin().unwrap();
     let report_key = agree().of_device(agree().share(), LICENSE).unwrap();
     let record = ServerRecord::at(&bench.folder.path().join("none"));
     record.note("http://main", &license, &report_key, "").unwrap();
+    license
+}
+
+/// The answer of a server that does not know the license of the first segment.
+fn license_is_unknown(request: &serde_json::Value) -> (u16, String) {
+    let refused = serde_json::json!([{
+        "segment_id": request["segments"][0]["segment_id"], "code": "license_unknown",
+        "reason": "there is no such license",
+    }]);
+    (200, serde_json::json!({ "recorded": [], "refused": refused }).to_string())
+}
+
+#[test]
+fn a_server_that_does_not_know_a_license_is_shown_it_at_once() {
+    let bench = Bench::new([Step::Reply(Box::new(license_is_unknown)), Step::RecordAll]);
+    let license = note_license(&bench);
+    count_and_die(&bench, 3);
+    assert_eq!(bench.report().unwrap(), reported(1, 1, 0));
+    let shown = |n: usize| {
+        bench.transport.asked.lock()[n].1["segments"][0]["local_license"]["payload"].clone()
+    };
+    assert_eq!((shown(0), shown(1)), (serde_json::Value::Null, license.payload.into()));
+}
+
+#[test]
+fn a_license_that_the_device_has_lost_is_not_asked_for_twice_in_a_round() {
+    let bench = Bench::new([Step::Reply(Box::new(license_is_unknown))]);
+    count_and_die(&bench, 3);
+    assert_eq!(bench.report().unwrap().refused, 1);
+    assert_eq!((bench.transport.asked.lock().len(), bench.files()), (1, 1));
+}
+
+#[test]
+fn a_restored_server_is_shown_licenses_that_the_device_no_longer_works_under() {
+    let bench = Bench::new([Step::RecordAll]);
+    bench.transport.begin_epoch("first");
+    count_and_die(&bench, 3);
+    bench.report().unwrap();
+    let license = note_license(&bench);
     bench.transport.begin_epoch("second");
     bench.transport.then(Step::RecordAll);
     bench.report_after_grant("second").unwrap();
@@ -481,7 +516,7 @@ fn a_former_uuid_that_the_server_does_not_know_holds_up_nothing_else() {
     earlier.count(&mut SlotEntries::default(), 0, &[(UsageKind::Scan, 4, 1)]).unwrap();
     drop(earlier);
     count_and_die(&bench, 3);
-    for _ in 0..3 {
+    for _ in 0..2 {
         bench.transport.then(Step::Reply(Box::new(|request| {
             if request["device"]["uuid"] == OTHER {
                 let unknown = Problem::new(403, ErrorCode::DEVICE_NOT_MATCH, "unknown");

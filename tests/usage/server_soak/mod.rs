@@ -213,7 +213,7 @@ impl Soak {
         self.server.set_ahead(self.ahead);
     }
 
-    /// Put the data back, and let each device with a seat report once. The restored server grants
+    /// Put the data back, and let each device with a seat show it once. The restored server grants
     /// for 180 s only what devices show. After that, it gives the seats of those that it does not
     /// know to others.
     fn restore(&mut self) {

@@ -46,6 +46,8 @@ pub(crate) struct Model {
     shown: BTreeMap<String, u32>,
     /// The first contact of each device: the last request that showed nothing, and was granted.
     first_contacts: BTreeMap<String, FirstContact>,
+    /// The instant at which each device was last granted a license for a state that it had lost.
+    lost_at: BTreeMap<String, u64>,
     /// The UUIDs that strangers have licenses under.
     pub(crate) of_strangers: BTreeSet<String>,
     /// Whether somebody has edited the license file in the database.
@@ -102,6 +104,7 @@ impl Model {
             serials: BTreeMap::new(),
             shown: BTreeMap::new(),
             first_contacts: BTreeMap::new(),
+            lost_at: BTreeMap::new(),
             of_strangers: BTreeSet::new(),
             is_edited: false,
             authorized: BTreeMap::new(),

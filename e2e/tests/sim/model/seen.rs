@@ -113,6 +113,9 @@ impl Model {
         if let Some(hold) = verdict.hold {
             self.holds.insert(device.clone(), hold);
         }
+        if verdict.has_lost {
+            self.lost_at.insert(device.clone(), at);
+        }
         match verdict.shown {
             Some(shown) => self.has_shown(device, shown),
             None => {

@@ -38,6 +38,8 @@ pub(crate) struct Verdict {
     pub(super) hold: Option<Hold>,
     pub(super) first_contact: String,
     pub(super) shown: Option<u32>,
+    /// Whether the device has lost the state that it had.
+    pub(super) has_lost: bool,
     why: String,
 }
 
@@ -125,6 +127,11 @@ impl Model {
             && known.is_some_and(|known| known.id != asking.first_contact || known.id.is_empty())
     }
 
+    /// Return whether a device has lost the state that it had.
+    fn has_lost(&self, asking: &Asking<'_>) -> bool {
+        self.is_put_back(asking) || self.begins_anew(asking)
+    }
+
     /// Add the codes by which a request is refused for who sends it.
     fn judge_identity(
         &self,
@@ -182,8 +189,18 @@ impl Model {
         };
         let by_item = self.grace_end().min(at + offline);
         let valid_until = hold.map_or(by_item, |hold| hold.until.min(by_item));
-        let first_contact = asking.first_contact.to_owned();
-        Verdict { must, may, seats, valid_until, x, hold, first_contact, shown: asking.shown, why }
+        Verdict {
+            must,
+            may,
+            seats,
+            valid_until,
+            x,
+            hold,
+            first_contact: asking.first_contact.to_owned(),
+            shown: asking.shown,
+            has_lost: self.has_lost(asking),
+            why,
+        }
     }
 
     /// Return the verdict of the charge way's rule: the hold that is granted, and the numbers in
@@ -231,7 +248,9 @@ impl Model {
                 why = format!("{:?} are used up of {:?}", books.used(SCAN, None), self.modules());
                 // What a device was allowed before it lost its state counts as spent. Of copies,
                 // and after a restore, the model does not know what the server has been shown.
-                let is_lost = self.is_put_back(asking) || self.begins_anew(asking);
+                // What it was allowed for that in this very second is what it asks for again.
+                let is_lost =
+                    self.has_lost(asking) && self.lost_at.get(device).is_none_or(|then| *then < at);
                 let is_known = !asking.is_copied && self.restores == 0;
                 let has_none =
                     |is_lost| self.item.strict && self.has_nothing_left(books, device, is_lost);
