@@ -19,6 +19,7 @@
 //! | one that is newer than all that were granted, of an earlier epoch | it continues from there: the server was restored since |
 //! | the same, of this epoch or one that is not known, and it still runs | the same; and the data of the server was put back |
 //! | any other than the newest, of an epoch that the data never had | it continues from there: what two servers have granted has the same numbers |
+//! | one of a branch that was left, with a receipt of what the data does not have | the same: so has what one server has granted before and after a restore |
 //! | nothing, and nothing runs | it begins anew, and what it was allowed counts as spent |
 //! | nothing, and something runs | -20151; except that the first answer is asked for again |
 
@@ -215,6 +216,8 @@ pub struct Shown {
     pub epoch: EpochKind,
     /// Whether it is still valid.
     pub runs: bool,
+    /// Whether the device has a receipt of something that the data does not have.
+    pub is_forgotten: bool,
 }
 
 /// What is known of a device that asks.
@@ -282,10 +285,15 @@ pub fn next(known: Known<'_>, shown: Option<Shown>, now: u64) -> Result<Next, Re
     Ok(Next { generation, history, finding, must_be_fresh })
 }
 
-/// Return whether another server has granted a license that this history seems to have left behind:
-/// it has counted on from a place that both had, by the same numbers.
+/// Return whether another server, or this one before it was restored, has granted a license that
+/// this history seems to have left behind: it has counted on from a place that both had, by the
+/// same numbers.
 fn is_of_other(place: Relation, shown: Shown) -> bool {
-    matches!(place, Relation::Earlier | Relation::Left) && !shown.epoch.is_own()
+    match place {
+        Relation::Left => !shown.epoch.is_own() || shown.is_forgotten,
+        Relation::Earlier => !shown.epoch.is_own(),
+        _ => false,
+    }
 }
 
 /// Take the license that a device shows into its history.
@@ -357,6 +365,7 @@ mod tests {
         heard_at: u64,
         runs: bool,
         is_same_contact: bool,
+        is_forgotten: bool,
     }
 
     impl World {
@@ -377,7 +386,8 @@ mod tests {
                 runs: self.runs,
                 is_same_contact: self.is_same_contact,
             };
-            let shown = shown.map(|generation| Shown { generation, epoch, runs });
+            let is_forgotten = self.is_forgotten;
+            let shown = shown.map(|generation| Shown { generation, epoch, runs, is_forgotten });
             let next = next(known, shown, NOW).map_err(|refusal| refusal.code)?;
             self.history = next.history;
             self.runs = true;
@@ -532,13 +542,34 @@ mod tests {
                 runs: true,
                 is_same_contact: false,
             };
-            let asked = Shown { generation: shown, epoch: EpochKind::Foreign, runs: true };
+            let asked = Shown {
+                generation: shown,
+                epoch: EpochKind::Foreign,
+                runs: true,
+                is_forgotten: false,
+            };
             assert!(super::next(known, Some(asked), NOW).unwrap().must_be_fresh, "{shown:?}");
             let adopted = again.ask_of(Some(shown), EpochKind::Foreign, true);
             assert_eq!(adopted, Ok((next, Finding::Nothing)), "{shown:?}");
             own.ask(Some(next)).unwrap();
             assert_eq!(own.ask(Some(place(1, 6))), COPIED, "a copy that stayed here is told");
         }
+    }
+
+    #[test]
+    fn a_device_that_a_restored_server_has_left_behind_for_its_own_late_requests_is_no_copy() {
+        // Before the restore, the device has gone on from step 2 by branch 2. After it, requests of
+        // before arrive, and the same numbers are granted once more.
+        let mut world = World::at_step(1);
+        assert_eq!(world.ask(Some(place(1, 1))).unwrap().0, place(2, 2));
+        world.ask(Some(place(1, 2))).unwrap();
+        let shown = Some(place(2, 3));
+        assert_eq!(world.clone().ask_of(shown, EpochKind::Earlier, true), COPIED);
+        world.is_forgotten = true;
+        let adopted = world.ask_of(shown, EpochKind::Earlier, true);
+        assert_eq!(adopted, Ok((place(3, 4), Finding::Nothing)));
+        let restored = world.ask_of(Some(place(1, 1)), EpochKind::Earlier, true);
+        assert_eq!(restored, Ok((place(4, 2), Finding::Nothing)), "of the time before, too");
     }
 
     #[test]

@@ -59,11 +59,13 @@ impl Plain {
     /// Notice by a receipt that the data was put back.
     pub(super) fn see_receipt(&mut self, receipt: Option<&Receipt>, now: u64) {
         let Some(receipt) = receipt else { return };
-        let is_known =
-            self.commits.get(&receipt.sequence_id).is_some_and(|last| receipt.number <= *last);
-        if !is_known && !self.epochs.contains(&receipt.epoch) {
+        if self.has_forgotten(receipt) && !self.epochs.contains(&receipt.epoch) {
             self.end_epoch(&receipt.epoch, &receipt.to_string(), now);
         }
+    }
+
+    fn has_forgotten(&self, receipt: &Receipt) -> bool {
+        self.commits.get(&receipt.sequence_id).is_none_or(|last| receipt.number > *last)
     }
 
     /// Decide about the next license of the device, and notice that the data was put back.
@@ -71,7 +73,9 @@ impl Plain {
         let (uuid, now) = (&request.device.uuid, request.claim.now);
         let newest =
             request.held.iter().chain(&request.newest).max_by_key(|license| license.generation);
-        let shown = newest.map(|license| self.shown(license, now));
+        let receipt = request.receipt.as_ref();
+        let is_forgotten = receipt.is_some_and(|receipt| self.has_forgotten(receipt));
+        let shown = newest.map(|license| Shown { is_forgotten, ..self.shown(license, now) });
         let nothing = History::default();
         let known = self.identities.get(uuid);
         let known = Known {
@@ -99,7 +103,8 @@ impl Plain {
             epoch if self.epochs.contains(epoch) => EpochKind::Earlier,
             _ => EpochKind::Unknown,
         };
-        Shown { generation: license.generation, epoch, runs: license.valid_until > now }
+        let runs = license.valid_until > now;
+        Shown { generation: license.generation, epoch, runs, is_forgotten: false }
     }
 
     /// Begin another epoch, because something of this epoch is newer than the data.

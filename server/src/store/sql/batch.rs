@@ -201,6 +201,11 @@ impl<'a> Batch<'a> {
         })
     }
 
+    /// Return whether this receipt is newer than the data.
+    pub(super) fn has_forgotten(&self, receipt: &Receipt) -> bool {
+        !self.commits.knows(receipt)
+    }
+
     /// Begin another epoch if this receipt is newer than the data.
     pub(super) fn see_receipt(
         &mut self,
@@ -209,7 +214,7 @@ impl<'a> Batch<'a> {
         device_uuid: &str,
         now: u64,
     ) -> Result<(), Error> {
-        let Some(receipt) = receipt.filter(|receipt| !self.commits.knows(receipt)) else {
+        let Some(receipt) = receipt.filter(|receipt| self.has_forgotten(receipt)) else {
             return Ok(());
         };
         // A restore that the server knows of has forgotten commits of the epochs before.

@@ -272,7 +272,8 @@ pub(super) fn follow(
     let newest = newest(request);
     let history = known.map_or(&unknown, |known| &known.history);
     let shown = newest.map(|license| shown(sql, &mut batch.epoch, license, history, now));
-    let shown = shown.transpose()?;
+    let is_forgotten = request.receipt.as_ref().is_some_and(|seen| batch.has_forgotten(seen));
+    let shown = shown.transpose()?.map(|shown| Shown { is_forgotten, ..shown });
     let is_same_contact = known.is_some_and(|known| {
         !known.first_contact.is_empty() && known.first_contact == request.first_contact
     });
@@ -290,7 +291,7 @@ pub(super) fn follow(
 }
 
 /// Return what a license shows. The epoch in which it was granted matters only to one that does not
-/// continue the history.
+/// continue the history. The receipt is not looked at.
 fn shown(
     sql: &dyn Sql,
     current: &mut CurrentEpoch,
@@ -302,7 +303,8 @@ fn shown(
         Relation::Newer | Relation::Earlier | Relation::Left => current.of(sql, &license.epoch)?,
         Relation::Newest | Relation::Granted => history::EpochKind::Current,
     };
-    Ok(Shown { generation: license.generation, epoch, runs: license.valid_until > now })
+    let runs = license.valid_until > now;
+    Ok(Shown { generation: license.generation, epoch, runs, is_forgotten: false })
 }
 
 /// Return whether a license of the device runs, with what this batch has done.
