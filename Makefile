@@ -214,6 +214,28 @@ image: ## Make an OCI image of the server, without a shell, from what "make buil
 modules: ## Make and try wheel, npm package and jar with the library inside, from BUILT, into target/modules
 	@scripts/modules.sh $(BUILT) $(TARGET)/modules
 
+.PHONY: portable
+portable: tools ## Build library and server for systems with an old glibc (GLIBC=2.28), with the C++ runtime inside, into target/portable
+	@scripts/tools.sh python3=python3 objdump=binutils
+	@scripts/portable.sh $(TARGET)/portable
+
+.PHONY: test-portable
+test-portable: ## Run what "make portable" has built in old and new systems (SUITES="bullseye trixie"); as root, takes minutes
+	@SUITES="$(SUITES)" scripts/test-portable.sh $(TARGET)/portable/$$(uname -m)-unknown-linux-gnu/release $(TARGET)/test-portable
+
+.PHONY: rpm
+rpm: ## Make RPM packages from what "make build" or "make portable" has built (BUILT=), into target/rpm
+	@scripts/tools.sh rpmbuild=rpm
+	@BUILT="$(BUILT)" scripts/rpm.sh $(TARGET)/rpm
+
+.PHONY: docs
+docs: tools ## Make a site of all pages, with search, and the reference of the C header and of the crates, into target/docs/site
+	@scripts/docs.sh $(TARGET)/docs
+
+.PHONY: reproducible
+reproducible: tools ## Build twice, in two folders, and see that the same bytes come out
+	@scripts/reproducible.sh
+
 .PHONY: sbom
 sbom: ## Write what is in the library and in the server as CycloneDX, into target/sbom
 	@mkdir -p $(TARGET)/sbom

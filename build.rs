@@ -17,8 +17,9 @@ fn main() {
     // unmapped.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
     // A process may load the library under both its names. Calls inside each must stay there: a
-    // reader of the one that the other destroys would be another one's memory.
-    println!("cargo:rustc-cdylib-link-arg=-Wl,-Bsymbolic-functions");
+    // reader of the one that the other destroys would be another one's memory. All that the library
+    // exports are functions, and not every linker has the option for functions alone.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-Bsymbolic");
     let is = |name: &str, values: &[&str]| {
         std::env::var(name).is_ok_and(|value| values.contains(&&*value))
     };

@@ -15,16 +15,24 @@ fail() {
 grep -q "^## $version\b" CHANGELOG.md || fail "CHANGELOG.md has no heading \"## $version\": rename \"Unreleased\""
 if git rev-parse -q --verify "refs/tags/v$version" >/dev/null; then fail "v$version is released already: raise the version in Cargo.toml"; fi
 
+command -v cargo-deny >/dev/null || fail "licenses and sources must be checked: cargo install cargo-deny"
+
 make check check-abi
 make test
-make build
-rm -rf "$target/deb"
-make deb sbom bindings
+make reproducible
+# What is published runs on old systems, too.
+built=$(scripts/portable.sh "$target/portable")
+rm -rf "$target/deb" "$target/rpm" "$target/modules"
+make deb rpm modules image BUILT="$built"
+make sbom docs
+scripts/bindings.sh web "$target/bindings" >/dev/null
+
 rm -rf "$out"
 mkdir -p "$out"
 git archive --format=tar.gz --prefix="seatmeter-$version/" -o "$out/seatmeter-$version.tar.gz" HEAD
-cp "$target"/deb/*.deb "$target"/sbom/*.cdx.json "$out/"
-for module in "$target"/bindings/python/wheels/*.whl "$target"/bindings/web/*.tgz "$target"/bindings/java/seatmeter.jar; do
+tar -C "$target/docs" --transform "s|^site|seatmeter-$version-docs|" -czf "$out/seatmeter-$version-docs.tar.gz" site
+cp "$target"/deb/*.deb "$target"/rpm/*.rpm "$target"/sbom/*.cdx.json "$target/seatmeterd.oci.tar" "$out/"
+for module in "$target"/modules/python/*.whl "$target"/modules/node/*.tgz "$target"/modules/java/seatmeter.jar "$target"/bindings/web/*.tgz; do
   if [ -f "$module" ]; then cp "$module" "$out/"; else echo "not in the release, because it was skipped: $module" >&2; fi
 done
 (cd "$out" && sha256sum -- * >SHA256SUMS)

@@ -6,7 +6,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p "$1"
 out=$(realpath "$1")
-mirror=${MIRROR:-http://deb.debian.org/debian}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 earlier=$version~earlier
 
@@ -21,18 +20,7 @@ lintian --fail-on error,warning --allow-root --suppress-tags bogus-mail-host,bog
   "$out/packages/seatmeter_${version}_$(dpkg --print-architecture).changes"
 
 for suite in ${SUITES:-bookworm trixie}; do
-  root=$out/$suite
-  rm -rf "$root"
-  # A system without anything but apt; it stays as an archive for the next time.
-  if [ ! -s "$out/$suite.tar" ]; then
-    echo "making a system of Debian $suite" >&2
-    debootstrap --variant=minbase "$suite" "$root" "$mirror" >"$out/debootstrap.log"
-    tar -C "$root" -cf "$out/$suite.tar.new" .
-    mv "$out/$suite.tar.new" "$out/$suite.tar"
-  else
-    mkdir "$root"
-    tar -C "$root" -xf "$out/$suite.tar"
-  fi
+  root=$(scripts/clean-system.sh "$suite" "$out")
   mkdir "$root/try"
   cp "$out/packages"/*.deb scripts/test-deb-inside.sh c_examples/documented_snippet.cpp c_examples/own_decoder.c \
     c_examples/images/four_barcodes.png "$root/try/"

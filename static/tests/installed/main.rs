@@ -4,6 +4,7 @@
 
 mod files;
 mod image;
+mod pages;
 mod projects;
 mod service;
 

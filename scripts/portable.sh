@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Builds library, server and doctor for systems with an old glibc: portable.sh FOLDER. GLIBC is the oldest version that they must run
+# with; 2.28 is that of RHEL 8 and of Debian 10. The C++ runtime is inside. The linker and the C++ compiler are Zig's, which have the
+# symbols of each version of glibc. Prints the folder with what is built, laid out as target/release is: BUILT of the other scripts.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p "$1"
+out=$(realpath "$1")
+glibc=${GLIBC:-2.28}
+architecture=$(uname -m)
+triple=$architecture-unknown-linux-gnu
+tools=$out/tools/bin
+
+if ! "$tools/cargo-zigbuild" --version >/dev/null 2>&1; then
+  python3 -m venv "$out/tools" || { echo "portable binaries need Python with venv: apt-get install python3-venv" >&2; exit 1; }
+  "$tools/pip" install --quiet "cargo-zigbuild>=0.20,<0.30" "ziglang>=0.13" ||
+    { echo "pip could not install cargo-zigbuild and ziglang: see the lines above" >&2; exit 1; }
+fi
+
+echo "building for glibc $glibc, optimized: many minutes, the first time" >&2
+PATH=$tools:$PATH cargo zigbuild --quiet --release --target "$triple.$glibc" --target-dir "$out" \
+  -p seatmeter -p seatmeter-dbr -p seatmeter-static -p seatmeter-server >&2
+built=$out/$triple/release
+ln -sf libseatmeter.so "$built/libseatmeter.so.0"
+scripts/static.sh "$built/libseatmeter_static.a" "$built/libseatmeter.so" "$built/libseatmeter.a"
+
+failed=
+complain() {
+  echo "$*" >&2
+  failed=yes
+}
+# Print what is newer than a version: newest_above VERSION FILE
+versions_above() {
+  objdump -T "$2" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -uV |
+    while read -r version; do [ "$(printf '%s\n' "$1" "$version" | sort -V | tail -n 1)" = "$1" ] || echo "$version"; done
+}
+for file in libseatmeter.so libDynamsoftBarcodeReader.so seatmeterd seatmeter-doctor; do
+  newer=$(versions_above "$glibc" "$built/$file")
+  [ -z "$newer" ] || complain "$file needs glibc $(tail -n 1 <<<"$newer")"
+  others=$(objdump -p "$built/$file" | sed -n 's/^ *NEEDED *//p' |
+    grep -vxE 'lib(c|m|dl|rt|pthread)\.so\.[0-9]+|ld-linux-[a-z0-9-]+\.so\.[0-9]|libseatmeter\.so\.0' || true)
+  [ -z "$others" ] || complain "$file needs libraries that a system may lack: $others"
+done
+[ -z "$failed" ] || exit 1
+echo "$built"
