@@ -1,5 +1,5 @@
-//! Whether the audit log is whole: each line with the one before it, and the last one with the
-//! head.
+//! The query whether the audit log is whole: each line is compared with the previous line, and the
+//! last line with the head.
 
 use crate::audit_chain::AuditHead;
 
