@@ -2,8 +2,8 @@
 //!
 //! A device that belongs to somebody else can report any number. A number that no device can reach
 //! would spoil the sums of an item permanently, so its segment is refused and named. The other
-//! segments of the report are booked. Of a segment with slots that cannot be, these alone are left
-//! out: a device whose clock was wrong for a while loses nothing else.
+//! segments of the report are booked. If a segment has impossible slots, only these are left out: a
+//! device whose clock was wrong for a while loses nothing else.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -33,7 +33,7 @@ pub fn last_slot(now: u64) -> u32 {
     slot_of(now.saturating_add(DAY_SECONDS))
 }
 
-/// Why a segment cannot be recorded, for programs and as a clause for a sentence.
+/// The reason why a segment cannot be recorded, for programs and as a clause for a sentence.
 pub type Reason = (SegmentFault, String);
 
 /// Return what is wrong with slots outside of this range; `None` if there are none.

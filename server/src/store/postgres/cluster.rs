@@ -1,4 +1,4 @@
-//! Which cluster of PostgreSQL the data is in, and on which timeline.
+//! The PostgreSQL cluster that the data is in, and its timeline.
 //!
 //! | the database | what follows |
 //! | --- | --- |
@@ -29,7 +29,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Ask the database; `None` where it does not tell, such as an engine of another make.
+    /// Ask the database; `None` where it does not say, such as an engine of another make.
     pub(super) fn ask(link: &Link) -> Option<Self> {
         let ask = Known::Text(ASK.into());
         let answers = link.send(&[Message::Run(&ask, Vec::new())], ANSWER_TIMEOUT).ok()?;

@@ -171,9 +171,9 @@ pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
 pub(super) struct RollbackProof {
     /// The epoch of what the device shows.
     epoch: String,
-    /// What the device shows, in short.
+    /// The proof that the device shows, in short.
     facts: String,
-    /// What the device shows, for people.
+    /// The proof that the device shows, for people.
     detail: String,
 }
 
