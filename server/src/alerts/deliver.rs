@@ -3,8 +3,8 @@
 //! | step | why |
 //! | --- | --- |
 //! | the events that are due are read | an idle server writes nothing |
-//! | they are taken: the next attempt is moved ahead | several servers on one database tell each event once |
-//! | they are told, and it is noted how it went | a server that dies in between leaves them to be tried again |
+//! | they are taken: the next attempt is moved ahead | several servers on one database deliver each event once |
+//! | they are delivered, and the outcome is noted | a server that dies in between leaves them to be tried again |
 //!
 //! So each event is delivered at least once, always with the same id, by which the receiver
 //! recognizes a repetition. A failed delivery is tried again after the times of [`RETRY_SECONDS`],

@@ -257,7 +257,7 @@ pub enum View {
     Tokens,
     /// The users of the admin API.
     Users,
-    /// The lives of the data, newest first.
+    /// The epochs of the data, newest first.
     Epochs,
     /// The part of a list that belongs to this organization.
     Within {
@@ -435,7 +435,7 @@ pub enum Listing {
     Tokens(Vec<TokenRow>),
     /// The users.
     Users(Vec<UserRow>),
-    /// The lives of the data.
+    /// The epochs of the data.
     Epochs(Vec<EpochRow>),
 }
 

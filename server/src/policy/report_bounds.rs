@@ -21,7 +21,7 @@ pub const COUNTERS_MAX: usize = 64;
 
 /// Return the first slot in which a device may have counted that was first granted a license at
 /// this instant; 0 if that is not known. A clock may be wrong by a day, and a server's clock that
-/// was ahead may have told the instant.
+/// was ahead may have given the instant.
 #[must_use]
 pub fn first_slot(first_granted_at: u64, now: u64) -> u32 {
     slot_of(first_granted_at.min(now).saturating_sub(DAY_SECONDS))

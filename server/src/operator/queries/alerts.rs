@@ -230,7 +230,7 @@ impl Sheets for Deliveries {
     }
 }
 
-/// Is this webhook off, because its receiver wants no events?
+/// The query whether a webhook is off, because its receiver wants no events.
 #[derive(Clone, Debug)]
 pub struct WebhookOffQuery {
     /// The id of the webhook.

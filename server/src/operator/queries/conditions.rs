@@ -37,10 +37,10 @@ pub const BACKUP_DAYS: u32 = 7;
 const FREE_PERCENT: u64 = 5;
 const FREE_BYTES: u64 = 256 << 20;
 
-/// How far, in points of percent, a share must fall below its threshold to recover.
+/// The points of percent by which a share must fall below its threshold to recover.
 const MARGIN: u128 = 5;
 
-/// How far, in days, a forecast must move away to recover: it changes each day.
+/// The days by which a forecast must move away to recover: it changes each day.
 const FORECAST_MARGIN_DAYS: u64 = 7;
 
 /// The state of a threshold.

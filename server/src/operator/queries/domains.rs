@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::sheet::{Cell, Sheet, Sheets};
 use crate::policy::charge_way::host::{CountsAs, Host, Listed};
 
-/// Under which hosts are the items used?
+/// The query for the hosts under which items are used.
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct DomainsQuery {

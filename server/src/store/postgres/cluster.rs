@@ -6,8 +6,8 @@
 //! | is on an earlier timeline than this server has seen | its host is not used: an old primary has come back |
 //! | is in another cluster than its data says | a new epoch: the data came from a dump, and may lack what came after it |
 //!
-//! What a standby lacked when it was promoted does not show in a timeline. It shows in the last
-//! commit that the server itself has acknowledged; see [`crate::store::sql`].
+//! A timeline does not show the commits that a standby lacked when it was promoted. They show in
+//! the last commit that the server itself has acknowledged; see [`crate::store::sql`].
 
 use super::connection::PgConnection;
 use super::link::{Known, Link, Message};

@@ -47,7 +47,7 @@ pub(super) struct Files {
     pub(super) authorities: Option<PathBuf>,
     /// The certificate of this program.
     pub(super) certificate: Option<PathBuf>,
-    /// Its key.
+    /// The key of the certificate.
     pub(super) key: Option<PathBuf>,
 }
 

@@ -75,9 +75,9 @@ impl Cause {
 
 /// The current epoch of the data.
 pub(super) struct CurrentEpoch {
-    /// Its number.
+    /// The number of the epoch.
     number: u64,
-    /// Its id, 32 hexadecimal digits.
+    /// The id of the epoch, 32 hexadecimal digits.
     pub(super) id: String,
     /// Whether the server has begun the epoch by itself.
     is_rollback: bool,
