@@ -110,7 +110,7 @@ impl From<&Caller> for By {
     }
 }
 
-/// What the store knows of a token or session.
+/// The record of a token or session.
 #[derive(Clone, Debug)]
 pub struct Known {
     /// The caller.

@@ -1,4 +1,4 @@
-//! What an alert is: its kinds, its thresholds, its identity.
+//! Alerts: their kinds, thresholds and identities.
 //!
 //! ```text
 //!            reached                     no longer near
@@ -21,12 +21,12 @@ pub const PERCENTS: [u32; 3] = [60, 80, 100];
 /// The greatest number of thresholds of an item.
 const PERCENTS_MAX: usize = 10;
 
-/// The way by mail.
+/// The channel by mail.
 pub const MAIL: &str = "mail";
-/// The way by webhook.
+/// The channel by webhook.
 pub const WEBHOOK: &str = "webhook";
 
-/// All ways by which events are told.
+/// All channels by which events are delivered.
 pub const CHANNELS: [&str; 2] = [MAIL, WEBHOOK];
 
 /// The number of hexadecimal digits in the id of an alert or event.
@@ -125,8 +125,8 @@ impl AlertKind {
         matches!(self, Self::Expiry | Self::Forecast | Self::BackupOld | Self::CertificateEnds)
     }
 
-    /// Return whether the alert ends only when an operator re-arms it, because it tells of
-    /// something that has happened.
+    /// Return whether the alert ends only when an operator re-arms it, because it reports a past
+    /// event.
     #[must_use]
     pub fn is_of_the_past(self) -> bool {
         matches!(self, Self::RolledBack | Self::TwoServers | Self::Test | Self::Summary)
@@ -140,13 +140,13 @@ pub struct Alert {
     pub kind: AlertKind,
     /// The item, handshake code or server.
     pub subject: String,
-    /// What is counted, and the module of pages; often empty.
+    /// The unit that is counted, with the module for pages; often empty.
     pub what: String,
     /// The threshold, in the unit of the kind; 0 when there is only one.
     pub level: u32,
     /// The organization that the subject belongs to; empty for the whole server.
     pub organization_id: String,
-    /// What has happened, with the numbers, and what to do.
+    /// A description of the event, with the numbers, and the remedy.
     pub detail: String,
 }
 

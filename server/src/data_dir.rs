@@ -42,7 +42,7 @@ pub use self::files::{exists, publish_file, sync_file, touch_private};
 pub use self::key_file::{read_key, read_or_make_key, read_secret, write_new_secret};
 pub use crate::sharing::DRAFT;
 
-/// How often a lock that another has is tried again, and the pause in between.
+/// The number of attempts to take a lock that another process has, and the pause between them.
 const LOCK_ATTEMPTS: u32 = 5;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -328,7 +328,7 @@ impl DataDir {
     /// Fails when that cannot be determined.
     pub fn is_locked(&self) -> Result<bool, Error> {
         let directory = File::open(&self.path).map_err(|e| cannot_use("open", &self.path, &e))?;
-        // A shared lock can be had beside that of another who only looks.
+        // A shared lock does not conflict with that of another process that only looks.
         match directory.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::correction::{Correction, IssuedCorrection};
 use crate::usage_bill::{SignedExport, UsageExport};
 
-/// What stands in a schema for a type of the protocol.
+/// The types that represent a type of the protocol in a schema.
 macro_rules! stand_ins {
     ($($(#[doc = $doc:literal])* $name:ident = $schema:expr;)*) => {
         $($(#[doc = $doc])*

@@ -85,7 +85,7 @@ pub enum Error {
         /// The description of what is wrong, and what to do.
         detail: String,
     },
-    /// This server is a standby, and its main server is up.
+    /// The server is a standby, and its main server is up.
     #[error("{0}")]
     Standby(String),
     /// Too many wrong passwords came for a name, or from an address.

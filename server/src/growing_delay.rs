@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// The time after which wrong tries are forgotten.
 pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(15 * 60);
 
-/// How the delays of a kind grow.
+/// The growth of the delays of one kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Growth {
     /// The number of wrong tries in a row that cost no delay.

@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct Histogram {
     bounds: &'static [f64],
-    /// One counter for each bound, and one for everything above.
+    /// The counters: one for each bound, and one for all greater values.
     counts: Vec<AtomicU64>,
     /// The sum in millionths, which can be added without a lock.
     sum_millionths: AtomicU64,
 }
 
-/// What a histogram has counted.
+/// The counts of a histogram.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Counted {
-    /// The number of values up to each bound and above the one before.
+    /// The number of values up to each bound and above the previous bound.
     pub buckets: Vec<(f64, u64)>,
     /// The number of values.
     pub count: u64,

@@ -26,7 +26,7 @@ pub struct Keyring {
     keys: Arc<[SigningKey]>,
     /// The secrets for receipts, one for each key.
     receipt_keys: Arc<[hmac::Key]>,
-    /// What waits to be signed, for each key.
+    /// The signers with the texts that wait, one for each key.
     signers: Arc<[BatchSigner]>,
 }
 

@@ -117,7 +117,7 @@ impl Licensing {
         proof: &RequestProof,
     ) -> Result<AuthorizationCheck, Error> {
         let (mut authorization, password) = self.understand(&request, proof)?;
-        // Nothing is changed, so that an old request does no harm.
+        // A check changes nothing, so an old request does no harm.
         authorization.is_fresh = true;
         let granted = self
             .decide(authorization, password, proof, |request| self.store.check(request))

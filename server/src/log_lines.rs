@@ -1,9 +1,9 @@
 //! Lines of the log that many requests would repeat. The first line of a kind is written at once.
-//! Those that follow are counted, and one line in each interval says how many they were.
+//! The lines that follow are counted, and one line in each interval gives their number.
 //!
 //! Thus ten thousand devices that are refused, or a database that is down, leave a readable log.
-//! Memory is bounded: strangers choose what their requests contain, so only a fixed number of kinds
-//! is told apart.
+//! Memory is bounded: strangers choose the content of their requests, so only a fixed number of
+//! kinds is distinguished.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// The number of kinds that are told apart at one time. Further ones have no handshake code.
+/// The number of kinds that are distinguished at one time. Further ones have no handshake code.
 const KINDS_MAX: usize = 256;
 
 /// The longest text of a client that a line contains, in characters.
@@ -21,7 +21,7 @@ const TEXT_CHARACTERS_MAX: usize = 128;
 /// The longest sentence that a line contains, in characters.
 const DETAIL_CHARACTERS_MAX: usize = 1_024;
 
-/// How much a line matters to the operator.
+/// The weight of a line for the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Weight {
     /// A client was refused, as the rules or its request demand.
@@ -45,7 +45,7 @@ impl Weight {
 /// A request that was not granted, and why.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// How much it matters.
+    /// The weight of the line.
     pub weight: Weight,
     /// The HTTP status.
     pub status: u16,
@@ -59,11 +59,11 @@ pub struct Line {
     pub address: Option<IpAddr>,
     /// The path of the request.
     pub path: String,
-    /// What happened, and what to do.
+    /// A description of the event, and the remedy.
     pub detail: String,
 }
 
-/// What lines have in common that become one.
+/// The key by which lines are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Kind {
     weight: Weight,

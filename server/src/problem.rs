@@ -3,7 +3,7 @@
 //!
 //! A refusal by the license rules has the type and title of its error number
 //! ([`Problem::new`](seatmeter_protocol::message::Problem::new)). Everything else that a request
-//! can meet is here, so that its answer says what happened: a path that does not exist is no failed
+//! can meet is here, so that its answer says what happened. A path that does not exist is no failed
 //! synchronization, and a rate limit is no standby. The types are stable. `docs/problems.md`
 //! documents them, and a test compares it with this table.
 

@@ -1,13 +1,14 @@
-//! How events leave the server: by mail and by webhook, each in its own time.
+//! The delivery of events by mail and by webhook, each in its own time.
 //!
 //! | step | why |
 //! | --- | --- |
 //! | the events that are due are read | an idle server writes nothing |
-//! | they are taken: the next attempt is moved ahead | several servers on one database tell each event once |
-//! | they are told, and it is noted how it went | a server that dies in between leaves them to be tried again |
+//! | they are taken: the next attempt is moved ahead | several servers on one database deliver each event once |
+//! | they are delivered, and the outcome is noted | a server that dies in between leaves them to be tried again |
 //!
-//! So an event is told at least once, always with the same id, by which the other side recognizes a
-//! repetition. What fails is tried again after the times of [`RETRY_SECONDS`], and then given up.
+//! So each event is delivered at least once, always with the same id, by which the receiver
+//! recognizes a repetition. A failed delivery is tried again after the times of [`RETRY_SECONDS`],
+//! and then given up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,21 +27,21 @@ use crate::store::{DeliveryOutcome, TakeDeliveries};
 /// The interval at which due events are looked for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The time after which an event that was never tried is no longer told, in seconds: an operator
-/// who sets up mail today does not want the alerts of last year.
+/// The time in seconds after which an event that was never tried is no longer delivered. An
+/// operator who sets up mail today does not want the alerts of last year.
 const FIRST_WITHIN_SECONDS: u64 = 86_400;
 
-/// The greatest number of events that are told at once.
+/// The greatest number of events in one delivery.
 const EVENTS_AT_ONCE: u32 = 50;
 
 /// The time for which a server keeps events that it has taken, in seconds. It is longer than any
-/// way may take for all of them.
+/// channel may take for all of them.
 const TAKEN_SECONDS: u64 = 900;
 
 /// The times between attempts, in seconds, as Standard Webhooks recommends them.
 pub const RETRY_SECONDS: [u64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
 
-/// Why an event was not told.
+/// The reason why a delivery failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// A later attempt may succeed.
@@ -51,14 +52,14 @@ pub enum Failure {
     Gone(String),
 }
 
-/// The ways by which events are told, as they are set up.
+/// The channels by which events are delivered, as they are set up.
 #[derive(Debug, Default)]
 pub struct Ways {
-    /// The way by mail.
+    /// The channel by mail.
     pub mail: Option<Mail>,
-    /// The way by webhook.
+    /// The channel by webhook.
     pub webhook: Option<Webhook>,
-    /// How often a summary is mailed.
+    /// The interval at which a summary is mailed.
     pub summary: Option<Period>,
     /// Whether names and UUIDs of devices are left out.
     pub hides_devices: bool,

@@ -24,7 +24,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 /// are.
 const EVENTS_SHOWN_MAX: usize = 50;
 
-/// How the mail server is spoken to.
+/// The use of TLS with the mail server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum MailTls {
     /// The connection begins as plain text, and must become TLS before anything is said
@@ -42,7 +42,7 @@ pub struct MailSettings {
     pub host: String,
     /// The port; `None` for the usual one.
     pub port: Option<u16>,
-    /// How it is spoken to.
+    /// The use of TLS.
     pub tls: MailTls,
     /// The authorities to trust in addition to the system's, in PEM form.
     pub ca: Vec<Vec<u8>>,
@@ -152,7 +152,7 @@ impl Mail {
         let sent = self.transport.send(message).await;
         sent.map(|_| ()).map_err(|error| {
             let told = format!("{}: {error}", self.server);
-            // Refused logins are mended by the operator, and the mail is still wanted then.
+            // The operator corrects refused logins, and still wants the mail afterwards.
             let is_login = error.status().is_some_and(|code| {
                 ["530", "534", "535", "538"].contains(&code.to_string().as_str())
             });

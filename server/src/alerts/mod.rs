@@ -1,4 +1,4 @@
-//! Alerts: what an operator must be told before somebody calls.
+//! Alerts: messages that an operator needs before somebody calls.
 //!
 //! | step | where |
 //! | --- | --- |

@@ -14,7 +14,7 @@ use crate::operator::queries::{civil, date, day};
 use crate::policy::select::item_choice::name;
 use crate::utc;
 
-/// How often there is a summary.
+/// The interval between two summaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Period {
     /// Each Monday, of the week that is over

@@ -347,7 +347,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         Ipv4Addr::new(a, b, c, d)
     };
     match (a, b, c) {
-        // These carry an address of IPv4: NAT64 and 6to4.
+        // NAT64 and 6to4 addresses carry an address of IPv4.
         (0x64, 0xff9b, 0) if [d, e, f] == [0; 3] => is_public_v4(of(g, h)),
         (0x2002, ..) => is_public_v4(of(b, c)),
         // Teredo, documentation, and other special uses.

@@ -59,7 +59,7 @@ pub(super) struct MuteArguments {
     /// muted until it is re-armed
     #[arg(long, value_name = "TIME", conflicts_with = "off")]
     until: Option<String>,
-    /// Tell of the alert again
+    /// Unmute the alert
     #[arg(long)]
     off: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The options of `serve` by which alerts are told: mail and webhook.
+//! The options of `serve` for the delivery of alerts: mail and webhook.
 //!
 //! Secrets come from a file or a variable. The command line, which every user of the machine can
 //! read, has only the names of files.
@@ -24,7 +24,7 @@ const WEBHOOK_SECRET: &str = "SEATMETERD_WEBHOOK_SECRET";
 /// The greatest size of a file with a secret.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
-/// How alerts are told.
+/// The options for the delivery of alerts.
 #[derive(Args, Debug)]
 pub(super) struct AlertArguments {
     /// Mail server that sends alerts, HOST or HOST:PORT
@@ -91,7 +91,7 @@ pub(super) struct AlertArguments {
 }
 
 impl AlertArguments {
-    /// Return the ways by which alerts are told.
+    /// Return the channels by which alerts are delivered.
     ///
     /// # Errors
     /// Fails when options do not fit together, or a file cannot be used.

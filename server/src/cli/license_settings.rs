@@ -9,7 +9,7 @@ use seatmeter_protocol::version::Version;
 use crate::error::Error;
 use crate::utc;
 
-/// Settings of an item. One that is not named stays as it is.
+/// Settings of an item. A setting that is not given stays as it is.
 #[derive(Args, Debug, Default)]
 pub(super) struct Settings {
     /// The quota N: scans, devices, servers or instances
@@ -23,9 +23,9 @@ pub(super) struct Settings {
     domain: Vec<String>,
     /// A deployment type for which the item may be used; repeat for more
     ///
-    /// A new draft without it gets: server for server and concurrent-instance; desktop, embedded,
-    /// mobile and browser for client-device, active-device and concurrent-device; browser and
-    /// server for domain; all but oem for barcode-scan and page.
+    /// Without it, a new draft gets these: server for server and concurrent-instance; desktop,
+    /// embedded, mobile and browser for client-device, active-device and concurrent-device; browser
+    /// and server for domain; all but oem for barcode-scan and page.
     #[arg(long, value_enum)]
     deployment: Vec<DeploymentType>,
     /// The first day or instant at which the item is valid, such as 2027-01-01

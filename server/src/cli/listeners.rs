@@ -24,7 +24,7 @@ use crate::http::tls::{Tls, TlsFiles};
 /// The number of connections that may wait to be accepted.
 const BACKLOG: u32 = 1_024;
 
-/// Where the server listens.
+/// The addresses on which the server listens.
 #[derive(Args, Debug)]
 pub(super) struct ListenerArguments {
     /// Address and port to listen on; port 0 takes any free one. More than one may be given, in the

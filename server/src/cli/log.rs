@@ -1,4 +1,4 @@
-//! The log of the server on standard error: which lines, and in which form.
+//! The log of the server on standard error: the levels and the form of its lines.
 
 use std::io::IsTerminal;
 
@@ -10,7 +10,7 @@ use crate::shown::Shown;
 /// The levels, from the fewest lines to the most.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// What the log has.
+/// The level and the form of the log.
 #[derive(Args, Debug)]
 pub(super) struct LogArguments {
     /// Level of the log on standard error: error, warn, info, debug or trace; off for none. A

@@ -183,7 +183,7 @@ impl SilentTerminal {
         let before = termios::tcgetattr(stdin()).map_err(cannot)?;
         let mut silent = before.clone();
         silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::ISIG);
-        // What was typed ahead is kept.
+        // Input that was typed ahead is kept.
         termios::tcsetattr(stdin(), SetArg::TCSADRAIN, &silent).map_err(cannot)?;
         Ok(Self(before))
     }

@@ -1,4 +1,4 @@
-//! Where a data directory may be, and who may look into it.
+//! The checks of a data directory's file system and access rights.
 
 use std::fs::{Metadata, Permissions};
 use std::io::ErrorKind;

@@ -1,8 +1,8 @@
 //! The check of everything that alerts are about, every 10 minutes.
 //!
-//! What is reached by usage fires where the usage is booked. This check finds what time brings
-//! about, what the server alone knows, and what has recovered. It reads beside the requests that
-//! write, and writes only when something has changed.
+//! A threshold that usage reaches fires where the usage is booked. This check finds thresholds that
+//! are reached as time passes, facts that only the server knows, and alerts that have recovered. It
+//! reads beside the requests that write, and writes only when something has changed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ async fn facts(web: &Web) -> ServerFacts {
     let clock_behind_seconds = web.licensing.clock.ahead_of_machine();
     ServerFacts {
         host: host(),
-        // A clock that is behind is told as what it is.
+        // A clock that is behind has an alert of its own.
         not_ready: why.filter(|_| !is_ready && clock_behind_seconds == 0),
         clock_behind_seconds,
         is_standby_active: match &web.main_server {

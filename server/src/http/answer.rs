@@ -64,7 +64,7 @@ impl IntoResponse for Error {
 #[derive(Clone, Debug)]
 pub(super) struct Failed(pub(super) Error);
 
-/// What a request says about who sends it, for the log.
+/// The sender of a request, as the request names it, for the log.
 #[derive(Clone, Debug)]
 pub(super) struct Asker {
     /// The UUID of the device.
@@ -99,7 +99,7 @@ pub(super) async fn log(State(web): State<Arc<Web>>, request: Request, next: Nex
 
 fn line(error: &Error, asker: Option<Asker>, path: String) -> Line {
     let problem = error.problem();
-    // Strangers invent codes: only a code that exists tells kinds of refusals apart.
+    // Strangers invent codes: only codes that exist distinguish kinds of refusals.
     let (weight, has_code) = match error {
         Error::Refused(refusal) => {
             let invented = [
@@ -127,7 +127,7 @@ fn line(error: &Error, asker: Option<Asker>, path: String) -> Line {
     let number = problem.code.0;
     Line { weight, status: 0, number, code, device, address: None, path, detail }
 }
-/// The problem that a response tells, for a layer that tells it otherwise.
+/// The problem of a response, for a layer that shows it in another form.
 #[derive(Clone, Debug)]
 pub(super) struct ShownProblem(pub(super) Problem);
 
@@ -192,7 +192,7 @@ pub(super) fn deadline() -> Instant {
     Instant::now() + REQUEST_TIME_MAX
 }
 
-/// Why a request has no handler.
+/// The reason why a request has no handler.
 pub(super) enum Unadmitted {
     /// The client may not ask, or not now.
     AtOnce(Error),
@@ -211,7 +211,7 @@ impl Unadmitted {
 /// Read the body within its bounds. If the request is admitted, let the handler answer within its
 /// time.
 ///
-/// A request that is refused at once is not read, unless its body is small: a client accepts only
+/// A request that is refused at once is not read, unless its body is small. A client accepts only
 /// an answer that is bound to its body, and a small body is usually there already.
 pub(super) async fn bounded(
     web: &Web,

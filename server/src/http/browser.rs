@@ -1,4 +1,4 @@
-//! What browsers need of the client API: the website of a request, and CORS.
+//! The part of the client API for browsers: the website of a request, and CORS.
 //!
 //! A page names its website by nothing that it writes itself. Its browser does that, with the
 //! header `Origin`, which no script can set. So the origin replaces whatever website a body names.
@@ -65,8 +65,8 @@ const PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allo
 /// The time for which a list with the website in it is used. What is granted does not depend on it.
 const LISTED_GOOD_FOR: Duration = Duration::from_secs(60);
 
-/// The time for which a list without the website is used: an operator who has just added it does
-/// not wait, and pages of strangers do not cause a query each.
+/// The time for which a list without the website is used. It is short for an operator who has just
+/// added the website, and long enough that pages of strangers do not cause a query each.
 const UNLISTED_GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// The websites that are licensed on this server, as they were read last.
@@ -99,7 +99,7 @@ fn host_of(origin: &str) -> Option<Host> {
     Host::parse(origin).ok()
 }
 
-/// What lists websites, by the table above.
+/// The lists of websites, by the table above.
 #[derive(Debug, Default)]
 struct Listed {
     every: bool,

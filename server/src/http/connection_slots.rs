@@ -1,7 +1,7 @@
 //! Connection slots, and the choice of the connection that must make room.
 //!
-//! A connection that waits for its client — for a TLS handshake, the head of a request, the rest
-//! of a body, or the next request — takes a slot and does nothing. When all slots are taken, the
+//! A connection may wait for a TLS handshake, the head of a request, the rest of a body, or the
+//! next request. Meanwhile it takes a slot and does nothing. When all slots are taken, the
 //! connection that has waited longest is closed for the next one. Thus five thousand clients that
 //! send nothing, or send slowly, take no slot from an active client. A request that has arrived
 //! completely is never given up.
@@ -87,7 +87,7 @@ struct State {
     turn: Option<u64>,
     /// The requests with a complete head that have no answer yet. HTTP/1.1 has one at a time.
     open: u32,
-    /// Those of them that have arrived completely.
+    /// The open requests that have arrived completely.
     complete: u32,
     /// The time at which `open` became 0.
     since: Instant,
@@ -151,7 +151,7 @@ impl Drop for Place {
     }
 }
 
-/// One request of a connection, from its head to its answer. It ends by itself if the request is
+/// A request of a connection, from its head to its answer. It ends by itself if the request is
 /// given up.
 #[derive(Debug)]
 pub(super) struct Exchange {

@@ -5,7 +5,7 @@
 //! - its clock is not behind the server's time,
 //! - every key that a license file names is here, and in the directory for the next start.
 //!
-//! It names license files that cannot be trusted, and tells whether the server has noticed that its
+//! It names license files that cannot be trusted, and says whether the server has noticed that its
 //! data was put back. A standby asks it, and takes over when the answer is not 200.
 //!
 //! Only a write shows that a write is possible. Its outcome stays valid for a moment, so that many
@@ -44,7 +44,7 @@ pub struct Readiness {
     seen: Mutex<Option<(Instant, Outcome)>>,
 }
 
-/// What the store says of itself, or the reason why nothing can be written.
+/// The facts about the store, or the reason why nothing can be written.
 type Outcome = Result<Found, Error>;
 
 impl Readiness {
@@ -100,13 +100,13 @@ pub async fn state(web: &Web) -> (bool, Option<String>) {
     }
 }
 
-/// What a store that can be written says of itself.
+/// The facts about a store that can be written.
 #[derive(Clone, Debug)]
 struct Found {
     files_not_ready: Vec<String>,
     /// The rollbacks of the data that the server has noticed within a year.
     rollbacks: usize,
-    /// What they mean.
+    /// The meaning of the rollbacks.
     warning: Option<&'static str>,
     /// Whether a synchronous standby has what is answered.
     has_standby: Option<bool>,

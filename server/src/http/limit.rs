@@ -92,7 +92,7 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 }
 
-/// What is left of a limit.
+/// The remaining part of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
     /// The number of requests that may come at once.
@@ -104,11 +104,11 @@ pub struct Left {
 /// A limit that is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TooMany {
-    /// Who sends too many requests.
+    /// The source or code with too many requests.
     pub who: String,
     /// The number of seconds after which one more may come.
     pub retry_after_seconds: u64,
-    /// What is left of the limit.
+    /// The remaining part of the limit.
     pub left: Option<Left>,
 }
 
@@ -118,7 +118,7 @@ impl From<TooMany> for Error {
     }
 }
 
-/// What is left of a handshake code's limit, as an extension of an answer.
+/// The remaining part of a handshake code's limit, as an extension of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeftOfCode(pub(super) Left);
 
@@ -171,8 +171,8 @@ impl RateLimits {
         })
     }
 
-    /// Say in the headers of an answer which limits there are and what is left of them, as the
-    /// draft "RateLimit header fields for HTTP" of the IETF's HTTPAPI group names them.
+    /// Add the headers that describe the limits and their remaining parts. They follow the draft
+    /// "RateLimit header fields for HTTP" of the IETF's HTTPAPI group.
     pub(super) fn describe(&self, of_source: Option<Left>, response: &mut Response) {
         let of_code = response.extensions().get::<LeftOfCode>().map(|left| left.0);
         let parts = [("source", self.sources.rate, of_source), ("code", self.codes.rate, of_code)];

@@ -80,7 +80,7 @@ impl From<TcpListener> for Listener {
     }
 }
 
-/// What the server knows of the client of a connection. Each request has it as an extension.
+/// The client of a connection, as the server knows it. Each request has it as an extension.
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
     /// The address of the client.
@@ -93,7 +93,7 @@ pub struct Client {
     pub is_announced: bool,
 }
 
-/// What the connections of a server have in common.
+/// The state that the connections of a server share.
 struct Shared {
     router: Router,
     limits: ConnectionLimits,
@@ -125,7 +125,7 @@ pub async fn serve(
         accepting.spawn(accept(listener, shared.clone()));
     }
     stop.await;
-    // This closes the sockets, so that new clients are refused at once.
+    // Close the sockets, so that new clients are refused at once.
     accepting.shutdown().await;
     shared.stopping.send_replace(true);
     shared.stopping.closed().await;

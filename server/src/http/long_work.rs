@@ -1,4 +1,4 @@
-//! Long work that somebody has begun on a page: what runs, how far it is, and how it went.
+//! Long work that somebody has begun on a page: its kind, its progress and its outcome.
 //!
 //! ```text
 //! (nothing) ──begin──▶ running ──end──▶ done or failed ──begin──▶ running
@@ -6,8 +6,8 @@
 //!
 //! Work that panics has failed, too: its task drops what `begin` has returned.
 //!
-//! The work itself goes on when the browser leaves. A restart of the server ends it, and nothing
-//! remembers it: the audit log has what was finished.
+//! The work continues when the browser leaves. A restart of the server ends it without a trace: the
+//! audit log has only work that was finished.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use crate::data_dir::DRAFT;
 use crate::error::Error;
 
-/// A kind of long work. Of each, one runs at a time.
+/// A kind of long work. Only one work of a kind runs at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A backup into the data directory.
@@ -115,7 +115,7 @@ impl LongWork {
         }
     }
 
-    /// Forget how the work has ended, because the person who began it was told.
+    /// Forget the outcome of the work, because the person who began it has seen it.
     pub fn forget(&self, kind: Kind) {
         *self.of(kind).lock() = None;
     }

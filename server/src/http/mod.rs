@@ -17,7 +17,7 @@
 //! anything else                                                       problem 404 or 405
 //! ```
 //!
-//! What is not granted is logged in one place, `answer::log`.
+//! Requests that are not granted are logged in one place, `answer::log`.
 
 pub mod admin;
 pub mod alert_watch;
@@ -121,7 +121,7 @@ pub struct Web {
     /// The data directory to back up and check on request; `None` for PostgreSQL, which has backups
     /// of its own.
     pub backups: Option<DataDir>,
-    /// The ways by which events of alerts are told.
+    /// The channels by which events of alerts are delivered.
     pub ways: Arc<Ways>,
     /// The long work that was begun on pages.
     pub long_work: Arc<LongWork>,

@@ -85,7 +85,7 @@ impl TrustedProxies {
         Source { address: told.unwrap_or(peer), is_forwarded }
     }
 
-    /// Return the address that a trusted proxy has told, if it can be understood.
+    /// Return the address that a trusted proxy has reported, if it can be understood.
     fn told(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let older = self.farthest(lines(headers, &X_FORWARDED_FOR), in_list);
         let newer = self.farthest(lines(headers, &FORWARDED), in_elements);

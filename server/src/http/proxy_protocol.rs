@@ -38,11 +38,11 @@ pub enum Parsed {
     Incomplete(usize),
     /// The header is complete.
     Complete(ProxyHeader),
-    /// These bytes are no header.
+    /// The bytes are no header.
     Malformed(&'static str),
 }
 
-/// What a header says about the client.
+/// The client, as a header describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyHeader {
     /// The proxy connects for itself, or does not know for whom.

@@ -41,8 +41,8 @@ const GOOD_FOR: Duration = Duration::from_secs(2);
 pub struct Peer {
     host: String,
     port: u16,
-    /// How to speak TLS with it, and the name that its certificate must have; `None` for plain
-    /// HTTP.
+    /// The configuration for TLS with it, and the name that its certificate must have; `None` for
+    /// plain HTTP.
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     seen: Mutex<Option<(Instant, Health)>>,
 }

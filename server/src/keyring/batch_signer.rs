@@ -13,7 +13,7 @@ use seatmeter_protocol::signature::SigningKey;
 use seatmeter_protocol::signature::batch::{self, BATCH_SIZE_MAX, Leaf};
 use tokio::sync::oneshot;
 
-/// What waits to be signed with one key.
+/// The texts that wait to be signed with one key.
 #[derive(Debug, Default)]
 pub(super) struct BatchSigner {
     waiting: Mutex<Vec<Waiting>>,
@@ -51,7 +51,7 @@ impl BatchSigner {
             let batch: Vec<_> = waiting.by_ref().take(BATCH_SIZE_MAX).collect();
             let leaves: Vec<_> = batch.iter().map(|one| one.leaf).collect();
             for (one, signature) in batch.into_iter().zip(batch::sign(&leaves, key)) {
-                // One that does not wait any more has lost its connection.
+                // A receiver that no longer waits has lost its connection.
                 let _ = one.signed.send(signature);
             }
         }

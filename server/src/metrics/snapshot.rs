@@ -31,10 +31,10 @@ const DEVICES_FRESH_FOR: Duration = Duration::from_secs(300);
 /// The time for which a scrape waits for another snapshot when it has an old one.
 const WAIT_MAX: Duration = Duration::from_millis(25);
 
-/// What a snapshot has found.
+/// The figures of a snapshot.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// How the items and the data stand.
+    /// The figures of the items and the data.
     pub gauges: Gauges,
     /// The number of devices by state.
     pub devices: DeviceCounts,

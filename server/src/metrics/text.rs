@@ -17,7 +17,7 @@ use crate::operator::queries::gauges::{ACTIVE, EXCESS, ItemGauge, Meter, MeterGa
 /// The content type of the page.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// How the server is that is scraped.
+/// The state of the scraped server.
 #[derive(Clone, Debug, Default)]
 pub struct Server {
     /// Whether it is ready.
@@ -28,7 +28,7 @@ pub struct Server {
     pub queue_length: Option<u64>,
     /// The end of its certificate, Unix seconds; `None` without TLS.
     pub certificate_ends_at: Option<u64>,
-    /// How long its transactions took.
+    /// The durations of its transactions.
     pub commits: Option<Counted>,
     /// By how many seconds the server's time is ahead of the machine's clock.
     pub clock_behind_seconds: u64,

@@ -1,4 +1,4 @@
-//! What an operator does about alerts, checked before it is done.
+//! The operator's changes to alerts, checked before they are made.
 
 use crate::access::By;
 use crate::alert::{percents, written};
@@ -22,7 +22,7 @@ impl Licensing {
         by: impl Into<By>,
     ) -> Result<(), Error> {
         let until = until.unwrap_or(WITHOUT_END).min(WITHOUT_END);
-        // 0 tells of the alert again.
+        // 0 unmutes the alert.
         if until > 0 && until <= self.clock.unix_seconds() {
             return Err(Error::bad_request(format!(
                 "the alert would have been muted until {}, which has passed: name a later end",

@@ -141,7 +141,7 @@ pub enum Change {
     MuteAlert {
         /// The id of the alert.
         alert_id: String,
-        /// The instant, Unix seconds; 0 to tell of it again.
+        /// The instant, Unix seconds; 0 to unmute the alert.
         until: u64,
     },
     /// Try whether alerts arrive.
@@ -257,7 +257,7 @@ pub enum View {
     Tokens,
     /// The users of the admin API.
     Users,
-    /// The lives of the data, newest first.
+    /// The epochs of the data, newest first.
     Epochs,
     /// The part of a list that belongs to this organization.
     Within {
@@ -349,7 +349,7 @@ pub struct DeviceRow {
     pub last_seen_at: u64,
     /// The time at which the server last heard of the device under any item, Unix seconds.
     pub last_heard_at: Option<u64>,
-    /// How often the device was restored to an earlier state and has come back.
+    /// The number of times that the device came back in an earlier state.
     pub rollbacks: u64,
     /// The time at which it last was, Unix seconds; absent when it never was.
     pub rolled_back_at: Option<u64>,
@@ -435,7 +435,7 @@ pub enum Listing {
     Tokens(Vec<TokenRow>),
     /// The users.
     Users(Vec<UserRow>),
-    /// The lives of the data.
+    /// The epochs of the data.
     Epochs(Vec<EpochRow>),
 }
 

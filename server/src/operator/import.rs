@@ -28,7 +28,7 @@ pub struct Imported {
     pub warnings: Vec<String>,
 }
 
-/// What an import would do.
+/// The effect that an import would have.
 #[derive(Clone, Debug)]
 pub struct Preview {
     /// The content of the file, whose signature is good.
@@ -41,7 +41,7 @@ pub struct Preview {
     pub warnings: Vec<String>,
 }
 
-/// What an import would do to an item.
+/// The effect that an import would have on an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemChange {
     /// The item.

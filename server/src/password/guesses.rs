@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use crate::error::Error;
 use crate::growing_delay::{GrowingDelays, Growth};
 
-/// How long an asker waits after wrong passwords for one code.
+/// The delay of an asker after wrong passwords for one code.
 const WAITS: Growth = Growth { free: 4, delay_max: Duration::from_secs(60) };
 
 /// The greatest number of rows in the table of wrong passwords, which takes some 10 MiB.

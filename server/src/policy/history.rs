@@ -1,8 +1,8 @@
-//! The one history that a device has with this server, and what it tells about copies.
+//! The one history of a device with this server, and the copies that it reveals.
 //!
 //! Each local license is a place in the history: a branch and a step ([`Generation`]). A device
-//! shows the newest one that it has, and gets the next. What counts is what the device has *shown*,
-//! because an answer may be lost, and a request may arrive twice or late:
+//! shows the newest one that it has, and gets the next. Only a license that the device has *shown*
+//! counts, because an answer may be lost, and a request may arrive twice or late:
 //!
 //! ```text
 //! shown ─┬─▶ granted             the device shows one of these next: it continues there,
@@ -37,8 +37,8 @@ const FORKS_MAX: usize = 32;
 /// row with most reports.
 pub const HEARD_PRECISION: u64 = 2 * SLOT_SECONDS;
 
-/// The time, in seconds, within which a device that was heard counts as alive: this slot and the
-/// one before, by a note that may be as old as its precision.
+/// The time in seconds for which a device counts as alive after its last contact: this slot and the
+/// previous one. The record of the contact may be [`HEARD_PRECISION`] old.
 const ALIVE: u64 = 2 * SLOT_SECONDS + HEARD_PRECISION;
 
 /// The beginning of a branch: its number, and the place after which it begins.
@@ -186,15 +186,15 @@ pub enum EpochKind {
     Current,
     /// An epoch before the current one.
     Earlier,
-    /// An epoch that the data does not have, and that some device has shown before: of another
-    /// server with the same key, or of this one before it was put back.
+    /// An epoch that the data does not have, and that some device has shown before. It is of
+    /// another server with the same key, or of this server before its data was put back.
     Foreign,
     /// An epoch that no device has shown before.
     Unknown,
 }
 
 impl EpochKind {
-    /// Return whether something of this epoch tells nothing new.
+    /// Return whether a license of this epoch proves nothing new.
     #[must_use]
     pub fn is_past(self) -> bool {
         matches!(self, Self::Earlier | Self::Foreign)
@@ -207,7 +207,7 @@ impl EpochKind {
     }
 }
 
-/// What a device shows of its newest license.
+/// The newest license of a device, as the device shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// The place of the license.
@@ -220,7 +220,7 @@ pub struct Shown {
     pub is_forgotten: bool,
 }
 
-/// What is known of a device that asks.
+/// The server's knowledge of a device that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known<'a> {
     /// The history of the device; an empty one for a device that is not known.
@@ -233,10 +233,10 @@ pub struct Known<'a> {
     pub is_same_contact: bool,
 }
 
-/// What a request tells.
+/// The finding of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// Nothing but the next step.
+    /// The request is the next step, and shows nothing else.
     Nothing,
     /// The device was restored to an earlier state.
     DeviceRolledBack,
@@ -253,7 +253,7 @@ pub struct Next {
     pub generation: Generation,
     /// The history with the next license.
     pub history: History,
-    /// What the request tells.
+    /// The finding of the request.
     pub finding: Finding,
     /// Whether the request must prove that it is sent now. The device begins a branch that ends
     /// what went before, and an old request that arrives late looks the same.
@@ -285,8 +285,8 @@ pub fn next(known: Known<'_>, shown: Option<Shown>, now: u64) -> Result<Next, Re
     Ok(Next { generation, history, finding, must_be_fresh })
 }
 
-/// Return whether another server, or this one before it was restored, has granted a license that
-/// this history seems to have left behind: it has counted on from a place that both had, by the
+/// Return whether a license that this history seems to have left behind is of another server, or of
+/// this server before it was restored. That server has continued from a place that both had, by the
 /// same numbers.
 fn is_of_other(place: Relation, shown: Shown) -> bool {
     match place {
@@ -328,10 +328,10 @@ fn see(
     Ok(Finding::Nothing)
 }
 
-/// Return what a license tells that is newer than all that are known.
+/// Return the finding of a license that is newer than all that are known.
 #[must_use]
 pub fn newer(shown: Shown) -> Finding {
-    // Of a device that was away for long, the server may have forgotten everything.
+    // The server may have forgotten everything about a device that was away for long.
     if shown.epoch.is_past() || !shown.runs {
         return Finding::Nothing;
     }
@@ -436,7 +436,8 @@ mod tests {
     #[test]
     fn a_request_that_arrives_late_changes_nothing_for_the_device() {
         let mut world = World::at_step(6);
-        // Of a device that is heard, it is refused; later, it begins a branch that nobody shows.
+        // While the device is heard, the request is refused. Later, it begins a branch that nobody
+        // shows.
         world.heard_at = NOW;
         assert_eq!(world.ask(Some(place(1, 3))), COPIED);
         world.heard_at = NOW - ALIVE;
@@ -528,7 +529,7 @@ mod tests {
         assert_eq!(world.ask(Some(place(1, 4))).unwrap().0, place(2, 5));
         assert_eq!(world.ask(Some(place(1, 4))).unwrap().0, place(3, 5));
         world.ask(Some(place(1, 5))).unwrap();
-        // The other server has the history of before, and has counted on from there.
+        // The other server has the earlier history, and has continued from there.
         for shown in [place(3, 6), place(1, 4)] {
             let mut own = world.clone();
             assert_eq!(own.ask_of(Some(shown), EpochKind::Earlier, true), COPIED, "{shown:?}");
@@ -558,8 +559,8 @@ mod tests {
 
     #[test]
     fn a_device_that_a_restored_server_has_left_behind_for_its_own_late_requests_is_no_copy() {
-        // Before the restore, the device has gone on from step 2 by branch 2. After it, requests of
-        // before arrive, and the same numbers are granted once more.
+        // Before the restore, the device has continued from step 2 by branch 2. After the restore,
+        // earlier requests arrive, and the same numbers are granted once more.
         let mut world = World::at_step(1);
         assert_eq!(world.ask(Some(place(1, 1))).unwrap().0, place(2, 2));
         world.ask(Some(place(1, 2))).unwrap();

@@ -2,8 +2,8 @@
 //!
 //! A device that belongs to somebody else can report any number. A number that no device can reach
 //! would spoil the sums of an item permanently, so its segment is refused and named. The other
-//! segments of the report are booked. Of a segment with slots that cannot be, these alone are left
-//! out: a device whose clock was wrong for a while loses nothing else.
+//! segments of the report are booked. If a segment has impossible slots, only these are left out: a
+//! device whose clock was wrong for a while loses nothing else.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -21,7 +21,7 @@ pub const COUNTERS_MAX: usize = 64;
 
 /// Return the first slot in which a device may have counted that was first granted a license at
 /// this instant; 0 if that is not known. A clock may be wrong by a day, and a server's clock that
-/// was ahead may have told the instant.
+/// was ahead may have given the instant.
 #[must_use]
 pub fn first_slot(first_granted_at: u64, now: u64) -> u32 {
     slot_of(first_granted_at.min(now).saturating_sub(DAY_SECONDS))
@@ -33,7 +33,7 @@ pub fn last_slot(now: u64) -> u32 {
     slot_of(now.saturating_add(DAY_SECONDS))
 }
 
-/// Why a segment cannot be recorded, for programs and as a clause for a sentence.
+/// The reason why a segment cannot be recorded, for programs and as a clause for a sentence.
 pub type Reason = (SegmentFault, String);
 
 /// Return what is wrong with slots outside of this range; `None` if there are none.

@@ -45,7 +45,7 @@ pub struct Allowance {
     pub allowed: u64,
     /// The total that the device has reported, and what is lost.
     pub used: u64,
-    /// The part of `used` that no report has told: the device has lost the state that knew it.
+    /// The part of `used` that no report has confirmed: the device has lost the state that knew it.
     pub lost: u64,
     /// Unix seconds at which that state was lost last; 0 for never.
     pub lost_at: u64,
@@ -204,7 +204,7 @@ mod tests {
         // What the device performs under its next license is used beside what is lost.
         let next = Allowance { allowed: 60, ..after };
         assert_eq!((next.reported(55).used, next.reported(55).lost), (55, 42));
-        // A slot that has passed, or a license of before, tell the two apart.
+        // An earlier slot or an earlier license distinguishes the two.
         let (slot, serial) = (slot_of(LOST_AT), next_serial(0, LOST_AT));
         for (slot, serial, is_lost) in [
             (slot, serial, false),

@@ -19,7 +19,7 @@ const SUMS: [(&str, &str); 2] = [
     ),
 ];
 
-/// What a check has found.
+/// The findings of a check.
 #[derive(Debug, Default)]
 pub struct Checked {
     /// A sentence for each fault.
@@ -56,7 +56,7 @@ pub fn check(location: &Location) -> Result<Checked, Error> {
         Location::File(path) => {
             checked.faults = sqlite::integrity(path)?;
             if !checked.faults.is_empty() {
-                // What is read from damaged pages says nothing more.
+                // Data from damaged pages would prove nothing more.
                 return Ok(checked);
             }
             Box::new(sqlite::connect_to_read(path)?)

@@ -146,7 +146,7 @@ impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            // It may have a password.
+            // The URL may have a password.
             Self::Url(_) => f.debug_tuple("Url").finish_non_exhaustive(),
         }
     }

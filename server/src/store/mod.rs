@@ -100,12 +100,12 @@ pub trait Store: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Take events to be told in one way. Return the ids of those that nobody else has taken.
+    /// Take events for delivery by one channel. Return the ids of those that nobody else has taken.
     fn take_deliveries(&self, _: TakeDeliveries) -> Reply<Vec<String>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
-    /// Record how it went to tell these events.
+    /// Record the outcome of the delivery of these events.
     fn note_deliveries(&self, _: DeliveryOutcome) -> Reply<()> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -192,7 +192,7 @@ pub trait Store: Send + Sync + 'static {
 /// Events to be taken.
 #[derive(Clone, Debug)]
 pub struct TakeDeliveries {
-    /// The way: mail or webhook.
+    /// The channel: mail or webhook.
     pub channel: &'static str,
     /// The ids of the events.
     pub event_ids: Vec<String>,
@@ -202,22 +202,22 @@ pub struct TakeDeliveries {
     pub until: u64,
 }
 
-/// How it went to tell events.
+/// The outcome of a delivery of events.
 #[derive(Clone, Debug)]
 pub struct DeliveryOutcome {
-    /// The way: mail or webhook.
+    /// The channel: mail or webhook.
     pub channel: &'static str,
     /// The ids of the events.
     pub event_ids: Vec<String>,
     /// The instant, Unix seconds.
     pub now: u64,
-    /// Why it failed; `None` when it did not.
+    /// The error; `None` after a success.
     pub error: Option<String>,
     /// The instant of the next attempt, Unix seconds; `None` when there is none.
     pub next_at: Option<u64>,
 }
 
-/// What a caller of the admin API has shown, as its SHA-256.
+/// The credential of a caller of the admin API, as its SHA-256.
 #[derive(Clone, Debug)]
 pub enum Shown {
     /// A token.

@@ -94,7 +94,7 @@ impl<'a> Snapshot<'a> {
         if is_enough { Ok(()) } else { outcome }
     }
 
-    /// Refuse to go on when the time for the question is over.
+    /// Fail when the time for the question is over.
     pub(super) fn require_time(&self) -> Result<(), Error> {
         if Instant::now() < self.until {
             return Ok(());

@@ -10,7 +10,7 @@ use super::{ConfigFile, Kind, options, serve};
 use crate::cli::{CommandLine, output_error, without_empty_variables};
 use crate::error::Error;
 
-/// What is shown of a value with a password.
+/// The text that is shown instead of a value with a password.
 const HIDDEN: &str = "(hidden)";
 
 #[derive(Debug, Subcommand)]

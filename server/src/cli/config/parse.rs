@@ -31,7 +31,7 @@ pub(super) struct Setting {
     pub(super) is_secret: bool,
 }
 
-/// What is wrong in a line.
+/// An error in a line of the file.
 #[derive(Debug)]
 pub(super) struct Fault {
     line: usize,

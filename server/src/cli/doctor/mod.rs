@@ -64,7 +64,7 @@ enum Part {
     Data(data::DataArguments),
 }
 
-/// What the doctor does on a device besides checking it.
+/// The doctor's commands on a device besides the check.
 #[derive(Debug, Subcommand)]
 enum DevicePart {
     Seats(seats::SeatsArguments),

@@ -8,7 +8,7 @@ use super::network::Way;
 use super::{Findings, Health};
 use crate::error::Error;
 
-/// What a server that is ready answers.
+/// The answer of a server that is ready.
 #[derive(Deserialize)]
 struct Ready {
     #[serde(default)]

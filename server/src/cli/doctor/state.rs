@@ -447,7 +447,7 @@ impl Unsent {
         for path in files.iter().filter(|path| path.extension().is_some_and(|e| e == "segment")) {
             let bytes = match read_named(path, FILE_BYTES_MAX) {
                 Ok(bytes) => bytes,
-                // It is no segment: programs set it aside.
+                // The file is no segment: programs set it aside.
                 Err(e) if e.kind() == io::ErrorKind::InvalidInput => Vec::new(),
                 Err(e) => {
                     self.deny(path, &e);

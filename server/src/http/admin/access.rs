@@ -1,4 +1,4 @@
-//! Who gets in: the token, session or place of a request, and the role of its caller.
+//! Access: the token, session or place of a request, and the role of its caller.
 //!
 //! | shown | who it is |
 //! | --- | --- |
@@ -6,7 +6,7 @@
 //! | the cookie of a session | the user; a change also needs a CSRF token ([`super::csrf`]) |
 //! | nothing, from a program on this machine | an administrator, if the server accepts that ([`super::loopback`]) |
 //!
-//! The first one that is shown decides: what is shown and is not good is never replaced by less.
+//! The first one that is shown decides: if it is not valid, no later row applies instead.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};

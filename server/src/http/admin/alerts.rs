@@ -11,11 +11,11 @@ use super::{Asked, By, Done, Server, done};
 use crate::operator::commands::Change;
 use crate::operator::queries::alerts::{Alerts, AlertsQuery, Deliveries, DeliveriesQuery};
 
-/// The end of the time in which nothing is told of an alert.
+/// The end of the time for which an alert is muted.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Mute {
-    /// The end, Unix seconds; absent to mute the alert without an end, 0 to tell of it again.
+    /// The end, Unix seconds; absent to mute the alert without an end, 0 to unmute it.
     until: Option<u64>,
 }
 

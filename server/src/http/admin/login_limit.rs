@@ -7,9 +7,10 @@
 //!
 //! An attempt counts as a wrong one from its begin, so that a thousand attempts at once are no way
 //! around the delay. A success takes its own count back. It also frees its name, but not its
-//! source: otherwise, somebody with an account could guess the passwords of others in between.
-//! From a source with a success of this name the name is not slowed, so that a stranger who guesses
-//! cannot keep its owner out. [`GrowingDelays`] forgets what nobody has tried for 15 minutes.
+//! source: otherwise, somebody with an account could guess the passwords of others in between. A
+//! source from which this name has logged in is not slowed by the name's count: a stranger who
+//! guesses cannot keep its owner out. [`GrowingDelays`] forgets what nobody has tried for 15
+//! minutes.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, RandomState};

@@ -1,5 +1,5 @@
-//! What an operator asks: the questions of [`crate::operator::queries`], as JSON or, with
-//! `?format=csv`, as CSV.
+//! The operator's queries: those of [`crate::operator::queries`], as JSON or, with `?format=csv`,
+//! as CSV.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the server has recorded of itself: the audit log, and the epochs of its data.
+//! The server's records of itself: the audit log, and the epochs of its data.
 
 use axum::Extension;
 use axum::extract::State;

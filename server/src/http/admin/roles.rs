@@ -183,8 +183,8 @@ pub(super) fn describe(document: &mut OpenApi) {
     }
 }
 
-/// Return the problem as the admin API tells it: with the number of an error only where a license
-/// rule has refused.
+/// Return the problem in the form of the admin API: with the number of an error only where a
+/// license rule has refused.
 pub(super) fn without_number(problem: &Problem) -> serde_json::Value {
     let mut told = serde_json::to_value(problem).unwrap_or_default();
     let is_own = ProblemKind::ALL.iter().any(|kind| kind.uri() == problem.kind);

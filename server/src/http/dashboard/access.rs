@@ -1,4 +1,4 @@
-//! Who gets in: users, and tokens of programs.
+//! Access: users, and tokens of programs.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Alerts: those that are open and those that are past, how they were told, and the rules.
+//! Alerts: the open ones and the past ones, their deliveries, and the rules.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ pub(super) struct AlertPart {
     detail: String,
 }
 
-/// An event, and how it was told.
+/// An event, and its deliveries.
 struct EventPart {
     event_id: String,
     at: String,
@@ -83,7 +83,7 @@ struct EventPart {
     deliveries: Vec<DeliveryPart>,
 }
 
-/// How an event was told in one way.
+/// The delivery of an event by one channel.
 struct DeliveryPart {
     channel: String,
     state: String,
@@ -93,7 +93,7 @@ struct DeliveryPart {
     error: String,
 }
 
-/// The ways by which alerts are told, without secrets.
+/// The channels by which alerts are delivered, without secrets.
 struct Channels {
     mail: Option<MailPart>,
     webhook: Option<String>,
@@ -145,11 +145,11 @@ pub(super) async fn alerts(
 pub(super) async fn first(web: &Web, visitor: &Visitor) -> Result<(Vec<AlertPart>, usize), Error> {
     let asked = AlertsQuery { firing: true, ..AlertsQuery::default() };
     let found = web.licensing.ask(asked, visitor.owner()).await?;
-    // What an operator has muted is known already.
+    // An operator knows the alerts that are muted.
     let mut told: Vec<_> =
         found.alerts.iter().filter(|alert| alert.muted_until.is_none()).collect();
-    // Of several thresholds of one thing, the worst says enough: the highest share, or the fewest
-    // days.
+    // If several thresholds of one thing are reached, show only the worst: the highest share, or
+    // the fewest days.
     let level = |alert: &&AlertRow| match alert.kind.is_in_days() {
         true => i64::from(alert.level),
         false => -i64::from(alert.level),
@@ -213,7 +213,7 @@ fn to(kind: AlertKind, subject: &str) -> String {
 
 async fn events(web: &Web, visitor: &Visitor, number: usize) -> Result<Part<EventPart>, Error> {
     let t = visitor.t();
-    // One more shows whether there is a next page.
+    // Ask for one row more, which shows whether there is a next page.
     let limit = number.saturating_mul(ROWS_MAX).saturating_add(1);
     let limit = u32::try_from(limit).unwrap_or(u32::MAX).min(crate::operator::queries::ROWS_MAX);
     let asked = DeliveriesQuery { limit: Some(limit) };
@@ -252,8 +252,8 @@ fn delivery_part(t: &'static Messages, delivery: &DeliveryRow) -> DeliveryPart {
     }
 }
 
-/// Return the ways by which alerts are told; `None` for a caller who is bound to an organization,
-/// because they are those of the whole server.
+/// Return the channels by which alerts are delivered; `None` for a caller who is bound to an
+/// organization, because they are those of the whole server.
 async fn channels(web: &Web, visitor: &Visitor) -> Result<Option<Channels>, Error> {
     if visitor.owner().is_some() {
         return Ok(None);
@@ -295,7 +295,7 @@ pub(super) async fn test(State(web): State<Arc<Web>>, visitor: Visitor) -> Page 
     done("/alerts#events", "tested")
 }
 
-/// Tell nothing of an alert until a date, or tell of it again.
+/// Mute an alert until a date, or unmute it.
 pub(super) async fn mute(
     State(web): State<Arc<Web>>,
     visitor: Visitor,

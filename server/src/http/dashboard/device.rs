@@ -138,7 +138,7 @@ struct Held {
     seats_until: Option<String>,
 }
 
-/// What the device would be told now.
+/// The answer that the device would get now.
 struct Run {
     handshake_code: String,
     is_granted: bool,

@@ -1,4 +1,4 @@
-//! What a person has filled in: the fields of a form, and the parameters of an address.
+//! The input of a person: the fields of a form, and the parameters of an address.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What every page has around its content: who looks at it, in which language, and the layout.
+//! The frame of every page: the visitor, the language, and the layout.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ impl Language {
     }
 }
 
-/// Who looks at a page.
+/// The visitor of a page.
 #[derive(Clone, Debug)]
 pub(super) struct Visitor {
     /// The user, with the role and the organization.
@@ -140,9 +140,9 @@ pub(super) struct Frame {
     pub(super) title: String,
     /// The path of the entry of the navigation that holds the page.
     section: &'static str,
-    /// Who looks at it; `None` on the pages before the login.
+    /// The visitor; `None` on the pages before the login.
     pub(super) visitor: Option<Visitor>,
-    /// What was done just now.
+    /// The message about the action that was just done.
     pub(super) notice: Option<&'static str>,
     /// Whether a browser without JavaScript loads the page again, because something runs.
     pub(super) is_refreshed: bool,

@@ -1,4 +1,4 @@
-//! Who sees a page, and what every answer of the dashboard has.
+//! The checks before each page, and the headers of every answer of the dashboard.
 //!
 //! | check | stops |
 //! | --- | --- |
@@ -37,7 +37,8 @@ use crate::problem::ProblemKind;
 
 type Server = State<std::sync::Arc<Web>>;
 
-/// What a browser may load for a page: what comes from this server, and nothing inside the page.
+/// The content that a browser may load for a page: files of this server, and nothing inside the
+/// page.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; \
     frame-ancestors 'none'; object-src 'none'";
 

@@ -68,7 +68,8 @@ pub(super) async fn licenses(State(web): State<Arc<Web>>, visitor: Visitor) -> P
             }),
         }
     }
-    // Whoever is bound to an organization sees what somebody of the same has begun.
+    // A user who is bound to an organization sees only work that a user of the same organization
+    // has begun.
     let run = web.long_work.newest(Kind::Import);
     let own = visitor.owner();
     let run = run.filter(|run| own.is_none() || run.owner == own);

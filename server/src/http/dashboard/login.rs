@@ -33,7 +33,7 @@ pub(super) async fn form(headers: axum::http::HeaderMap, Chosen(query): Chosen) 
     page(&LoginPage { frame, next: own_page(query.get("next")), name: String::new(), error: None })
 }
 
-/// Log in, and go on to the page that was asked for.
+/// Log in, and redirect to the page that was asked for.
 pub(super) async fn log_in(State(web): State<Arc<Web>>, request: Request) -> Page {
     let (parts, body) = request.into_parts();
     let fields = Fields::read(Request::from_parts(parts.clone(), body), &web).await?;

@@ -480,7 +480,7 @@ const COLUMNS: &[Word] = &[
     ("window_days", ["Window in days", "Fenster in Tagen"]),
 ];
 
-/// What a page confirms after a deletion.
+/// The notice of a page after a deletion.
 pub(super) const DELETED: &str = "deleted";
 
 fn found(t: &Messages, words: &[Word], name: &str) -> Option<&'static str> {

@@ -54,7 +54,7 @@ struct Attention {
     text: String,
 }
 
-/// What the page says of the server.
+/// The facts about the server on the page.
 struct Facts {
     is_ready: bool,
     not_ready: String,
@@ -65,7 +65,7 @@ struct Facts {
     standby: Option<&'static str>,
 }
 
-/// What the page says of an item.
+/// The card of an item on the page.
 pub(super) struct ItemCard {
     pub(super) item_id: String,
     pub(super) to: String,
@@ -86,7 +86,7 @@ pub(super) struct ItemCard {
     pub(super) spark_peak: String,
 }
 
-/// What is used of a quota.
+/// The used part of a quota.
 pub(super) struct MeterBar {
     pub(super) noun: String,
     pub(super) used: String,

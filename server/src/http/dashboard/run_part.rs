@@ -1,4 +1,4 @@
-//! What a page shows of long work: that it runs and how far it is, or how it has ended.
+//! The part of a page about long work: its progress, or its outcome.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::http::long_work::Run;
 /// The time for which a form waits for long work. What takes longer shows how far it is.
 pub(super) const SHORT_WORK: Duration = Duration::from_secs(1);
 
-/// What a page shows of long work.
+/// The part of a page about long work.
 #[derive(Template)]
 #[template(path = "run.html")]
 pub(super) struct RunPart {
@@ -29,7 +29,7 @@ pub(super) struct RunPart {
     t: &'static Messages,
     /// The name of the work.
     what: &'static str,
-    /// What is said when it went well.
+    /// The message after a success.
     good: &'static str,
 }
 

@@ -32,7 +32,7 @@ struct ServerPage {
     key: String,
     warning: Option<&'static str>,
     facts: Table,
-    /// The lives of the data; `None` for somebody who is bound to an organization.
+    /// The epochs of the data; `None` for somebody who is bound to an organization.
     epochs: Option<Table>,
     /// Whether a backup and a check can be asked for.
     has_backups: bool,
@@ -49,7 +49,7 @@ pub(super) async fn server(State(web): State<Arc<Web>>, visitor: Visitor) -> Pag
     let t = visitor.t();
     let asked = StatusQuery { limit: Some(1), ..StatusQuery::default() };
     let found = overview::status(&web, &visitor, asked).await?;
-    // The lives of the data are about the whole server.
+    // The epochs of the data are about the whole server.
     let rows = match visitor.owner() {
         Some(_) => Vec::new(),
         None => match web.licensing.look(View::Epochs).await? {

@@ -40,7 +40,7 @@ pub struct TlsFiles {
     pub admin_client_ca: Option<PathBuf>,
 }
 
-/// What the files contain at one instant.
+/// The contents of the files at one instant.
 pub(super) struct Contents {
     certificate: Vec<u8>,
     key: Vec<u8>,
@@ -64,7 +64,7 @@ impl Contents {
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
-    /// The same for a client that gets no HTTP/2.
+    /// The configuration for a client that gets no HTTP/2.
     pub(super) http1: Arc<ServerConfig>,
     /// The host names and addresses for which it is valid.
     pub(super) names: Vec<String>,

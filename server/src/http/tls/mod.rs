@@ -58,7 +58,7 @@ pub struct Tls {
     files: TlsFiles,
     /// The certificate for the next handshake.
     in_use: RwLock<Loaded>,
-    /// What the files were when they were read last.
+    /// The state of the files when they were last read.
     seen: Mutex<Seen>,
     /// The turns of making a signature.
     turns: Semaphore,

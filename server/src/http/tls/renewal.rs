@@ -25,7 +25,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// The interval at which the log reminds of a certificate that ends soon.
 const REMIND_INTERVAL: Duration = Duration::from_secs(86_400);
 
-/// What the files were when they were read last.
+/// The state of the files when they were last read.
 #[derive(Debug)]
 pub(super) struct Seen {
     /// The digest of the contents, or the reason why they cannot be read.
@@ -34,7 +34,7 @@ pub(super) struct Seen {
     is_settled: bool,
 }
 
-/// What came of reading the files.
+/// The outcome of reading the files.
 #[derive(Debug, PartialEq, Eq)]
 enum Looked {
     Unchanged,

@@ -1,4 +1,4 @@
-//! Which servers this program trusts when it is the client: those that the platform trusts, and
+//! The servers that this program trusts when it is the client: those that the platform trusts, and
 //! those of a company's own authority. It is the trust of the library on a device.
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `alert list`: which alerts have fired, which have recovered, and how their events were told.
+//! `alert list`: the alerts that have fired or recovered, and the deliveries of their events.
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::sheet::{Cell, Sheet, Sheets};
 use crate::alert::{Alert, AlertKind};
 use crate::operator::queries::conditions::ServerFacts;
 
-/// Which alerts are there?
+/// The query for the alerts.
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertsQuery {
@@ -54,7 +54,7 @@ pub struct AlertRow {
     pub kind: AlertKind,
     /// The item, handshake code or server.
     pub subject: String,
-    /// What is counted, and the module of pages; often empty.
+    /// The unit that is counted, with the module for pages; often empty.
     pub what: String,
     /// The threshold: percent or days; 0 when there is only one.
     pub level: u32,
@@ -64,9 +64,9 @@ pub struct AlertRow {
     pub fired_at: u64,
     /// The time at which it recovered, Unix seconds; absent while it stands.
     pub recovered_at: Option<u64>,
-    /// The end of the time in which nothing is told of it, Unix seconds; absent when it is told.
+    /// The end of the time for which it is muted, Unix seconds; absent when it is not muted.
     pub muted_until: Option<u64>,
-    /// What has happened, and what to do.
+    /// A description of the event, and the remedy.
     pub detail: String,
 }
 
@@ -115,14 +115,15 @@ impl Sheets for Alerts {
     }
 }
 
-/// Which thresholds are reached now that have not fired, and which alerts have recovered?
+/// The query for thresholds that are reached and have not fired, and for alerts that have
+/// recovered.
 #[derive(Clone, Debug)]
 pub struct AlertCheckQuery {
-    /// What the asking server knows of itself.
+    /// The facts about the asking server.
     pub facts: ServerFacts,
 }
 
-/// What has changed since the last check.
+/// The changes since the last check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertCheck {
     /// The thresholds that are reached and have not fired.
@@ -131,7 +132,7 @@ pub struct AlertCheck {
     pub recovered: Vec<String>,
 }
 
-/// How are events told?
+/// The query for the deliveries of events.
 #[derive(Args, Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeliveriesQuery {
@@ -140,14 +141,14 @@ pub struct DeliveriesQuery {
     pub limit: Option<u32>,
 }
 
-/// The events and how they were told, newest first.
+/// The events and their deliveries, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Deliveries {
     /// The events.
     pub events: Vec<EventRow>,
 }
 
-/// An event that is told.
+/// An event that is delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EventRow {
     /// The id of the event; a webhook has it as its id.
@@ -162,22 +163,22 @@ pub struct EventRow {
     pub kind: AlertKind,
     /// The item, handshake code or server.
     pub subject: String,
-    /// What is counted, and the module of pages; often empty.
+    /// The unit that is counted, with the module for pages; often empty.
     pub what: String,
     /// The threshold.
     pub level: u32,
     /// The organization that the subject belongs to; empty for the whole server.
     pub organization_id: String,
-    /// What has happened, and what to do.
+    /// A description of the event, and the remedy.
     pub detail: String,
-    /// How it was told: one for each way.
+    /// The deliveries: one for each channel.
     pub deliveries: Vec<DeliveryRow>,
 }
 
-/// How an event is told in one way.
+/// The delivery of an event by one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeliveryRow {
-    /// The way: mail or webhook.
+    /// The channel: mail or webhook.
     pub channel: String,
     /// The state: waiting, done or given_up.
     pub state: String,
@@ -187,7 +188,7 @@ pub struct DeliveryRow {
     pub next_at: Option<u64>,
     /// The time of the last attempt, Unix seconds; absent when there was none.
     pub last_at: Option<u64>,
-    /// Why the last attempt failed; empty when it did not.
+    /// The error of the last attempt; empty when it succeeded.
     pub last_error: String,
 }
 
@@ -229,19 +230,19 @@ impl Sheets for Deliveries {
     }
 }
 
-/// Is this webhook off, because its receiver wants no events?
+/// The query whether a webhook is off, because its receiver wants no events.
 #[derive(Clone, Debug)]
 pub struct WebhookOffQuery {
     /// The id of the webhook.
     pub id: String,
 }
 
-/// Which events wait to be told in this way?
+/// The query for the events that wait for delivery by this channel.
 #[derive(Clone, Debug)]
 pub struct DueQuery {
-    /// The way: mail or webhook.
+    /// The channel: mail or webhook.
     pub channel: &'static str,
-    /// The instant from which events are told that were never tried, Unix seconds.
+    /// The earliest instant of an event that was never tried and is still delivered, Unix seconds.
     pub since: u64,
     /// The greatest number of events.
     pub limit: u32,

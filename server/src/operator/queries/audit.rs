@@ -1,10 +1,10 @@
-//! Whether the audit log is whole: each line with the one before it, and the last one with the
-//! head.
+//! The check of the audit log: each line is compared with the previous line, and the last line with
+//! the head.
 
 use crate::audit_chain::AuditHead;
 
-/// Is the audit log whole? The chain runs through the lines of all organizations, so a caller that
-/// is bound to one cannot ask.
+/// The query whether the audit log is whole. The chain runs through the lines of all organizations,
+/// so a caller that is bound to one cannot ask.
 #[derive(Clone, Copy, Debug)]
 pub struct AuditCheckQuery;
 

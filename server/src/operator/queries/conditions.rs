@@ -1,4 +1,4 @@
-//! Which thresholds are reached, and which are near: pure functions of figures.
+//! The thresholds that are reached or near: pure functions of figures.
 //!
 //! An alert whose threshold is no longer reached, but near, neither fires nor recovers. Thus seats
 //! that come and go at a threshold do not fire it again and again.
@@ -21,34 +21,34 @@ pub const AUTHORIZATIONS_MIN: u64 = 10;
 /// The hours over which authorizations are counted.
 pub const REFUSED_HOURS: u64 = 24;
 
-/// The days before the end of an item at which it is told.
+/// The days before the end of an item at which an alert fires.
 pub const EXPIRY_DAYS: [u32; 3] = [30, 7, 1];
 
-/// The days before a quota will be used up at which it is told.
+/// The days before a quota will be used up at which an alert fires.
 pub const FORECAST_DAYS: [u32; 1] = [30];
 
-/// The days before the end of a certificate at which it is told.
+/// The days before the end of a certificate at which an alert fires.
 pub const CERTIFICATE_DAYS: [u32; 2] = [14, 3];
 
-/// The age of a backup in days at which it is told.
+/// The age of a backup in days at which an alert fires.
 pub const BACKUP_DAYS: u32 = 7;
 
-/// The share of the disk, in percent, and the bytes below which little room is told.
+/// The free share of the disk, in percent, and the free bytes below both of which an alert fires.
 const FREE_PERCENT: u64 = 5;
 const FREE_BYTES: u64 = 256 << 20;
 
-/// How far, in points of percent, a share must fall below its threshold to recover.
+/// The points of percent by which a share must fall below its threshold to recover.
 const MARGIN: u128 = 5;
 
-/// How far, in days, a forecast must move away to recover: it changes each day.
+/// The days by which a forecast must move away to recover: it changes each day.
 const FORECAST_MARGIN_DAYS: u64 = 7;
 
-/// How a threshold stands.
+/// The state of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stands {
-    /// It is reached.
+    /// The threshold is reached.
     Reached,
-    /// It is not reached, and not far from it.
+    /// The threshold is not reached, but near.
     Near,
 }
 
@@ -57,22 +57,22 @@ pub enum Stands {
 pub struct Reading {
     /// The threshold.
     pub alert: Alert,
-    /// How it stands.
+    /// The state of the threshold.
     pub stands: Stands,
 }
 
-/// What is used of a quota or budget of an item.
+/// The use of a quota or budget of an item.
 #[derive(Clone, Debug)]
 pub struct Figures<'a> {
     /// The item.
     pub item_id: &'a str,
     /// The organization that has bought it.
     pub organization_id: &'a str,
-    /// What is counted.
+    /// The unit that is counted.
     pub of: Metered,
     /// The name of the module of pages, or empty.
     pub module: &'a str,
-    /// What is used.
+    /// The used amount.
     pub used: u64,
     /// The quota or budget.
     pub quota: u64,
@@ -235,9 +235,9 @@ pub struct Authorizations {
     pub handshake_code: String,
     /// The organization that owns the code.
     pub organization_id: String,
-    /// How many were granted.
+    /// The number of granted authorizations.
     pub granted: u64,
-    /// How many were refused.
+    /// The number of refused authorizations.
     pub refused: u64,
 }
 
@@ -275,10 +275,10 @@ pub fn of_authorizations(counts: &Authorizations) -> Vec<Reading> {
     REFUSED_PERCENTS.iter().filter_map(reading).collect()
 }
 
-/// What a server knows of itself.
+/// The facts about a server.
 #[derive(Clone, Debug, Default)]
 pub struct ServerFacts {
-    /// The name of the machine, by which several servers of a database are told apart.
+    /// The name of the machine, which distinguishes the servers of a database.
     pub host: String,
     /// The reason why it is not ready, if it is not.
     pub not_ready: Option<String>,

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::sheet::{Cell, Sheet, Sheets};
 
-/// How was an item used on a day?
+/// The query for the use of an item on a day.
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct DayQuery {
@@ -33,7 +33,7 @@ pub struct Day {
     pub option: ChargeWay,
     /// The date.
     pub date: String,
-    /// What the slots count: devices, instances, scans, pages or images.
+    /// The unit of the slots: devices, instances, scans, pages or images.
     pub unit: String,
     /// N of the concurrent options; absent for the others, whose quota is not one of a slot.
     pub quota: Option<u64>,

@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 use super::sheet::{Cell, Sheet, Sheets};
 use crate::operator::commands::{DeviceRow, DeviceState};
 
-/// Which devices are there?
+/// The query for the devices.
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct DevicesQuery {
@@ -45,7 +45,8 @@ pub struct DevicesQuery {
     pub limit: Option<u32>,
 }
 
-/// Which one device is meant by a UUID, the beginning of it, or a name? The answer is its UUID.
+/// The query for the one device with a UUID, a beginning of a UUID, or a name. The answer is its
+/// UUID.
 #[derive(Clone, Debug)]
 pub struct DeviceMeant(pub String);
 

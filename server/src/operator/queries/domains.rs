@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::sheet::{Cell, Sheet, Sheets};
 use crate::policy::charge_way::host::{CountsAs, Host, Listed};
 
-/// Under which hosts are the items used?
+/// The query for the hosts under which items are used.
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct DomainsQuery {
@@ -32,14 +32,14 @@ pub struct DomainHosts {
     pub explained: Option<HostExplanation>,
 }
 
-/// What a host counts as, and which items may be used under it.
+/// The domain that a host counts as, and the items that may be used under it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HostExplanation {
     /// The host, as it is compared.
     pub host: String,
     /// The domain that it counts as.
     pub counts_as: String,
-    /// Why it counts as that.
+    /// The reason why it counts as this domain.
     pub because: String,
     /// The items for domains, each with the decision.
     pub items: Vec<HostDecision>,
@@ -52,7 +52,7 @@ pub struct HostDecision {
     pub item_id: String,
     /// Whether it may be used.
     pub is_allowed: bool,
-    /// Why, as the program would be told.
+    /// The reason, in the words that the program would get.
     pub detail: String,
 }
 

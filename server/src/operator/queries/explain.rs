@@ -1,5 +1,5 @@
-//! `explain`: what a device holds, when the server heard of it, what it was told, and what it would
-//! be told now.
+//! `explain`: the licenses of a device, its last contact, its refusals, and the answer that it
+//! would get now.
 
 use clap::Args;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
@@ -11,7 +11,7 @@ use super::refusals::RefusalRow;
 use super::sheet::{Cell, Sheet, Sheets};
 use crate::policy::Claim;
 
-/// What does a device hold, and why was it refused?
+/// The query for the licenses of a device, and for the reasons of its refusals.
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExplainQuery {
@@ -21,7 +21,7 @@ pub struct ExplainQuery {
     pub device: String,
 }
 
-/// What a device has asked for in an authorization.
+/// The request of a device in an authorization.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Asked {
@@ -87,7 +87,7 @@ impl Asked {
     }
 }
 
-/// What the server knows of the devices that are meant.
+/// The server's records of the matching devices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Explanation {
     /// The instant, Unix seconds.
@@ -96,7 +96,7 @@ pub struct Explanation {
     pub devices: Vec<DeviceExplanation>,
 }
 
-/// What the server knows of a device.
+/// The server's records of a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeviceExplanation {
     /// The UUID of the device.
@@ -105,13 +105,13 @@ pub struct DeviceExplanation {
     pub name: String,
     /// The time at which the server last heard of the device, Unix seconds.
     pub last_heard_at: Option<u64>,
-    /// How far its clock was at least ahead of the server's time when the server last heard of it,
-    /// in seconds, by the slots in which it has counted; absent when it has counted nothing since
-    /// yesterday. A clock that is behind does not show in them.
+    /// The least number of seconds by which its clock was ahead of the server's time at its last
+    /// contact, by the slots in which it has counted. Absent when it has counted nothing since
+    /// yesterday. A clock that is behind does not show in the slots.
     pub clock_ahead_seconds: Option<u64>,
     /// The time of its first grant by this server, Unix seconds.
     pub first_granted_at: Option<u64>,
-    /// How often it came back in an earlier state.
+    /// The number of times that it came back in an earlier state.
     pub rollbacks: u64,
     /// The licenses that it has, newest first; of those that have ended, the newest one under an
     /// item and code.
@@ -120,7 +120,7 @@ pub struct DeviceExplanation {
     pub refusals: Vec<RefusalRow>,
     /// The sentence that says what the server last answered.
     pub last_told: String,
-    /// What it would be told now, for each handshake code that it has used.
+    /// The answer that it would get now, for each handshake code that it has used.
     pub now: Vec<DryRun>,
 }
 
@@ -152,9 +152,9 @@ pub struct HeldLicense {
 pub struct DryRun {
     /// The handshake code.
     pub handshake_code: String,
-    /// What is taken as the request.
+    /// The request that is assumed.
     pub asked: Asked,
-    /// Where the request is known from, or what is assumed.
+    /// The source of the request, or the assumption.
     pub assumption: String,
     /// Whether it would be granted.
     pub is_granted: bool,

@@ -28,8 +28,8 @@ const PARTS: i128 = 12;
 /// A forecast.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Forecast {
-    /// The date on which the quota or budget will be used up; absent when it will not be before the
-    /// item or its license year ends, or when the basis is too short.
+    /// The date on which the quota or budget will be used up. Absent when the item or its license
+    /// year ends before, or when the basis is too short.
     pub used_up_on: Option<String>,
     /// The date on which the grace will be used up, too, and requests are refused.
     pub refused_on: Option<String>,
@@ -39,14 +39,15 @@ pub struct Forecast {
     pub basis_to: Option<String>,
     /// The number of days of the basis.
     pub basis_days: u32,
-    /// What was used in the basis; for seats, by how many their number rose. A fall is negative.
+    /// The amount that was used in the basis; for seats, the rise of their number. A fall is
+    /// negative.
     #[schema(value_type = i64)]
     pub basis_amount: i128,
     /// The sentence that says how the forecast came about, or why there is none.
     pub reason: String,
 }
 
-/// What a forecast is made from.
+/// The basis of a forecast.
 #[derive(Clone, Debug)]
 pub struct Course<'a> {
     /// The amounts of days, by day; a day that is missing had none.
@@ -55,7 +56,7 @@ pub struct Course<'a> {
     pub first_day: Option<u32>,
     /// Today, which is not over.
     pub today: u32,
-    /// What is used now.
+    /// The amount that is used now.
     pub used: u64,
     /// The quota or budget.
     pub quota: u64,
@@ -122,7 +123,7 @@ impl Course<'_> {
         let last = self.last_day.min(self.today.saturating_add(AHEAD_DAYS_MAX));
         for day in self.today..=last {
             let average = averages[day as usize % 7];
-            // What today has used counts as used already.
+            // Work of today is already in the used amount.
             used += match day == self.today {
                 true if average > 0 => (average - amount_today * PARTS).max(0),
                 true => 0,

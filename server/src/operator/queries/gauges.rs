@@ -1,5 +1,5 @@
-//! What a scrape by Prometheus shows of the data: all items in one snapshot, within a bounded
-//! number of series.
+//! The gauges for a scrape by Prometheus: all items in one snapshot, within a bounded number of
+//! series.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,11 @@ pub const ITEMS_MAX: usize = 1_000;
 /// The name under which the rest of the items is summed up.
 pub const OTHERS: &str = "(others)";
 
-/// How do the items and the data stand?
+/// The query for the gauges of the items and the data.
 #[derive(Clone, Copy, Debug)]
 pub struct GaugesQuery;
 
-/// How many devices are there?
+/// The query for the number of devices.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceCountsQuery;
 
@@ -33,7 +33,7 @@ pub struct DeviceCounts {
     pub ended: u64,
 }
 
-/// How the items and the data stand at one instant.
+/// The gauges of the items and the data at one instant.
 #[derive(Clone, Debug, Default)]
 pub struct Gauges {
     /// The instant, Unix seconds.
@@ -48,24 +48,24 @@ pub struct Gauges {
     pub summed: u64,
 }
 
-/// How an item stands.
+/// The gauges of an item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ItemGauge {
     /// The id of the item, or [`OTHERS`].
     pub item: String,
     /// The expiry of the item, Unix seconds; the soonest of several.
     pub expires_at: Option<u64>,
-    /// What is used of each quota or budget.
+    /// The use of each quota or budget.
     pub meters: BTreeMap<Meter, MeterGauge>,
 }
 
-/// What is counted: its name, and the module of pages.
+/// The unit that is counted: its name, and the module for pages.
 pub type Meter = (&'static str, String);
 
-/// What is used of a quota or budget.
+/// The use of a quota or budget.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MeterGauge {
-    /// What is used.
+    /// The used amount.
     pub used: u64,
     /// The quota or the overuse budget.
     pub quota: u64,

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::sheet::{Cell, Sheet, Sheets};
 use crate::utc;
 
-/// Who holds the seats now?
+/// The query for the present holders of seats.
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct HoldersQuery {

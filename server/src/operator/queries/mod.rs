@@ -1,4 +1,4 @@
-//! What an operator asks: one file for each question, with the form of its answer.
+//! The operator's queries: one file for each query, with the form of its answer.
 //!
 //! The command line, the admin API and the dashboard ask the same questions and show the same
 //! answers. Each answer has a stable JSON form, and [`sheet::Sheets`], from which tables for people

@@ -16,7 +16,7 @@ use crate::planner::history::History;
 use crate::planner::{Outcome, concurrent, metered, seats};
 use crate::utc;
 
-/// What would another option have meant?
+/// The query for the effect that another option would have had.
 #[derive(Args, Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct PlanQuery {

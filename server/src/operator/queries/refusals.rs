@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::sheet::{Cell, Sheet, Sheets};
 
-/// Who was refused, and why?
+/// The query for refusals and their reasons.
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct RefusalsQuery {
@@ -43,9 +43,9 @@ pub struct RefusalsQuery {
 pub struct Refusals {
     /// The number of all refusals that the question means, also of those beyond this part.
     pub refused: u64,
-    /// The same, by the number of the error.
+    /// The number of refusals by the number of the error.
     pub by_number: Vec<NumberSum>,
-    /// The same, by hour: the newest 1000 hours with refusals, the oldest first.
+    /// The number of refusals by hour: the newest 1000 hours with refusals, the oldest first.
     pub by_hour: Vec<HourSum>,
     /// The refusals by hour, item, device, handshake code and number.
     pub rows: Vec<RefusalRow>,
@@ -62,7 +62,7 @@ pub struct NumberSum {
     pub code_name: String,
     /// The number of refusals.
     pub refused: u64,
-    /// What an operator can do.
+    /// The remedy for the operator.
     pub advice: String,
 }
 
@@ -105,11 +105,11 @@ pub struct RefusalRow {
     pub first: RefusalInstance,
     /// The last of them.
     pub last: RefusalInstance,
-    /// What an operator can do.
+    /// The remedy for the operator.
     pub advice: String,
 }
 
-/// One refusal, as the device was told it.
+/// A refusal, as the device received it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RefusalInstance {
     /// The instant, Unix seconds.

@@ -12,7 +12,7 @@ use super::sheet::{Cell, Sheet, Sheets};
 use crate::policy::select::item_choice::name;
 use crate::utc;
 
-/// How do the items stand?
+/// The query for the status of the items.
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct StatusQuery {
@@ -27,7 +27,7 @@ pub struct StatusQuery {
     pub limit: Option<u32>,
 }
 
-/// How the server and its items stand at one instant.
+/// The status of the server and its items at one instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Status {
     /// The instant, Unix seconds.
@@ -40,7 +40,7 @@ pub struct Status {
     pub next: Option<String>,
 }
 
-/// How the server and its data are.
+/// The status of the server and its data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ServerStatus {
     /// Whether the server is ready; absent when no running server was asked.
@@ -66,7 +66,7 @@ pub struct ServerStatus {
     pub recorded_at: u64,
     /// The time of the newest backup by `seatmeterd backup`, Unix seconds.
     pub backup_at: Option<u64>,
-    /// The size of the database in bytes, as far as the engine tells it.
+    /// The size of the database in bytes, as far as the engine reports it.
     pub database_bytes: Option<u64>,
     /// The end of the certificate that clients see, Unix seconds; absent when the server speaks no
     /// TLS, or when no running server was asked.
@@ -128,7 +128,7 @@ impl ItemState {
     }
 }
 
-/// How an item stands.
+/// The status of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ItemStatus {
     /// The id of the item.
@@ -152,7 +152,7 @@ pub struct ItemStatus {
     pub expires_at: u64,
     /// The time of the revocation, Unix seconds.
     pub revoked_at: Option<u64>,
-    /// What is used of each quota or budget.
+    /// The use of each quota or budget.
     pub meters: Vec<MeterStatus>,
     /// The number of seats that are held now. Under the concurrent options, seats are held only
     /// while the item is overused.
@@ -164,28 +164,28 @@ pub struct ItemStatus {
     pub active_now: Option<u64>,
 }
 
-/// What is used of a quota or budget.
+/// The use of a quota or budget.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MeterStatus {
-    /// What is counted: scans, pages, devices, or the excess of this license year.
+    /// The unit that is counted: scans, pages, devices, or the excess of this license year.
     #[schema(value_type = String)]
     pub of: Metered,
     /// The module of pages; 0 for everything else.
     pub module: u32,
     /// The name of the module; empty for everything else.
     pub module_name: String,
-    /// What is used.
+    /// The used amount.
     pub used: u64,
     /// The quota, or the overuse budget as far as it has grown.
     pub quota: u64,
     /// The amount above the quota that is still served.
     pub grace: u64,
-    /// What devices may still count of a strict item without asking, in addition to what is used;
-    /// absent when the item is not strict.
+    /// The amount of a strict item that devices may still count without asking, in addition to the
+    /// used amount; absent when the item is not strict.
     pub set_aside: Option<u64>,
     /// The state of the meter.
     pub state: ItemState,
-    /// When it will be used up.
+    /// The forecast of the day on which it will be used up.
     pub forecast: Forecast,
 }
 

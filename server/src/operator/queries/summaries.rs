@@ -1,9 +1,9 @@
-//! What the summary of a week or month contains.
+//! The contents of the summary of a week or month.
 
 use super::status::ItemStatus;
 use crate::alert::short_digest;
 
-/// What was done in a period, for the summaries that are not written yet?
+/// The query for the work of a period, for the summaries that are not written yet.
 #[derive(Clone, Copy, Debug)]
 pub struct SummariesQuery {
     /// The first day of the period, counted from 1970.
@@ -12,14 +12,14 @@ pub struct SummariesQuery {
     pub until: u32,
 }
 
-/// What was done under an item in a period.
+/// The work under an item in a period.
 #[derive(Clone, Debug)]
 pub struct ItemSummary {
-    /// How the item stands now.
+    /// The present status of the item.
     pub status: ItemStatus,
-    /// What was counted, with its unit: such as `1200 scans`.
+    /// The counted amounts with their units, such as `1200 scans`.
     pub counted: Vec<String>,
-    /// How many authorizations were refused.
+    /// The number of refused authorizations.
     pub refused: u64,
 }
 

@@ -15,7 +15,7 @@ use super::sheet::{Cell, Sheet, Sheets};
 use super::{civil, date, day};
 use crate::error::Error;
 
-/// What was counted?
+/// The query for the recorded usage.
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct UsageQuery {
@@ -77,7 +77,7 @@ impl KindOfUsage {
     }
 }
 
-/// What makes a row of an answer about usage.
+/// The key of a row of an answer about usage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grouping {
     /// The handshake code.
@@ -195,10 +195,10 @@ impl Grouping {
     }
 }
 
-/// What was counted.
+/// The recorded usage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Usage {
-    /// The rows, in the order of what makes them.
+    /// The rows, in the order of their keys.
     pub rows: Vec<UsageSum>,
     /// The sums of all rows by kind, also of those beyond this part.
     pub totals: Vec<KindSum>,

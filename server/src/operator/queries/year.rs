@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::sheet::{Cell, Sheet, Sheets};
 
-/// How was an item used in a year?
+/// The query for the use of an item in a year.
 #[derive(Args, Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub struct YearQuery {
@@ -31,7 +31,7 @@ pub struct Year {
     pub from: String,
     /// The last day.
     pub to: String,
-    /// What the days count: devices, instances, seats, scans or pages.
+    /// The unit of the days: devices, instances, seats, scans or pages.
     pub unit: String,
     /// N; absent for pages, which have one for each module.
     pub quota: Option<u64>,
@@ -61,7 +61,8 @@ pub struct YearDay {
     pub excess: u64,
 }
 
-/// How were these items used in the last days? Items that do not exist for the caller are left out.
+/// The query for the use of these items in the last days. Items that do not exist for the caller
+/// are left out.
 #[derive(Clone, Debug)]
 pub struct RecentQuery {
     /// The items.
@@ -75,7 +76,7 @@ pub struct RecentQuery {
 pub struct Recent {
     /// The item.
     pub item_id: String,
-    /// What the days count, as in [`Year`].
+    /// The unit of the days, as in [`Year`].
     pub unit: String,
     /// The peaks of the days for options that hold seats or have N in a slot, and the sums of the
     /// days for the others.

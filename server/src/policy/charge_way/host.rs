@@ -1,4 +1,4 @@
-//! What a host counts as: the domain that it shares with other hosts.
+//! The domain that a host counts as: it shares this domain with other hosts.
 //!
 //! | host | counts as |
 //! | --- | --- |

@@ -1,4 +1,4 @@
-//! What each charge way admits and counts, with one file for each charge way.
+//! The rules of each charge way: what it admits and counts. Each has its own file.
 
 pub mod host;
 pub mod per_barcode_scan;

@@ -139,13 +139,13 @@ fn look_up_seats(
 /// The devices and slots that a batch concerns.
 #[derive(Default)]
 pub(in crate::store) struct Wanted<'a> {
-    /// By item and device.
+    /// The devices, by item and device.
     devices: BTreeMap<(&'a str, &'a str), Concerned<'a>>,
     /// Item, slot and device of each slot that a report names, for concurrent items.
     active: BTreeSet<(&'a str, u32, &'a str)>,
 }
 
-/// Where a local license belongs, and the name under which its device holds seats.
+/// The item and device of a local license, and the name under which the device holds seats.
 pub(in crate::store) struct Place<'a> {
     pub(in crate::store) item_id: &'a str,
     pub(in crate::store) device_uuid: &'a str,
@@ -352,7 +352,7 @@ pub(in crate::store) fn nobody(sql: &dyn Sql, accounts: &mut Accounts) -> Result
     each(accounts, ALLOWANCES.find(sql, &keys)?, read_allowance)
 }
 
-/// Return what devices have told that they have used of their allowances, by module.
+/// Return the used allowances that devices have reported, by module.
 pub(in crate::store) fn used_by_devices(
     sql: &dyn Sql,
     item_id: &str,

@@ -1,9 +1,9 @@
 //! The account of one item: the state that decisions read and bookings change.
 //!
-//! A batch of requests of any kind loads the accounts that it needs ([`load`]), decides and books
-//! on them in memory, one request after another, and writes what has changed ([`save`]). Only this
-//! folder derives values from the rows: what is used and allowed, the excess, the seats held, and
-//! the change of the sums of allowances.
+//! A batch of requests of any kind loads the accounts that it needs ([`load`]). It decides and
+//! books on them in memory, one request after another, and writes what has changed ([`save`]). Only
+//! this folder derives values from the rows: what is used and allowed, the excess, the seats held,
+//! and the change of the sums of allowances.
 
 mod licenses;
 pub(in crate::store) mod load;
@@ -89,13 +89,13 @@ pub(in crate::store) struct Account {
     changed_holders: BTreeSet<HolderName>,
     written_seats: u64,
     devices: BTreeMap<String, Device>,
-    /// What the batch adds to the sums of days, by day, kind and module.
+    /// The amounts that the batch adds to the sums of days, by day, kind and module.
     days: BTreeMap<(u32, u8, u32), u64>,
     /// The highest number of seats held in the batch, by day.
     peaks: BTreeMap<u32, u64>,
 }
 
-/// How an item stands at an instant.
+/// The figures of an item at an instant.
 pub(in crate::store) struct Figures {
     pub(in crate::store) meters: Vec<Meter>,
     /// The number of seats that are held.
@@ -130,7 +130,7 @@ struct Seen {
     last_seen_at: u64,
 }
 
-/// What one device can change in an account, as it was at an instant.
+/// The part of an account that one device can change, as it was at an instant.
 pub(in crate::store) struct Before {
     device_uuid: String,
     device: Option<Device>,

@@ -1,5 +1,5 @@
-//! The excess of a concurrent item: a device counts once in a slot, with the highest number that
-//! was ever reported for it, and neither order nor repetition of reports matter.
+//! The excess of a concurrent item. A device counts once in a slot, with the highest number that
+//! was ever reported for it. The order of reports and repeated reports change nothing.
 
 use std::collections::HashMap;
 

@@ -42,9 +42,9 @@ pub(super) use self::store::GroupStore;
 pub const GROUP_MAX: usize = 512;
 
 /// The greatest number of requests that may wait. A request beyond that is refused and has to come
-/// back later. There are as many as connections, so that devices that all start at nine wait for
-/// their turn: even two thousand a second serve the last one before it gives up. They cost nobody
-/// else time, because each transaction takes from all lanes.
+/// back later. As many may wait as there are connections, so that devices that all start at nine
+/// wait for their turn. Even at two thousand a second, the last one is served before it gives up.
+/// They cost nobody else time, because each transaction takes from all lanes.
 pub(super) const QUEUE_MAX: usize = 8 * GROUP_MAX;
 
 /// The fraction of the last transaction's time that the next transaction may wait to fill, and the

@@ -1,5 +1,5 @@
-//! Where the database is, and connecting to it: to the host that can be written, within a bounded
-//! time for each host.
+//! The address of the database, and the connection to the host that can be written, within a
+//! bounded time for each host.
 //!
 //! The bound covers everything up to the first statement: name lookup, TCP, TLS, login. A host
 //! whose kernel still accepts connections for a frozen process would otherwise hold up those after
@@ -49,7 +49,7 @@ struct Place {
     port: u16,
 }
 
-/// What tokio-postgres says of a database without TLS.
+/// The message of tokio-postgres for a database without TLS.
 const NO_TLS: &str = "server does not support TLS";
 
 /// The pace of the warning about a connection without TLS.
@@ -208,7 +208,7 @@ impl Address {
 
 /// The reason why a host was not reached.
 enum Unreached {
-    /// This machine cannot try.
+    /// The connection cannot be tried from this machine.
     Setup(Error),
     /// The host did not let us in.
     Why(String),

@@ -1,4 +1,4 @@
-//! Which cluster of PostgreSQL the data is in, and on which timeline.
+//! The PostgreSQL cluster that the data is in, and its timeline.
 //!
 //! | the database | what follows |
 //! | --- | --- |
@@ -6,8 +6,8 @@
 //! | is on an earlier timeline than this server has seen | its host is not used: an old primary has come back |
 //! | is in another cluster than its data says | a new epoch: the data came from a dump, and may lack what came after it |
 //!
-//! What a standby lacked when it was promoted does not show in a timeline. It shows in the last
-//! commit that the server itself has acknowledged; see [`crate::store::sql`].
+//! A timeline does not show the commits that a standby lacked when it was promoted. They show in
+//! the last commit that the server itself has acknowledged; see [`crate::store::sql`].
 
 use super::connection::PgConnection;
 use super::link::{Known, Link, Message};
@@ -29,7 +29,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Ask the database; `None` where it does not tell, such as an engine of another make.
+    /// Ask the database; `None` where it does not say, such as an engine of another make.
     pub(super) fn ask(link: &Link) -> Option<Self> {
         let ask = Known::Text(ASK.into());
         let answers = link.send(&[Message::Run(&ask, Vec::new())], ANSWER_TIMEOUT).ok()?;

@@ -25,7 +25,7 @@ pub(super) struct PgConnection {
     session: RefCell<Option<Session>>,
     /// The statements by their text, without their parameters' numbers.
     statements: RefCell<HashMap<String, Known>>,
-    /// What goes before the next statement.
+    /// The statements that are sent before the next one.
     queue: RefCell<Vec<Queued>>,
     /// The rows that were asked for before they were wanted, with statement and keys.
     ahead: RefCell<Vec<Ahead>>,
@@ -502,7 +502,7 @@ impl Sql for PgConnection {
         if wanted.is_empty() {
             return Ok(());
         }
-        // What was read before the lock may not be true any more.
+        // Rows that were read before the lock may be out of date.
         self.ahead.borrow_mut().clear();
         // Items are locked in order, so that two servers never wait for each other.
         let lock =

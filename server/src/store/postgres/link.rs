@@ -34,9 +34,10 @@ pub(super) enum Failure {
 /// A statement, as the database knows it.
 #[derive(Clone, Debug)]
 pub(super) enum Known {
-    /// It is prepared on this connection.
+    /// A statement that is prepared on this connection.
     Named(Statement),
-    /// It is sent as a text each time, because the next transaction may run on another session.
+    /// A statement that is sent as a text each time, because the next transaction may run on
+    /// another session.
     Text(std::sync::Arc<str>),
 }
 
@@ -258,8 +259,8 @@ async fn answer(client: &Client, message: &Message<'_>) -> Answered {
     Ok(Answer { rows, changed })
 }
 
-/// Run these futures together. Each is polled for the first time after the one before it, because
-/// that sends its message.
+/// Run these futures together. They are polled for the first time in their order, because the first
+/// poll of each sends its message.
 async fn in_order<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
     let mut outcomes: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();

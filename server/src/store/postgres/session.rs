@@ -1,7 +1,7 @@
 //! A session of the database: what is asked once, after each connect.
 //!
-//! Nothing is ever set for a session. Behind a pooler in transaction mode, the next transaction of
-//! this program runs on another session, and the next one on this session may be of anybody. So
+//! No setting is ever made for a session. Behind a pooler in transaction mode, the next transaction
+//! of this program runs on another session, and the next one on this session may be of anybody. So
 //! all settings are those of one transaction, and statements have no names there. A pooler shows
 //! itself by the key that it hands out for canceling: it is not that of the session.
 
@@ -34,7 +34,7 @@ pub(super) struct Session {
     pub(super) is_pooled: bool,
     /// The statements that begin a short transaction.
     pub(super) begin: String,
-    /// The cluster that the database is in, if it tells.
+    /// The cluster that the database is in, if it says so.
     pub(super) cluster: Option<Cluster>,
 }
 
@@ -142,7 +142,7 @@ async fn canceled(client: &Client) -> Option<i32> {
     Some(i32::from_be_bytes(number.try_into().ok()?))
 }
 
-/// What takes the place of TLS in memory: the bytes as they are.
+/// The stand-in for TLS in memory: it passes the bytes unchanged.
 struct Same;
 
 struct SameBytes(DuplexStream);

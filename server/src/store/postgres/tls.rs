@@ -29,14 +29,14 @@ use crate::sharing;
 /// The greatest size of a file with certificates or a key.
 const FILE_BYTES_MAX: u64 = authorities::CA_FILE_BYTES_MAX;
 
-/// What the server has to prove.
+/// The proof that the server has to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// Nothing.
+    /// No proof.
     Nothing,
-    /// That an authority knows it.
+    /// A certificate of an authority.
     Authority,
-    /// That an authority knows it under the name of the host.
+    /// A certificate of an authority for the name of the host.
     AuthorityAndName,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Files {
     pub(super) authorities: Option<PathBuf>,
     /// The certificate of this program.
     pub(super) certificate: Option<PathBuf>,
-    /// Its key.
+    /// The key of the certificate.
     pub(super) key: Option<PathBuf>,
 }
 

@@ -39,10 +39,10 @@ const PASSED_ON: [&str; 19] = [
 const OWN: [&str; 7] =
     ["sslmode", "sslrootcert", "sslcert", "sslkey", "passfile", "sslcompression", "gssencmode"];
 
-/// What a URL says.
+/// The parts of a URL.
 pub(super) struct Parsed {
     pub(super) config: Config,
-    /// What TLS has to prove.
+    /// The proof that TLS has to give.
     pub(super) proof: Proof,
     pub(super) files: Files,
     /// Whether a host is beyond this machine.

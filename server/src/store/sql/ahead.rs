@@ -1,7 +1,8 @@
-//! What a batch will look up, said before it does: rows that do not depend on one another come from
-//! an engine on another machine in one round trip.
+//! The rows that a batch will look up, announced in advance. Rows that do not depend on one another
+//! come from an engine on another machine in one round trip.
 //!
-//! Nothing here decides anything. What is not said, or turns out otherwise, is looked up by itself.
+//! The announcement decides nothing. A row that was not announced, or that turns out to be another
+//! one, is looked up by itself.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Alerts: each threshold fires once, until it is re-armed or has recovered.
 //!
-//! An alert and the event that is told of it are written in one transaction: that of the cause,
-//! where a batch or a change has caused it. The alert's key decides which of several servers is
+//! An alert and its event are written in one transaction. If a batch or a change has caused the
+//! alert, this is the transaction of the cause. The alert's key decides which of several servers is
 //! first.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +53,7 @@ pub(in crate::store) fn fire(sql: &dyn Sql, alert: &Alert, now: u64) -> Result<(
     if first + again > 0 { tell(sql, "fired", alert, now) } else { Ok(()) }
 }
 
-/// Write the event that is told of an alert, unless the alert is muted.
+/// Write the event of an alert, unless the alert is muted.
 fn tell(sql: &dyn Sql, event: &str, alert: &Alert, now: u64) -> Result<(), Error> {
     let Alert { kind, subject, detail, .. } = alert;
     let id = alert.id();
@@ -175,7 +175,7 @@ pub(super) fn mute(sql: &dyn Sql, alert_id: &str, until: u64) -> Result<(), Erro
     require_done(rows, "alert", alert_id)
 }
 
-/// Write an event that tries the ways by which alerts are told.
+/// Write an event that tries the channels by which alerts are delivered.
 pub(super) fn test(sql: &dyn Sql, by: &str, now: u64) -> Result<(), Error> {
     let alert = Alert {
         kind: AlertKind::Test,

@@ -103,7 +103,7 @@ fn decide(
     is_kept: bool,
 ) -> Result<Decision, No> {
     identity::require_key(batch, request)?;
-    // What the device proves is true also if the request is refused.
+    // The proof of the device holds even if the request is refused.
     if is_kept {
         let (receipt, uuid) = (request.receipt.as_ref(), &request.device.uuid);
         batch.see_receipt(sql, receipt, uuid, request.claim.now)?;
@@ -223,7 +223,7 @@ fn lose(candidates: &mut [Candidate], at: u64) {
 }
 
 /// Return the refusal by the item that comes nearest to the request. If it is for lack of seats, it
-/// tells who holds them, and when the first of them becomes free.
+/// names their holders, and says when the first of them becomes free.
 fn explain(
     sql: &dyn Sql,
     batch: &mut Batch<'_>,

@@ -116,7 +116,7 @@ pub(super) struct Batch<'a> {
     receipt: Option<(String, Keyring, String)>,
     pub(super) refusals: Refusals,
     pub(super) attempts: Attempts,
-    /// What was used of the items before the batch.
+    /// The use of the items before the batch.
     booked: Booked,
 }
 
@@ -427,7 +427,7 @@ fn want_report<'b>(
     }
 }
 
-/// Where licenses belong.
+/// The items and devices of licenses.
 pub(super) struct Places<'b> {
     /// The licenses that the database has.
     found: HashMap<&'b str, &'b Found>,

@@ -12,11 +12,11 @@ use crate::audit_chain::AuditHead;
 use crate::error::Error;
 use crate::usage_bill::{ExportedItem, ExportedUse};
 
-/// What stands beside the usage.
+/// The parts of an export beside the usage.
 pub struct BillFrame {
     /// The current epoch of the data.
     pub epoch: String,
-    /// The number of lives that began after the first one.
+    /// The number of epochs that began after the first one.
     pub epochs_begun: u64,
     /// The last line of the audit log.
     pub audit_head: AuditHead,

@@ -15,7 +15,7 @@ use crate::operator::queries::conditions::Figures;
 use crate::store::account::Account;
 use crate::store::account::load::Accounts;
 
-/// What was used of the items before a batch.
+/// The use of the items before a batch.
 pub(super) struct Booked {
     before: HashMap<String, Vec<Meter>>,
     now: u64,

@@ -1,10 +1,10 @@
-//! What the operator has defined, kept from batch to batch: organizations, handshake codes, license
+//! The operator's definitions, kept from batch to batch: organizations, handshake codes, license
 //! files and items.
 //!
 //! Nearly every batch needs them, and they seldom change. So they are looked up, parsed and
 //! compared with the checked files once for each of their versions. A connection keeps them only if
-//! it can tell when any of their rows has changed, by whomever ([`Sql::catalog`]). What is not
-//! there is looked up each time, so that invented names take no memory.
+//! it notices every change of their rows, by any program ([`Sql::catalog`]). What is not there is
+//! looked up each time, so that invented names take no memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ pub(in crate::store) const TABLES: [&str; 5] =
 /// The number of rows of a kind that are kept. Beyond it, they are forgotten and looked up again.
 const KEPT_MAX: usize = 4_096;
 
-/// What is known of a kind, by the names.
+/// The kept values of a kind, by name.
 pub(in crate::store) type Known<T> = HashMap<String, T>;
 
-/// What is known.
+/// The values that a connection keeps.
 #[derive(Default)]
 pub(in crate::store) struct Catalog {
     /// The default handshake codes of organizations.

@@ -1,7 +1,8 @@
-//! How events are told: each way has a row for each event that it has tried.
+//! The deliveries of events: each channel has a row for each event that it has tried.
 //!
-//! A server that tells events takes them first: it moves the next attempt ahead. Thus no other
-//! server of this database tells them at the same time, and if this one dies, they are tried again.
+//! Before a server delivers events, it takes them: it moves the next attempt ahead. Thus no other
+//! server of this database delivers them at the same time, and if this one dies, they are tried
+//! again.
 
 use super::access::unknown;
 use super::table::LAST_DONE;
@@ -42,7 +43,7 @@ pub(in crate::store) fn take(sql: &dyn Sql, take: &TakeDeliveries) -> Result<Vec
     Ok(taken)
 }
 
-/// Record how it went to tell events.
+/// Record the outcome of a delivery.
 pub(in crate::store) fn note(sql: &dyn Sql, outcome: &DeliveryOutcome) -> Result<(), Error> {
     let DeliveryOutcome { channel, event_ids, now, error, next_at } = outcome;
     let state = match (error, next_at) {
@@ -84,7 +85,7 @@ impl Question for WebhookOffQuery {
     }
 }
 
-/// Tell an event once more, in the ways in which it was told.
+/// Deliver an event once more, by the channels that have tried it.
 pub(super) fn replay(sql: &dyn Sql, event_id: &str, now: u64) -> Result<(), Error> {
     if !sql.exists("SELECT 1 FROM alert_event WHERE event_id = ?1", values![event_id])? {
         return Err(unknown("event", event_id));
@@ -97,7 +98,8 @@ pub(super) fn replay(sql: &dyn Sql, event_id: &str, now: u64) -> Result<(), Erro
             values![channel, event_id, now],
         )?;
     }
-    // An event that was never told waits in every way: that of an old one would not be tried.
+    // An event that no channel has tried waits for every channel: without a row, an old event would
+    // not be tried.
     let never = if told == 0 { &CHANNELS[..] } else { &[] };
     for channel in never {
         sql.execute(

@@ -75,9 +75,9 @@ impl Cause {
 
 /// The current epoch of the data.
 pub(super) struct CurrentEpoch {
-    /// Its number.
+    /// The number of the epoch.
     number: u64,
-    /// Its id, 32 hexadecimal digits.
+    /// The id of the epoch, 32 hexadecimal digits.
     pub(super) id: String,
     /// Whether the server has begun the epoch by itself.
     is_rollback: bool,
@@ -171,9 +171,9 @@ pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
 pub(super) struct RollbackProof {
     /// The epoch of what the device shows.
     epoch: String,
-    /// What the device shows, in short.
+    /// The proof that the device shows, in short.
     facts: String,
-    /// What the device shows, for people.
+    /// The proof that the device shows, for people.
     detail: String,
 }
 

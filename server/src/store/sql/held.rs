@@ -47,8 +47,8 @@ pub(super) fn leave(
     if held.item_id == item_id || held.handshake_code != handshake_code || !is_by_work {
         return;
     }
-    // All programs of the device that get the same item of a code share a license. Those that ask
-    // with other credentials may still work under it.
+    // All programs of the device that get the same item of a code share a license. Programs that
+    // ask with other credentials may still work under it.
     let known = batch.identities.get(&held.device_uuid);
     if known.is_some_and(|known| known.has_several_ways) || identity::is_another_way(request) {
         return;

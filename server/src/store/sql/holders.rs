@@ -26,7 +26,7 @@ pub(super) fn list(sql: &dyn Sql, item_id: &str, name: &str) -> Result<Vec<Named
            LEFT JOIN device_name ON device_name.device_uuid = seat_holder.device_uuid
           WHERE seat_holder.item_id = ?1 AND seat_holder.holder <> ?2
           ORDER BY seat_holder.held_until, seat_holder.holder LIMIT ?3",
-        // One more, because the device itself may hold one of these.
+        // Read one row more, because the device itself may be one of these holders.
         values![item_id, name, HOLDERS_MAX as u64 + 1],
     )?;
     rows.into_iter()

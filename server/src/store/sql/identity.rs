@@ -1,5 +1,5 @@
-//! Who the devices of a batch are: the key that each came with at first, its one history with this
-//! server, and the keys of its reports.
+//! The identities of the devices of a batch: the key of their first contact, their one history with
+//! this server, and their report keys.
 //!
 //! A UUID that is not known is bound to the key that comes with it. From then on, the UUID without
 //! the key is worth nothing.
@@ -23,7 +23,7 @@ use crate::policy::report_bounds;
 use crate::store::account::Kept;
 use crate::store::{Authorization, Report, ShownLicense};
 
-/// What is known of a device, whatever items it works under.
+/// The identity of a device, which is the same under all items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     public_key: PublicKey,
@@ -402,7 +402,7 @@ pub(super) fn prove(batch: &Batch<'_>, report: &Report) -> Result<PublicKey, Ref
     }
 }
 
-/// Take what a proven report tells of its device: the newest license that it has, and that it is
+/// Note the facts that a proven report shows about its device: its newest license, and that it is
 /// alive. Return whether another installation has left it behind.
 pub(super) fn hear(
     sql: &dyn Sql,

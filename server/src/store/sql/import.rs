@@ -112,7 +112,7 @@ fn require_known_root(sql: &dyn Sql, import: &Import) -> Result<(), Error> {
     }
 }
 
-/// Return the issue that is here. One that cannot be trusted says nothing about the new one.
+/// Return the stored issue. An issue that cannot be trusted says nothing about the new one.
 fn old_issue(
     sql: &dyn Sql,
     file_id: &str,

@@ -111,7 +111,7 @@ pub(super) trait Sql {
     /// Write rows; see [`Table::put`].
     fn put(&self, table: &Table, rows: &[Value<'_>]) -> Result<(), Error>;
 
-    /// Return the size of the database in bytes; `None` when the engine does not tell it.
+    /// Return the size of the database in bytes; `None` when the engine does not report it.
     fn size(&self) -> Result<Option<u64>, Error>;
 
     /// Keep other transactions from deciding about these items until this one ends. `item_ids` must
@@ -123,7 +123,7 @@ pub(super) trait Sql {
     fn lock_devices(&self, uuids: &[&str]) -> Result<(), Error>;
 }
 
-/// What will be looked up; see [`Sql::expect`].
+/// A lookup that is announced; see [`Sql::expect`].
 pub(super) enum Wanted<'a> {
     /// Rows of a table, by their keys; see [`Table::find`].
     Rows(&'static Table, Vec<Value<'a>>),

@@ -20,7 +20,7 @@ const USED: &str = "
       WHERE first_day > ?1 - ?3 AND first_day <= ?2) AS used
     JOIN segment ON segment.item_id = used.item_id AND segment.segment_id = used.segment_id";
 
-/// The same of the item `?5`.
+/// The recorded usage of the item `?5`.
 const USED_OF_ITEM: &str = "
     (SELECT item_id, segment_id, day, totals, 1 AS step FROM usage_day
       WHERE item_id = ?5 AND day >= ?1 AND day <= ?2
@@ -67,7 +67,7 @@ pub(in crate::store) fn for_each_in(
     read(&rows, item_id, filter, each)
 }
 
-/// What is done with each row.
+/// The function that is called for each row.
 type EachRow<'a> = dyn FnMut(Row) -> Result<(), Error> + 'a;
 
 /// Reads the rows of a statement one by one.

@@ -2,10 +2,9 @@
 //! the numbers of the first and the last of each.
 //!
 //! A batch collects the refusals of its decisions and writes them in its own transaction. A check
-//! without booking leaves none. Their number is bounded: while an hour runs, it has at most
-//! [`ROWS_OPEN`] rows for an item; beyond that, and once the hour is over, only the
-//! [`DEVICES_MAX`] commonest devices keep rows of their own, and the others share one device
-//! without a UUID.
+//! without booking leaves none. Their number is bounded. While an hour runs, it has at most
+//! [`ROWS_OPEN`] rows for an item. Beyond that, and once the hour is over, only the [`DEVICES_MAX`]
+//! commonest devices keep rows of their own. The others share one device without a UUID.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -54,7 +53,7 @@ struct Tally {
     name: String,
 }
 
-/// One refusal.
+/// A refusal.
 #[derive(Clone)]
 struct Instance {
     at: u64,
@@ -193,7 +192,7 @@ fn put(sql: &dyn Sql, refusals: &BTreeMap<Key, Tally>) -> Result<(), Error> {
 }
 
 /// Keep the rows of an hour and item, of which `new` may be new, within their bound. When the hour
-/// has just begun, close the one before.
+/// has just begun, close the previous one.
 fn bound(sql: &dyn Sql, item_id: &str, hour: u64, new: u64) -> Result<(), Error> {
     let count = "SELECT count(*) FROM refusal WHERE item_id = ?1 AND hour = ?2";
     let rows: u64 = sql.value(count, values![item_id, hour])?.unwrap_or(0);

@@ -29,7 +29,7 @@ pub(in crate::store) enum Kind {
 pub(in crate::store) struct Table {
     pub(in crate::store) name: &'static str,
     pub(in crate::store) key: &'static [(&'static str, Kind)],
-    /// How the last column of the key compares with the value that is looked up.
+    /// The comparison of the last column of the key with the value that is looked up.
     pub(in crate::store) last: &'static str,
     pub(in crate::store) rest: &'static [(&'static str, Kind)],
 }
@@ -213,7 +213,7 @@ pub(in crate::store) const FILE_OWNER: Table = Table {
     rest: &[("organization_id", Text)],
 };
 
-/// Who devices are.
+/// The identities of devices.
 pub(in crate::store) const IDENTITY: Table = Table {
     name: "device_identity",
     key: &[("device_uuid", Text)],
@@ -379,7 +379,7 @@ pub(in crate::store) const ITEM_USED: Table = Table {
     rest: &[("used", Integer)],
 };
 
-/// What was counted in a day, and its excess, to be added.
+/// The amounts counted in a day, and its excess. New amounts are added to a row.
 pub(in crate::store) const ITEM_DAY: Table = Table {
     name: "item_day",
     key: &[("item_id", Text), ("day", Integer), ("kind", Integer), ("module", Integer)],
@@ -423,7 +423,7 @@ pub(in crate::store) const AUTHORIZATION_HOUR: Table = Table {
     rest: &[("granted", Kind::Sum), ("refused", Kind::Sum)],
 };
 
-/// When something was done last.
+/// The times at which things were last done.
 pub(in crate::store) const LAST_DONE: Table =
     Table { name: "last_done", key: &[("what", Text)], last: "=", rest: &[("at", Integer)] };
 

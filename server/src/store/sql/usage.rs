@@ -35,8 +35,8 @@ struct Raised {
     slots: BTreeSet<u32>,
     /// The rise of the use, by day, kind and module.
     used: BTreeMap<(u32, u8, u32), u64>,
-    /// The rise of what a device has used of its allowances of a strict item, by module, and by
-    /// whether it was allowed by a state that the device has lost.
+    /// The rise of a device's used allowances of a strict item, by module. The flag is true for
+    /// work that was allowed by a state that the device has lost.
     allowances: BTreeMap<(u32, bool), u64>,
 }
 

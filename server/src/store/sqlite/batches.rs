@@ -82,7 +82,7 @@ fn import() -> Import {
     }
 }
 
-/// One step of a device.
+/// A step of a device.
 #[derive(Clone, Debug)]
 struct Step {
     device: u8,

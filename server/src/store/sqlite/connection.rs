@@ -33,7 +33,7 @@ impl Sql for Connection {
     }
 
     fn begin_reading(&self) -> Result<(), Error> {
-        // A snapshot that was begun before makes room for one of now.
+        // A current snapshot replaces an earlier one.
         if !self.is_autocommit() {
             self.end_reading()?;
         }

@@ -124,8 +124,8 @@ impl InlineStore {
         Box::pin(std::future::ready(outcome))
     }
 
-    /// Run a batch of one request. What it has written stays, also if the request is refused: the
-    /// data may have been put back.
+    /// Run a batch of one request. Its writes stay even if the request is refused: the data may
+    /// have been put back.
     fn run(&self, request: Request) -> Reply<Answer> {
         let outcomes =
             self.submit_with(|connection, sequence| sql::run(connection, &[&request], sequence));

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use crate::store::sql::{Kind, Table, join};
 
-/// What a statement does with the rows of a table.
+/// The operation of a statement on the rows of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Verb {
     Find,

@@ -120,7 +120,7 @@ const KINDS: &[Kind] = &[
     (AlertKind::Summary, ["Summary", "Zusammenfassung"], ["", ""]),
 ];
 
-/// When alerts of a kind fire.
+/// The rule by which alerts of a kind fire.
 pub(in super::super) struct Rule {
     pub(in super::super) kind: &'static str,
     pub(in super::super) when: &'static str,

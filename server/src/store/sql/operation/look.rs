@@ -29,7 +29,7 @@ fn look_at(sql: &dyn Sql, view: &View, owner: Option<&str>) -> Result<Listing, E
         View::Codes => Listing::Codes(codes(sql, owner)?),
         View::Audit { before } => Listing::Audit(audit(sql, *before, owner)?),
         View::Tokens => Listing::Tokens(tokens(sql, owner)?),
-        // These belong to no organization.
+        // The views below belong to no organization.
         View::Users | View::Epochs | View::Within { .. } if owner.is_some() => {
             return Err(Error::of(
                 ProblemKind::OtherOrganization,

@@ -1,7 +1,8 @@
-//! Which organization a change concerns: for the audit log, and for callers that are bound to one.
+//! The organization that a change concerns, for the audit log and for callers that are bound to
+//! one.
 //!
-//! For a caller that is bound to an organization, what belongs to another one does not exist: the
-//! refusal is the same, word for word, as for a thing that nobody has.
+//! For a caller that is bound to an organization, objects of other organizations do not exist. The
+//! refusal is the same, word for word, as for an object that nobody has.
 
 use crate::error::Error;
 use crate::operator::commands::Change;

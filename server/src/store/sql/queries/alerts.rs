@@ -1,4 +1,4 @@
-//! The alerts, what has changed since the last check, and which events wait to be told.
+//! The alerts, the changes since the last check, and the events that wait for delivery.
 
 use std::collections::{BTreeMap, HashSet};
 

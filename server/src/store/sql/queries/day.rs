@@ -22,9 +22,9 @@ use crate::store::{UsageFilter, UsageRow};
 /// The numbers of a day.
 #[derive(Default)]
 struct Counts {
-    /// By slot.
+    /// The numbers of the slots.
     slots: BTreeMap<u32, u128>,
-    /// By device, in the slot that is looked at.
+    /// The numbers of the devices in the selected slot.
     devices: BTreeMap<String, u128>,
 }
 

@@ -175,7 +175,7 @@ fn names_query() -> String {
 }
 
 /// Return a pattern for LIKE that fits every name which contains this text in lower case, and few
-/// others: databases disagree about the lower case of letters beyond ASCII, so any character may
+/// others. Databases disagree about the lower case of letters beyond ASCII, so any character may
 /// stand in their place.
 fn pattern(lower: &str) -> String {
     let mut pattern = String::with_capacity(lower.len() + 2);

@@ -1,4 +1,4 @@
-//! What a device holds, what it was told, and what the rules would say to it now.
+//! The licenses and refusals of a device, and the answer that the rules would give now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ const REFUSALS_MAX: u32 = 20;
 /// The greatest number of licenses of a device that are listed.
 const LICENSES_MAX: u64 = 1_000;
 
-/// What the request of a device is taken from.
+/// The request of a device, and its source.
 struct Known {
     asked: Asked,
     assumption: String,

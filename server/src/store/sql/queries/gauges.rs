@@ -1,4 +1,4 @@
-//! What a scrape by Prometheus shows of the data.
+//! The gauges for a scrape by Prometheus.
 
 use super::values;
 use super::{item_ids, status};

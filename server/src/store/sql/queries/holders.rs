@@ -1,4 +1,4 @@
-//! Who holds seats now, and who was refused in the current slot.
+//! The present holders of seats, and the devices that were refused in the current slot.
 
 use std::collections::BTreeSet;
 

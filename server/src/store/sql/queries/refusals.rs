@@ -1,4 +1,4 @@
-//! Who was refused, and why.
+//! The refusals, and their reasons.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -19,7 +19,7 @@ use crate::store::sql::{Row, Value};
 /// The place of a row in the list: newest hour first, then item, device, code and number.
 type Place = (std::cmp::Reverse<u64>, String, String, String, i32);
 
-/// What the caller may see and asks for.
+/// The rows that the caller may see and asks for.
 struct Filter {
     from_hour: u64,
     until_hour: u64,

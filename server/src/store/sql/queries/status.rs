@@ -1,4 +1,4 @@
-//! How each item stands, with its forecast, and how the data is.
+//! The status of each item, with its forecast, and the status of the data.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -64,7 +64,7 @@ pub(super) fn server(from: &Snapshot<'_>) -> Result<ServerStatus, Error> {
 /// The sums of days of an item, by kind and module.
 type Days = BTreeMap<(u8, u32), Vec<(u32, i128)>>;
 
-/// What is looked up for an item beside its account.
+/// The rows of an item that are looked up in addition to its account.
 #[derive(Default)]
 struct Beside {
     days: Days,
@@ -203,7 +203,7 @@ fn beside<'a>(
 ) -> Result<HashMap<&'a str, Beside>, Error> {
     let mut all: HashMap<&str, Beside> =
         ids.iter().map(|id| (id.as_str(), Beside::default())).collect();
-    // One day more, because a change needs the day before.
+    // Read one day more, because a change needs the previous day.
     let from_day = day_of(now).saturating_sub(BASIS_DAYS + 1);
     let wanted: Vec<Value<'_>> = ids.iter().flat_map(|id| *values![id, from_day]).collect();
     for mut row in DAYS_FROM.find(sql, &wanted)? {

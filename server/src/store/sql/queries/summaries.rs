@@ -1,4 +1,4 @@
-//! What the summaries of a week or month are made from.
+//! The data of the summaries of a week or month.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What was counted, summed by what the question names.
+//! The recorded usage, summed by the fields that the query names.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,7 +19,7 @@ use crate::utc;
 const GROUPS_MAX: usize = 500_000;
 const CELLS_MAX: usize = 4_000_000;
 
-/// What makes a row, in the order of the list.
+/// The key of a row, in the order of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     handshake_code: Option<String>,
