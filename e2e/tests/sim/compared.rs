@@ -20,7 +20,7 @@ use seatmeter_server::store::{
 };
 
 use crate::plain::{Granted, No, Plain, Reported};
-use crate::server::now;
+use crate::server::{epoch_of, now};
 use seatmeter_e2e::postgres::Cluster;
 
 thread_local! {
@@ -67,6 +67,23 @@ impl Compared {
         self.postgres.lock().as_ref().map(|store| wait_for(ask(store)))
     }
 
+    /// Return the epoch of the server's store.
+    fn epoch(&self) -> String {
+        epoch_of(&self.sql)
+    }
+
+    /// Check that the stores have begun an epoch alike since this one. The id is by chance, so the
+    /// store on PostgreSQL has another one from then on, and is left.
+    fn agree_on_epoch(&self, before: &str) {
+        let epoch = self.epoch();
+        if epoch != before {
+            self.leave_postgres();
+        }
+        if self.plain.lock().as_mut().is_some_and(|plain| !plain.agrees_on_epoch(&epoch)) {
+            self.differ("the epoch", &epoch, &before);
+        }
+    }
+
     fn note_receipt(&self, receipt: &str) {
         if let Some(plain) = self.plain.lock().as_mut() {
             plain.note_receipt(receipt);
@@ -105,6 +122,7 @@ impl Compared {
 
 impl Store for Compared {
     fn authorize(&self, request: Authorization) -> Reply<Decision> {
+        let epoch = self.epoch();
         let plain = self.plain.lock().as_mut().map(|plain| plain.authorize(&request));
         let third = self.on_postgres(|store| {
             store.authorize(Authorization { receipt: None, ..request.clone() })
@@ -126,6 +144,7 @@ impl Store for Compared {
             Some(other) => self.differ("an authorization on PostgreSQL", &sql, &other),
             None => {}
         }
+        self.agree_on_epoch(&epoch);
         Box::pin(std::future::ready(sql))
     }
 
@@ -142,6 +161,7 @@ impl Store for Compared {
     }
 
     fn record(&self, report: Report) -> Reply<UsageAnswer> {
+        let epoch = self.epoch();
         let ours = report.shown.iter().filter(|shown| (shown.is_ours)());
         let vouched: Vec<LocalLicense> = ours.map(|shown| shown.license.clone()).collect();
         let newest = report.newest.as_ref().map(|newest| newest.license.clone());
@@ -195,6 +215,7 @@ impl Store for Compared {
                 _ => {}
             }
         }
+        self.agree_on_epoch(&epoch);
         Box::pin(std::future::ready(sql))
     }
 

@@ -1,7 +1,7 @@
 //! The history of each device, and the epochs of the data.
 
 use seatmeter_protocol::license::{DAY_SECONDS, LocalLicense};
-use seatmeter_protocol::signature::{PublicKey, digest_hex};
+use seatmeter_protocol::signature::PublicKey;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 use seatmeter_server::error::Refusal;
 use seatmeter_server::policy::history::{
@@ -12,6 +12,9 @@ use seatmeter_server::store::Authorization;
 
 use super::Plain;
 use super::reports::Reported;
+
+/// The id of an epoch that has begun in this request.
+const BEGUN: &str = "begun";
 
 /// What is known of a device.
 #[derive(Clone)]
@@ -60,7 +63,7 @@ impl Plain {
     pub(super) fn see_receipt(&mut self, receipt: Option<&Receipt>, now: u64) {
         let Some(receipt) = receipt else { return };
         if self.has_forgotten(receipt) && !self.epochs.contains(&receipt.epoch) {
-            self.end_epoch(&receipt.epoch, &receipt.to_string(), now);
+            self.end_epoch(&receipt.epoch, now);
         }
     }
 
@@ -91,7 +94,7 @@ impl Plain {
         };
         let next = history::next(known, shown, now)?;
         if let (Finding::ServerRolledBack, Some(proof)) = (next.finding, newest) {
-            self.end_epoch(&proof.epoch, &facts_of(proof), now);
+            self.end_epoch(&proof.epoch, now);
         }
         Ok(next)
     }
@@ -107,8 +110,17 @@ impl Plain {
         Shown { generation: license.generation, epoch, runs, is_forgotten: false }
     }
 
+    /// Take the id of the current epoch from the server's store, which has chosen it by chance. Return
+    /// whether both have begun an epoch, or none of them.
+    pub(crate) fn agrees_on_epoch(&mut self, epoch: &str) -> bool {
+        if self.epoch == BEGUN && !self.epochs.contains(epoch) {
+            epoch.clone_into(&mut self.epoch);
+        }
+        self.epoch == epoch
+    }
+
     /// Begin another epoch, because something of this epoch is newer than the data.
-    fn end_epoch(&mut self, of_epoch: &str, facts: &str, now: u64) {
+    fn end_epoch(&mut self, of_epoch: &str, now: u64) {
         const HOUR: u64 = 3_600;
         let is_unknown = of_epoch != self.epoch && self.epochs.insert(of_epoch.to_owned());
         if is_unknown {
@@ -120,10 +132,7 @@ impl Plain {
         let year_ago = now.saturating_sub(365 * DAY_SECONDS);
         let latest = self.rollbacks.iter().copied().filter(|at| *at > year_ago).max();
         let is_careful = latest.is_none_or(|latest| now >= latest + HOUR);
-        let facts = format!("{}\n{now}\n{facts}", self.epoch);
-        let mut epoch = digest_hex(facts.as_bytes());
-        epoch.truncate(32);
-        self.epochs.insert(std::mem::replace(&mut self.epoch, epoch));
+        self.epochs.insert(std::mem::replace(&mut self.epoch, BEGUN.to_owned()));
         self.careful_until = if is_careful { now + SLOT_SECONDS } else { 0 };
         self.is_rollback = true;
         self.rollbacks.push(now);
@@ -169,7 +178,7 @@ impl Plain {
             {
                 known.history.adopt(newest.generation);
                 if history::newer(self.shown(newest, now)) == Finding::ServerRolledBack {
-                    self.end_epoch(&newest.epoch, &facts_of(newest), now);
+                    self.end_epoch(&newest.epoch, now);
                 }
             }
             _ => {}
@@ -190,8 +199,4 @@ impl Plain {
         let careful_until = now + SLOT_SECONDS;
         Self { epoch, epochs, careful_until, is_rollback: false, ..self.clone() }
     }
-}
-
-fn facts_of(license: &LocalLicense) -> String {
-    format!("{}\n{:?}", license.license_id, license.generation)
 }

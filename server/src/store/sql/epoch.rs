@@ -17,7 +17,6 @@ use std::collections::HashMap;
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::license::LocalLicense;
-use seatmeter_protocol::signature::digest_hex;
 use seatmeter_protocol::slot::SLOT_SECONDS;
 
 use super::{Sql, access, alerts, audit, time, values};
@@ -25,6 +24,7 @@ use crate::error::{Error, Refusal};
 use crate::operator::commands::{Actor, ROLLBACK, ROLLBACK_YEAR};
 use crate::policy::history;
 use crate::policy::{Candidate, Claim};
+use crate::random::fresh_id;
 use crate::receipt::Receipt;
 use crate::utc;
 
@@ -35,9 +35,6 @@ const NOT_BEGUN: u64 = i64::MAX as u64;
 /// The time, in seconds, within which the server is careful only once by itself. Two servers with
 /// one key would otherwise never grant anything to a new device.
 const CAREFUL_AGAIN: u64 = 3_600;
-
-/// The number of hexadecimal digits in an epoch.
-const EPOCH_DIGITS: usize = 32;
 
 /// The reason why an epoch has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,8 +168,6 @@ pub(in crate::store) fn serving(sql: &dyn Sql, now: u64) -> Result<(), Error> {
 pub(super) struct RollbackProof {
     /// The epoch of what the device shows.
     epoch: String,
-    /// The proof that the device shows, in short.
-    facts: String,
     /// The proof that the device shows, for people.
     detail: String,
 }
@@ -183,7 +178,6 @@ impl RollbackProof {
         let LocalLicense { license_id, generation, device_uuid, issued_at, epoch, .. } = license;
         Self {
             epoch: epoch.clone(),
-            facts: format!("{license_id}\n{generation:?}"),
             detail: format!(
                 "device {device_uuid} shows a license by this server's key of {} (branch {}, step \
                  {}), which the data does not know",
@@ -198,7 +192,6 @@ impl RollbackProof {
     pub(super) fn by_server(acknowledged: &Receipt) -> Self {
         Self {
             epoch: acknowledged.epoch.clone(),
-            facts: acknowledged.to_string(),
             detail: format!(
                 "this server has acknowledged what the data does not have since the database was \
                  connected again (commit {} of sequence {})",
@@ -211,7 +204,6 @@ impl RollbackProof {
     pub(super) fn by_receipt(receipt: &Receipt, device_uuid: &str) -> Self {
         Self {
             epoch: receipt.epoch.clone(),
-            facts: receipt.to_string(),
             detail: format!(
                 "device {device_uuid} has a receipt by this server's key of what the data does \
                  not know (commit {} of sequence {})",
@@ -263,14 +255,9 @@ impl CurrentEpoch {
         }
         let (of_year, latest) = noticed(sql, now)?;
         let is_careful = latest.is_none_or(|latest| now >= latest.saturating_add(CAREFUL_AGAIN));
-        // What follows from the proof needs no chance: stores that see the same agree.
-        let facts = format!(
-            "{}\n{now}
-{}",
-            self.id, proof.facts
-        );
-        let mut id = digest_hex(facts.as_bytes());
-        id.truncate(EPOCH_DIGITS);
+        // By chance, not by the proof: two servers with one key may see the same one in the same
+        // second, and a device must not take what one of them has recorded for the other's.
+        let id = fresh_id()?;
         let number = self.number.saturating_add(1);
         let careful_until = if is_careful { now.saturating_add(SLOT_SECONDS) } else { 0 };
         insert(sql, (number, &id, Cause::Rollback), now, careful_until)?;
