@@ -85,13 +85,20 @@ impl std::fmt::Debug for ServerClock {
     }
 }
 
+/// Return whether a clock is so far behind the server's time, in seconds, that the server is not
+/// ready.
+#[must_use]
+pub fn is_too_far_behind(seconds: u64) -> bool {
+    seconds > SLOT_SECONDS
+}
+
 /// Refuse a time that is more than one slot ahead of the machine's clock.
 ///
 /// # Errors
 /// Returns both times, and what to do.
 pub fn require_right(clock: &dyn Clock) -> Result<(), Error> {
     let ahead = clock.ahead_of_machine();
-    if ahead <= SLOT_SECONDS {
+    if !is_too_far_behind(ahead) {
         return Ok(());
     }
     let time = clock.unix_seconds();

@@ -41,7 +41,7 @@ pub struct UsageExport {
     pub until_slot: Option<u32>,
     /// The current epoch of the server's data.
     pub epoch: String,
-    /// The number of lives that began after the first one, each because the data was put back.
+    /// The number of epochs that began after the first one.
     pub epochs_begun: u64,
     /// The last line of the audit log.
     pub audit_head: AuditHead,

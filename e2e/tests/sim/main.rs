@@ -84,7 +84,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 42] = [
+const ONCE_BROKEN: [u64; 43] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -127,6 +127,7 @@ const ONCE_BROKEN: [u64; 42] = [
     1_800_600_003_899,
     1_800_900_000_586,
     1_801_000_002_386,
+    1_802_000_000_568,
 ];
 
 #[test]

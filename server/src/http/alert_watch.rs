@@ -12,6 +12,7 @@ use crate::alerts::host;
 use crate::error::Error;
 use crate::operator::queries::alerts::{AlertCheck, AlertCheckQuery};
 use crate::operator::queries::conditions::ServerFacts;
+use crate::server_time::is_too_far_behind;
 
 /// The interval between two checks.
 const CHECK_INTERVAL: Duration = Duration::from_secs(600);
@@ -46,8 +47,8 @@ async fn facts(web: &Web) -> ServerFacts {
     let clock_behind_seconds = web.licensing.clock.ahead_of_machine();
     ServerFacts {
         host: host(),
-        // A clock that is behind has an alert of its own.
-        not_ready: why.filter(|_| !is_ready && clock_behind_seconds == 0),
+        // A clock that is too far behind has an alert of its own.
+        not_ready: why.filter(|_| !is_ready && !is_too_far_behind(clock_behind_seconds)),
         clock_behind_seconds,
         is_standby_active: match &web.main_server {
             Some(main) => main.require_down().await.is_ok(),

@@ -161,6 +161,13 @@ impl Plain {
     pub(super) fn hear(&mut self, reported: &Reported<'_>) -> bool {
         let (uuid, now) = (&reported.report.device.uuid, reported.now);
         let known = self.identities.get(uuid).cloned();
+        // Another device, which another server with the same key knows by this UUID.
+        let mut licenses = reported.newest.into_iter().chain(reported.vouched);
+        if let (Some(known), Some(license)) = (&known, licenses.next())
+            && known.key != license.device_key
+        {
+            return false;
+        }
         let forgotten = reported.vouched.iter().filter(|_| known.is_none());
         let newest = reported.newest.into_iter().chain(forgotten);
         let newest = newest.max_by_key(|license| license.generation);

@@ -178,10 +178,12 @@ impl Server {
                 }
             }
             // The server may have forgotten the report key: then the device signs. One of two
-            // servers with data of their own may not know the device: then it asks first.
+            // servers with data of their own may not know the device, or know it as the stranger
+            // who came first: then it asks first.
             Err(Error::Refused(refusal))
                 if refusal.code == ErrorCode::DEVICE_NOT_MATCH
                     && (asked.is_forged
+                        || self.is_strangers(&report.device.uuid)
                         || !self.is_judged()
                         || matches!(asked.proof, Proof::Tag { .. })) =>
             {

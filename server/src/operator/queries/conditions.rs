@@ -5,11 +5,11 @@
 
 use seatmeter_protocol::license::DAY_SECONDS;
 use seatmeter_protocol::message::Metered;
-use seatmeter_protocol::slot::SLOT_SECONDS;
 
 use crate::alert::{Alert, AlertKind};
 use crate::operator::queries::gauges::{forecast_at, metered_name};
 use crate::operator::queries::status::{ItemState, ItemStatus};
+use crate::server_time::is_too_far_behind;
 use crate::utc;
 
 /// The levels of the share of refused authorizations, in percent.
@@ -305,7 +305,7 @@ pub fn of_server(facts: &ServerFacts, now: u64) -> Vec<Reading> {
     };
     let host = &facts.host;
     let mut reached = Vec::new();
-    if facts.clock_behind_seconds > SLOT_SECONDS {
+    if is_too_far_behind(facts.clock_behind_seconds) {
         let behind = facts.clock_behind_seconds;
         let detail = format!(
             "the clock of {host} is {behind} s behind the server's time: set the clock, or run \

@@ -175,7 +175,7 @@ pub(super) struct RollbackProof {
 impl RollbackProof {
     /// Describe a license that is newer than the data.
     pub(super) fn by_license(license: &LocalLicense) -> Self {
-        let LocalLicense { license_id, generation, device_uuid, issued_at, epoch, .. } = license;
+        let LocalLicense { generation, device_uuid, issued_at, epoch, .. } = license;
         Self {
             epoch: epoch.clone(),
             detail: format!(

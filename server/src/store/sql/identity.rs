@@ -375,28 +375,28 @@ pub(super) fn prove(batch: &Batch<'_>, report: &Report) -> Result<PublicKey, Ref
             }
             Ok(known.public_key.clone())
         }
-        (Some(Proof::Signature(signature)), Some(known)) => {
-            let key = &known.public_key;
-            let is_signed =
-                proof.signed_by.as_ref() == Some(key) || proof.facts.verify(signature, key).is_ok();
-            is_signed.then(|| key.clone()).ok_or_else(|| {
-                unproven(
+        (Some(Proof::Signature(signature)), known) => {
+            let own = known.map(|known| &known.public_key);
+            let is_own = |key: &&PublicKey| {
+                proof.signed_by.as_ref() == Some(key) || proof.facts.verify(signature, key).is_ok()
+            };
+            // Who has a license by this server's key for its own key is no stranger, even if one has
+            // come with the same UUID first: to this server, or to another one with its key.
+            let by_license = || {
+                proof.signed_by.as_ref().filter(|key| {
+                    let mut shown = report.newest.iter().chain(&report.shown);
+                    shown.any(|shown| shown.license.device_key == **key && (shown.is_ours)())
+                })
+            };
+            own.filter(is_own).or_else(by_license).cloned().ok_or_else(|| {
+                unproven(if own.is_some() {
                     "the report is not signed by the key that came with its UUID at first: \
-                     another device sends it, or it was changed on its way",
-                )
-            })
-        }
-        (Some(Proof::Signature(_)), None) => {
-            let by_license = proof.signed_by.as_ref().filter(|key| {
-                let mut shown = report.newest.iter().chain(&report.shown);
-                shown.any(|shown| shown.license.device_key == **key && (shown.is_ours)())
-            });
-            by_license.cloned().ok_or_else(|| {
-                unproven(
+                     another device sends it, or it was changed on its way"
+                } else {
                     "this server does not know the device, and the report shows no license by \
                      this server's key for the key that has signed it: the device has to ask for \
-                     an authorization first",
-                )
+                     an authorization first"
+                })
             })
         }
     }
@@ -412,6 +412,10 @@ pub(super) fn hear(
 ) -> Result<bool, Error> {
     let (uuid, now) = (&report.report.device.uuid, report.now);
     let known = batch.identities.get(uuid);
+    // The UUID stays bound to the key that came with it at first.
+    if known.is_some_and(|known| known.public_key != *device_key) {
+        return Ok(false);
+    }
     let history = known.map(|known| &known.history);
     let unknown = History::default();
     // The other licenses of a report stand for the newest one where the device is not known.
