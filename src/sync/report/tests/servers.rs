@@ -39,7 +39,7 @@ fn a_restored_server_is_told_everything_again() {
 #[cfg(feature = "kill-points")]
 #[test]
 fn a_restored_server_has_not_got_everything_while_a_segment_cannot_be_made_durable() {
-    use super::epoch_file;
+    use super::super::epoch_file;
     use crate::fault_injection::disk::{Disk, play};
     let mut failed = 0;
     for failing in 1..8 {
