@@ -166,6 +166,13 @@ impl MachineClock {
         }
     }
 
+    /// Return the clocks of a page: the wall clock, and the one that nobody can set. The latter
+    /// stops while the machine sleeps.
+    pub(crate) fn of_page(&self) -> (i64, i64) {
+        let awake = self.boot_ms.load(Relaxed) - self.suspended_ms.load(Relaxed);
+        (self.wall_ms.load(Relaxed), awake)
+    }
+
     pub(crate) fn drift(&self, ppm: i64) {
         self.drift_ppm.store(ppm, Relaxed);
     }

@@ -17,8 +17,12 @@ impl Server {
         &mut self,
         asked: &Asked<'_>,
     ) -> Result<Result<AuthorizationAnswer, Error>, String> {
-        let request: AuthorizationRequest =
+        let mut request: AuthorizationRequest =
             serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
+        if let Some(origin) = asked.origin {
+            // As take_website in src/http/browser.rs of the server: whatever the body names.
+            request.validation.website_domain = origin.to_owned();
+        }
         if !self.is_judged() {
             return self.authorize_unjudged(asked, request);
         }
