@@ -138,7 +138,11 @@ export class Session {
       // Another page may have got it meanwhile.
       await this.#reload();
       if (this.grant && !this.stops() && !endedAt(this.grant, this.now())) return;
-      await this.#ask({ ms });
+      await this.#ask({ ms }).catch(async (error) => {
+        // What was counted before is owed all the same.
+        if (error.code !== -20200) await this.#report({ ms }).catch(() => {});
+        throw error;
+      });
     });
     const stopped = this.stops();
     if (stopped) throw stopped;
@@ -196,12 +200,22 @@ export class Session {
     if (row && row.uuid === device.uuid && this.#root) await this.#use(row);
   }
 
+  /** Report to the server of the license, and to others for which this profile has counted. */
   async #report({ ms, keepalive }) {
-    if (!this.grant) return;
+    const { keyId, serverKey: key } = this.grant || {};
+    if (key) await this.#reportTo({ keyId, key, urls: this.#options.servers }, ms, keepalive);
+    for (const server of await this.store.read((on) => on.servers.getAll())) {
+      if (server.keyId === keyId) continue;
+      // Nobody waits for a server that has granted nothing here, and none holds back this one.
+      await this.#reportTo(server, ms / 4, keepalive).catch(() => {});
+    }
+  }
+
+  async #reportTo({ keyId, key, urls }, ms, keepalive) {
     const outcome = await report(this.store, {
-      keyId: this.grant.keyId,
-      keyHex: this.grant.serverKey,
-      urls: this.#options.servers,
+      keyId,
+      keyHex: key,
+      urls,
       version: VERSION,
       lastSlot: () => slotOf(this.clock.isHeard ? this.now() : this.clock.heardAt),
       isDated: () => this.clock.isHeard,
@@ -209,7 +223,7 @@ export class Session {
       keepalive,
       hear: (answer) => this.#hear(answer.time),
     });
-    this.#isDiverged = outcome.isDiverged;
+    if (keyId === this.grant?.keyId) this.#isDiverged = outcome.isDiverged;
     for (const { item_id, meters } of outcome.standings) await this.#noteMeters(item_id, meters);
     if (outcome.failure) throw outcome.failure;
   }
@@ -286,11 +300,17 @@ export class Session {
     const known = await this.store.write(async (on) => {
       const row = await on.licenses.get(this.#name);
       const isOf = (server) => server.uuid === uuid && server.urls.includes(url);
-      const server = (await on.servers.getAll()).find(isOf);
+      const isKnown = (await on.servers.getAll()).find(isOf);
+      // Another URL may lead to the server of the license: a standby with the same data.
+      const server = isKnown || (row && (await on.servers.get([uuid, row.keyId])));
       let first = await on.values.get("first of " + uuid);
       if (!first) await on.values.put((first = randomId()), "first of " + uuid);
       const isHeld = row && server && row.uuid === uuid && row.keyId === server.keyId;
-      return { server: server || {}, held: isHeld && row.answer.local_license, first };
+      return {
+        server: server || {},
+        held: isHeld && row.answer.local_license,
+        first: isKnown ? undefined : first,
+      };
     });
     const agreement = await beginAgreement();
     const content = authorizationOf(this.#options, this.device, known, agreement.share, needed);
@@ -313,10 +333,11 @@ export class Session {
       }
       throw refusal(answer, url);
     }
-    await this.#accept(url, known.server.urls, answer, agreement);
+    const { server } = known;
+    await this.#accept(url, server.keyId === answer.keyId ? server.urls : [], answer, agreement);
   }
 
-  async #accept(url, urls = [], { body, time, keyId, check }, agreement) {
+  async #accept(url, urls, { body, time, keyId, check }, agreement) {
     const root = this.#root || body.root_key;
     const grant = await verifyGrant(body, root, this.device, this.#options);
     if (keyId !== grant.keyId || !(await check(grant.serverKey))) {

@@ -37,8 +37,9 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::signature::{PublicKey, SigningKey, digest_hex};
+use seatmeter_protocol::slot::slot_of;
 
-use crate::books::Counter;
+use crate::books::{Counter, UNDATED_SLOT};
 use crate::net::{MAIN, Net, STANDBY};
 use crate::time::{MachineClock, Time};
 pub(crate) use counter::Piece;
@@ -52,6 +53,13 @@ pub(crate) const TABS_MAX: usize = 3;
 
 /// The milliseconds for which a page waits for its first license.
 const TIMEOUT_MS: i64 = 10_000;
+
+/// A page that is stopped for fewer seconds keeps no other page from its round.
+const WAITS_MIN: u64 = 30;
+
+/// A page whose slot begins less than so many seconds before is near another slot: the clock of
+/// another page, which dates what it reports, may still be in the slot before.
+const NEAR_SECONDS: u64 = 15;
 
 /// What a page asks for.
 #[derive(Clone)]
@@ -117,8 +125,8 @@ pub(crate) struct Browser {
     pub(crate) told: Vec<Told>,
     pub(crate) meanwhile: Option<Meanwhile>,
     is_turn_taken: bool,
-    /// How often a page has waited in vain for another one.
-    pub(crate) waited_for_turn: u32,
+    /// How often a page has waited in vain for its turn, or was stopped while an answer waited.
+    pub(crate) waits: u32,
     /// The storage as it was when it was kept.
     kept: Option<Content>,
     newest_put_back: Option<u32>,
@@ -157,7 +165,7 @@ impl Browser {
             told: Vec::new(),
             meanwhile: None,
             is_turn_taken: false,
-            waited_for_turn: 0,
+            waits: 0,
             kept: None,
             newest_put_back: None,
             clears: 0,
@@ -248,7 +256,7 @@ impl Browser {
     fn do_work(&mut self, tab: &mut Tab, work: &[Piece]) -> Outcome<()> {
         let Some(grant) = tab.grant().cloned().map(Box::new) else { return Ok(()) };
         let ms = tab.clock.ms();
-        let slot = u32::try_from(ms / 180_000).unwrap_or(0);
+        let slot = self.noted_slot(ms);
         let before = self.store.cut_off.map(|_| self.counted());
         let counted: Vec<Piece> =
             work.iter().filter(|(kind, ..)| *kind != UsageKind::Image).copied().collect();
@@ -261,15 +269,18 @@ impl Browser {
         match &outcome {
             Ok(()) => self.told.push(Told::Counted { counts, ms, grant }),
             Err(Halt::Failed(failure)) => {
-                self.told.push(Told::Refused { code: failure.code, ms, grant });
+                let (code, ms) = (failure.code, tab.clock.ms());
+                let grant = tab.grant().cloned().map_or(grant, Box::new);
+                self.told.push(Told::Refused { code, ms, grant });
                 return Ok(());
             }
             Err(Halt::Killed) => {
                 // The page was told nothing. Work is done that the storage has.
                 let (before, after) = (before.unwrap_or_default(), self.counted());
-                let is_stored = |(counter, _): &(Counter, u64)| {
+                let is_stored = |((_, kind, what), _): &(Counter, u64)| {
                     let of = |all: &std::collections::BTreeMap<Counter, u64>| {
-                        all.get(counter).copied().unwrap_or(0)
+                        let of_it = all.iter().filter(|(one, _)| (one.1, one.2) == (*kind, *what));
+                        of_it.map(|(_, total)| total).sum::<u64>()
                     };
                     of(&after) > of(&before)
                 };
@@ -280,12 +291,20 @@ impl Browser {
         outcome
     }
 
-    /// Note an image that was shown to a page.
-    fn note_image(&mut self, tab: &Tab, ms: i64) {
-        let Some(grant) = tab.grant().cloned().map(Box::new) else { return };
+    /// Return the slot under which work is noted. What a page counts ahead of the time is dated when
+    /// it is reported.
+    fn noted_slot(&self, ms: i64) -> u32 {
+        let surely = slot_of(self.time.now().saturating_sub(NEAR_SECONDS));
         let slot = u32::try_from(ms / 180_000).unwrap_or(0);
-        let counts = vec![((slot, UsageKind::Image.number(), 0), 1)];
-        self.told.push(Told::Counted { counts, ms, grant });
+        if slot > surely { UNDATED_SLOT } else { slot }
+    }
+
+    /// Note an image that was shown to a page.
+    fn note_image(&mut self, tab: &Tab, ms: i64) -> Option<(Counter, u64)> {
+        let grant = tab.grant().cloned().map(Box::new)?;
+        let image = ((self.noted_slot(ms), UsageKind::Image.number(), 0), 1);
+        self.told.push(Told::Counted { counts: vec![image], ms, grant });
+        Some(image)
     }
 
     fn forget(&mut self, images: Vec<(Counter, u64)>) {
@@ -310,7 +329,7 @@ impl Browser {
                         .wake(self)
                         .and_then(|()| self.do_work(&mut other_tab, work))
                         .and_then(|()| match meanwhile.stopped_for {
-                            0 => Ok(()),
+                            0..WAITS_MIN => Ok(()),
                             _ => other_tab.timed_round(self, session::Round::default()).map(|_| ()),
                         });
                     self.store.cut_off = cut_off;

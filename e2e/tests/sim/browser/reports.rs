@@ -7,7 +7,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{
     EndedLicense, ItemStanding, SegmentReport, USAGE_PATH, UsageAnswer, UsageReport, UsageTotal,
 };
-use seatmeter_protocol::signature::random_id;
+use seatmeter_protocol::signature::{PublicKey, random_id};
 
 use super::Browser;
 use super::errors::{Failure, Outcome, caught, fail, malformed};
@@ -29,6 +29,13 @@ struct Group {
     device: Device,
     server: Option<ServerRow>,
     segments: BTreeMap<String, (SegmentRow, Rows)>,
+}
+
+/// The server that gets a report.
+pub(super) struct Receiver {
+    pub(super) key_id: String,
+    pub(super) key: PublicKey,
+    pub(super) urls: Vec<&'static str>,
 }
 
 /// The result of a report.
@@ -168,11 +175,11 @@ fn segment_of((segment, rows): &(SegmentRow, Rows)) -> SegmentReport {
     }
 }
 
-/// Report everything that is not acknowledged to the servers with the key of this grant.
+/// Report everything that is not acknowledged to the servers with this key.
 pub(super) fn report(
     tab: &mut Tab,
     profile: &mut Browser,
-    grant: &Grant,
+    to: &Receiver,
     ms: i64,
 ) -> Outcome<Reported> {
     let mut outcome = Reported::default();
@@ -180,7 +187,7 @@ pub(super) fn report(
     let mut before = Vec::new();
     for _ in 0..ROUNDS_MAX {
         let (last, is_dated) = (tab.last_slot(), tab.clock.is_heard);
-        let found = collect(&mut profile.store, &grant.key_id, last, is_dated)?;
+        let found = collect(&mut profile.store, &to.key_id, last, is_dated)?;
         // What was refused stays, and is not sent again before the next slot.
         let now: Vec<_> = found.iter().map(|group| group.segments.clone()).collect();
         if found.is_empty() || now == before {
@@ -188,7 +195,7 @@ pub(super) fn report(
         }
         before = now;
         for group in found {
-            let answered = to_any(tab, profile, grant, &group, &mut signs, ms);
+            let answered = to_any(tab, profile, to, &group, &mut signs, ms);
             let answer = match caught(answered)? {
                 Ok(answer) => answer,
                 Err(failure) if failure.code == ErrorCode::FAILED_TO_REACH_SERVER => {
@@ -207,7 +214,7 @@ pub(super) fn report(
             let rows: Vec<_> = recorded.flat_map(|(_, rows)| rows).collect();
             acknowledge(&mut profile.store, &rows)?;
             let uuid = &group.device.uuid;
-            note_server(&mut profile.store, uuid, &grant.key_id, &body.epoch, &body.receipt)?;
+            note_server(&mut profile.store, uuid, &to.key_id, &body.epoch, &body.receipt)?;
             outcome.is_diverged |= body.is_diverged;
             outcome.standings.extend(body.standings);
         }
@@ -219,7 +226,7 @@ pub(super) fn report(
 fn to_any(
     tab: &mut Tab,
     profile: &mut Browser,
-    grant: &Grant,
+    to: &Receiver,
     group: &Group,
     signs: &mut BTreeSet<String>,
     ms: i64,
@@ -227,12 +234,12 @@ fn to_any(
     let Group { device, server, segments } = group;
     let content = body_of(device, server.as_ref(), segments.values().map(segment_of).collect());
     let mut last = None;
-    for url in profile.options.servers {
+    for url in to.urls.iter().copied() {
         let report_key = server.as_ref().map(|server| &server.report_key);
         let mut sender = Sender {
             key: &device.key,
             report_key: report_key.filter(|_| !signs.contains(&device.uuid)),
-            server: Some((&grant.key_id, &grant.server_key)),
+            server: Some((&to.key_id, &to.key)),
         };
         let mut outcome =
             caught(post(tab, profile, url, USAGE_PATH, written(&content), &sender, ms))?;

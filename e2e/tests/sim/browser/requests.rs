@@ -56,7 +56,7 @@ pub(super) fn authorization_of(
         newest_license: newest.filter(|newest| known.held.as_ref() != Some(newest)).cloned(),
         device_key: device.key.public().clone(),
         key_share: share.clone(),
-        first_contact: if newest.is_some() { String::new() } else { known.first.clone() },
+        first_contact: known.first.clone(),
         needed: needed.min(NEEDED_MAX),
         receipt: known.server.as_ref().map(|server| server.receipt.clone()).unwrap_or_default(),
         challenge: None,

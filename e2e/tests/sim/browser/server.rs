@@ -94,11 +94,17 @@ pub(super) fn post(
     let key_id = sender.server.map(|(key_id, _)| key_id.to_owned());
     let (machine, origin) = (profile.machine, profile.origin);
     let request = PageRequest { machine, origin, url, path, body, nonce, proof, key_id };
+    let begun_at = tab.clock.wall_ms();
     profile.meanwhile(tab, false)?;
     let fetched = profile.net().lock().fetch(request, u64::try_from(ms).unwrap_or(0));
     profile.meanwhile(tab, true)?;
     profile.store.kill_point()?;
     let unreachable = |why| Failure::new(ErrorCode::FAILED_TO_REACH_SERVER, why);
+    // An answer that has waited for a page that slept tells the time of before.
+    if fetched.is_some() && tab.clock.wall_ms() - begun_at > ms {
+        profile.waits += 1;
+        return Err(unreachable("the server gave no answer in time").into());
+    }
     let fetched = fetched.ok_or_else(|| unreachable("the server gave no answer"))?;
     let raw = fetched.answer;
     let body = serde_json::from_slice(&raw.body);

@@ -13,7 +13,7 @@ use super::errors::{
     ASKS_OTHER, ENDS, Failure, Halt, Outcome, TAKES_FRESH_UUID, caught, fail, malformed,
 };
 use super::grant::{Grant, slot_of, verify};
-use super::reports::{give_back, note_server, report, tidy};
+use super::reports::{Receiver, give_back, note_server, report, tidy};
 use super::requests::{Known, authorization_of, stopped_by};
 use super::server::{Answer, Sender, post};
 use super::store::{Content, LicenseRow, Notice, ServerRow};
@@ -39,7 +39,7 @@ pub(super) fn turn<T>(
     work: impl FnOnce(&mut Tab, &mut Browser) -> Outcome<T>,
 ) -> Outcome<T> {
     if profile.is_turn_taken {
-        profile.waited_for_turn += 1;
+        profile.waits += 1;
         profile.time.pass(u64::try_from(ms).unwrap_or(0));
         return fail(ErrorCode::FAILED_TO_REACH_SERVER, "another page has been talking");
     }
@@ -118,7 +118,15 @@ impl Tab {
         turn(self, profile, ms, |tab, profile| {
             // Another page may have got it meanwhile.
             tab.reload(profile)?;
-            if tab.may_work() { Ok(()) } else { tab.ask(profile, ms, 0) }
+            if tab.may_work() {
+                return Ok(());
+            }
+            let Err(error) = caught(tab.ask(profile, ms, 0))? else { return Ok(()) };
+            // What was counted before is owed all the same.
+            if error.code != ErrorCode::FAILED_TO_REACH_SERVER {
+                let _ = caught(tab.report(profile, ms))?;
+            }
+            Err(error.into())
         })?;
         self.stops(0).map_or(Ok(()), |stopped| Err(stopped.into()))
     }
@@ -188,10 +196,31 @@ impl Tab {
         slot_of(if self.clock.is_heard { self.clock.seconds() } else { self.clock.heard_at })
     }
 
+    /// Report to the server of the license, and to others for which this profile has counted.
     pub(super) fn report(&mut self, profile: &mut Browser, ms: i64) -> Outcome<()> {
-        let Some(grant) = self.grant.clone() else { return Ok(()) };
-        let outcome = report(self, profile, &grant, ms)?;
-        self.is_diverged = outcome.is_diverged;
+        let own = self.grant.as_ref().map(|grant| grant.key_id.clone());
+        if let Some(grant) = &self.grant {
+            let (key, urls) = (grant.server_key.clone(), profile.options.servers.to_vec());
+            let to = Receiver { key_id: grant.key_id.clone(), key, urls };
+            self.report_to(profile, &to, ms)?;
+        }
+        let servers: Vec<ServerRow> =
+            profile.store.read(|on| on.servers.values().cloned().collect())?;
+        for ServerRow { key_id, key, urls, .. } in servers {
+            if Some(&key_id) != own.as_ref() {
+                // Nobody waits for a server that has granted nothing here.
+                let to = Receiver { key_id, key, urls };
+                let _ = caught(self.report_to(profile, &to, ms / 4))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn report_to(&mut self, profile: &mut Browser, to: &Receiver, ms: i64) -> Outcome<()> {
+        let outcome = report(self, profile, to, ms)?;
+        if self.grant.as_ref().is_some_and(|grant| grant.key_id == to.key_id) {
+            self.is_diverged = outcome.is_diverged;
+        }
         for standing in outcome.standings {
             self.change_rows(profile, |row| {
                 let is_of_it = row.item == standing.item_id;
@@ -298,7 +327,14 @@ impl Tab {
         let known = profile.store.write(|on| {
             let is_of =
                 |server: &&ServerRow| server.uuid == device.uuid && server.urls.contains(&url);
-            let server = on.servers.values().find(is_of).cloned();
+            let at_url = on.servers.values().find(is_of).cloned();
+            let is_known = at_url.is_some();
+            // Another URL may lead to the server of the license: a standby with the same data.
+            let of_license = || {
+                let key_id = on.licenses.get(&name)?.key_id.clone();
+                on.servers.get(&(device.uuid.clone(), key_id)).cloned()
+            };
+            let server = at_url.or_else(of_license);
             let first = on.first.entry(device.uuid.clone());
             let first = first
                 .or_insert_with(|| random_id().expect("the seed gives random numbers"))
@@ -308,6 +344,7 @@ impl Tab {
                     && server.as_ref().is_some_and(|server| server.key_id == row.key_id)
             };
             let held = on.licenses.get(&name).filter(is_held);
+            let first = if is_known { String::new() } else { first };
             Known { held: held.map(|row| row.local_license.clone()), server, first }
         })?;
         let agreement = Agreement::begin().expect("the system has random numbers");
@@ -324,7 +361,8 @@ impl Tab {
             answer = post(self, profile, url, AUTHORIZATIONS_PATH, written(&content), &sender, ms)?;
         }
         if answer.is_ok {
-            return self.accept(profile, url, known.server.as_ref(), &answer, agreement);
+            let known = known.server.filter(|server| server.key_id == answer.key_id);
+            return self.accept(profile, url, known.as_ref(), &answer, agreement);
         }
         if answer.is_believed {
             self.hear(profile, answer.time)?;

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::message::UsageKind;
 use seatmeter_protocol::signature::PublicKey;
 
 use super::Browser;
@@ -175,8 +174,8 @@ impl Tab {
     pub(super) fn count_image(&mut self, profile: &mut Browser, scans: &[Piece]) -> Outcome<()> {
         let ms = self.require(0)?;
         self.counter.image(ms);
-        self.images.push(((slot_of_ms(ms), UsageKind::Image.number(), 0), 1));
-        profile.note_image(self, ms);
+        let image = profile.note_image(self, ms);
+        self.images.extend(image);
         if scans.is_empty() { Ok(()) } else { self.count(profile, scans, ms) }
     }
 
@@ -327,7 +326,3 @@ pub(super) const PASSING: [ErrorCode; 4] = [
     ErrorCode::LICENSE_SYNC_FAILED,
     ErrorCode::LICENSE_BUFFER_FAILED,
 ];
-
-fn slot_of_ms(ms: i64) -> u32 {
-    slot_of(u64::try_from(ms / 1000).unwrap_or(0))
-}

@@ -4,17 +4,12 @@ use seatmeter::fault_injection::disk::Disk;
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
-use seatmeter_protocol::slot::slot_of;
 
 use super::World;
-use crate::books::{Counter, UNDATED_SLOT};
+use crate::books::UNDATED_SLOT;
 use crate::browser::{Browser, Halt, Meanwhile, Outcome as Done, Piece, TABS_MAX, Told};
 use crate::laws::{self, Check};
 use crate::plan::{Stopped, What};
-
-/// A page whose slot begins less than so many seconds before is near another slot: the clock of
-/// another page, which dates what it reports, may still be in the slot before.
-const NEAR_SECONDS: u64 = 15;
 
 impl World {
     /// Return the browser on a machine that has one.
@@ -84,9 +79,9 @@ impl World {
 
     /// Let a page do something; return the code of its failure.
     fn page(&mut self, m: usize, act: impl FnOnce(&mut Browser) -> Done<()>) -> Check {
-        let before = self.browsers[m].as_ref().map_or(0, |browser| browser.waited_for_turn);
+        let before = self.browsers[m].as_ref().map_or(0, |browser| browser.waits);
         let outcome = self.with(m, act)?;
-        let waited = self.browsers[m].as_ref().map_or(0, |browser| browser.waited_for_turn);
+        let waited = self.browsers[m].as_ref().map_or(0, |browser| browser.waits);
         match outcome {
             Ok(()) | Err(Halt::Killed) => Ok(()),
             Err(Halt::Failed(failure))
@@ -111,7 +106,7 @@ impl World {
                 let unheld = |browser: &Browser| browser.is_unheld(&grant.local);
                 let is_unheld = self.browsers[m].as_ref().is_some_and(unheld);
                 for (counter, n) in counts {
-                    let key = (family, self.dated(counter));
+                    let key = (family, counter);
                     self.note_performed(key, n, is_unheld);
                 }
                 Ok(())
@@ -122,18 +117,11 @@ impl World {
             }
             Told::Nothing(counts) => {
                 for (counter, n) in counts {
-                    *self.lost.entry((family, self.dated(counter))).or_default() += n;
+                    *self.lost.entry((family, counter)).or_default() += n;
                 }
                 Ok(())
             }
         }
-    }
-
-    /// Return the counter under which work is noted. What a page counts ahead of the time is dated
-    /// when it is reported.
-    fn dated(&self, counter: Counter) -> Counter {
-        let surely = slot_of(self.time.now().saturating_sub(NEAR_SECONDS));
-        if counter.0 > surely { (UNDATED_SLOT, counter.1, counter.2) } else { counter }
     }
 
     fn choose_tab(&mut self, m: usize) -> Option<usize> {
