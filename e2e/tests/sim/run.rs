@@ -94,6 +94,7 @@ fn converge(world: &mut World, seed: u64) -> Check {
             open => open,
         };
         due.extend((0..running).map(|program| (0, m, program)));
+        world.look()?;
     }
     let begun = world.time.now() * 1000;
     let mut first = Random::new(seed ^ 4);

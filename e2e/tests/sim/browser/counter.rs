@@ -216,8 +216,8 @@ impl Counter {
                     }
                 }
             }
-            let dated = on.totals.get(key).and_then(|stored| stored.dated.clone());
-            on.totals.insert(key.clone(), TotalRow { dated, ..unsent(row.total) });
+            let sent_as = on.totals.get(key).and_then(|stored| stored.sent_as.clone());
+            on.totals.insert(key.clone(), TotalRow { sent_as, ..unsent(row.total) });
         }
     }
 
@@ -260,7 +260,7 @@ impl Counter {
 }
 
 fn unsent(total: u64) -> TotalRow {
-    TotalRow { total, is_unsent: true, dated: None }
+    TotalRow { total, is_unsent: true, sent_as: None }
 }
 
 fn slot_of_ms(ms: i64) -> u32 {

@@ -125,6 +125,8 @@ pub(crate) struct Browser {
     pub(crate) told: Vec<Told>,
     pub(crate) meanwhile: Option<Meanwhile>,
     is_turn_taken: bool,
+    /// Whether the page that has the turn is stopped.
+    is_stopped: bool,
     /// How often a page has waited in vain for its turn, or was stopped while an answer waited.
     pub(crate) waits: u32,
     /// The storage as it was when it was kept.
@@ -165,6 +167,7 @@ impl Browser {
             told: Vec::new(),
             meanwhile: None,
             is_turn_taken: false,
+            is_stopped: false,
             waits: 0,
             kept: None,
             newest_put_back: None,
@@ -318,8 +321,10 @@ impl Browser {
         let Some(meanwhile) = self.meanwhile.take_if(|one| one.is_answered == is_answered) else {
             return Ok(());
         };
+        self.is_stopped = meanwhile.stopped_for > WAITS_MIN;
         for (number, work) in meanwhile.works.iter().enumerate() {
             match number % (1 + self.tabs.len()) {
+                0 if self.is_stopped => {}
                 0 => self.do_work(tab, work)?,
                 other => {
                     let mut other_tab = self.tabs.remove(other - 1);
@@ -328,9 +333,11 @@ impl Browser {
                     let done = other_tab
                         .wake(self)
                         .and_then(|()| self.do_work(&mut other_tab, work))
-                        .and_then(|()| match meanwhile.stopped_for {
-                            0..WAITS_MIN => Ok(()),
-                            _ => other_tab.timed_round(self, session::Round::default()).map(|_| ()),
+                        .and_then(|()| match self.is_stopped {
+                            false => Ok(()),
+                            true => {
+                                other_tab.timed_round(self, session::Round::default()).map(|_| ())
+                            }
                         });
                     self.store.cut_off = cut_off;
                     self.tabs.insert(other - 1, other_tab);
@@ -338,6 +345,7 @@ impl Browser {
                 }
             }
         }
+        self.is_stopped = false;
         self.time.pass(meanwhile.stopped_for * 1000);
         Ok(())
     }

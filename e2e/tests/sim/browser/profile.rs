@@ -32,7 +32,9 @@ impl Browser {
     /// Make this profile a copy of another one, in which no page is open.
     pub(crate) fn copy(&mut self, other: &Self) {
         self.store.content = other.store.content.clone();
-        self.options = super::Options { origin: self.origin, ..other.options.clone() };
+        // The storage of a website is that of its origin, wherever it is copied.
+        self.origin = other.origin;
+        self.options = other.options.clone();
         self.clock.copy(other.clock);
         self.is_used = true;
     }
@@ -74,9 +76,8 @@ impl Browser {
 
     /// Return the name of each total on the wire: segment and counter.
     fn reported_as((segment, slot, kind, what): &TotalKey, row: &TotalRow) -> (String, Counter) {
-        let (slot, segment) =
-            row.dated.as_ref().map_or((*slot, segment), |(slot, under)| (*slot, under));
-        (segment.clone(), (slot, kind.number(), *what))
+        let (slot, under) = row.sent_as.clone().unwrap_or((*slot, None));
+        (under.unwrap_or_else(|| segment.clone()), (slot, kind.number(), *what))
     }
 
     /// Return every total that is reported under a known segment.

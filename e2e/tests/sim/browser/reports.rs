@@ -56,19 +56,25 @@ fn collect(store: &mut Store, key_id: &str, last: u32, is_dated: bool) -> Outcom
             let Some(segment) = on.segments.get(&key.0).filter(|of| of.key_id == key_id) else {
                 continue;
             };
-            if key.1 > last && row.dated.is_none() {
-                if !is_dated {
-                    continue;
+            if row.sent_as.is_none() {
+                let mut under = None;
+                if key.1 > last {
+                    if !is_dated {
+                        continue;
+                    }
+                    let id = dated.entry((key.0.clone(), key.1)).or_insert_with(fresh_id);
+                    under = Some(id.clone());
                 }
-                let under = dated.entry((key.0.clone(), key.1)).or_insert_with(fresh_id);
-                row.dated = Some((last, under.clone()));
+                // What was sent once keeps its slot, so that it never counts in two.
+                row.sent_as = Some((key.1.min(last), under));
             }
             let group = groups.entry(segment.uuid.clone()).or_default();
             let rows: usize = group.values().map(|(_, rows)| rows.len()).sum();
             if rows >= ROWS_MAX || group.len() >= SEGMENTS_MAX {
                 continue;
             }
-            let id = row.dated.as_ref().map_or(&segment.id, |(_, under)| under).clone();
+            let under = row.sent_as.as_ref().and_then(|(_, under)| under.clone());
+            let id = under.unwrap_or_else(|| segment.id.clone());
             let sent = SegmentRow { id: id.clone(), ..segment.clone() };
             group.entry(id).or_insert((sent, Vec::new())).1.push((key.clone(), row.clone()));
         }
@@ -162,7 +168,7 @@ fn body_of(
 
 fn segment_of((segment, rows): &(SegmentRow, Rows)) -> SegmentReport {
     let total = |(key, row): &(TotalKey, TotalRow)| UsageTotal {
-        slot: row.dated.as_ref().map_or(key.1, |(slot, _)| *slot),
+        slot: row.sent_as.as_ref().map_or(key.1, |(slot, _)| *slot),
         kind: key.2,
         what: key.3,
         total: row.total,

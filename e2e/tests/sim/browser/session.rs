@@ -40,7 +40,9 @@ pub(super) fn turn<T>(
 ) -> Outcome<T> {
     if profile.is_turn_taken {
         profile.waits += 1;
-        profile.time.pass(u64::try_from(ms).unwrap_or(0));
+        if profile.is_stopped {
+            profile.time.pass(u64::try_from(ms).unwrap_or(0));
+        }
         return fail(ErrorCode::FAILED_TO_REACH_SERVER, "another page has been talking");
     }
     profile.is_turn_taken = true;

@@ -74,8 +74,9 @@ pub(super) type TotalKey = (String, u32, UsageKind, u32);
 pub(super) struct TotalRow {
     pub(super) total: u64,
     pub(super) is_unsent: bool,
-    /// The slot as which it is reported, and the segment under which, if its slot was ahead.
-    pub(super) dated: Option<(u32, String)>,
+    /// The slot as which it is reported since it was sent first, and the segment under which, if its
+    /// slot was ahead of the time then.
+    pub(super) sent_as: Option<(u32, Option<String>)>,
 }
 
 #[derive(Clone, Default)]
