@@ -80,6 +80,8 @@ export class Session {
     if (!(await on.values.get("device"))) await on.values.put(this.device.uuid, "device");
     for (const [store, row] of [
       ["devices", this.device],
+      // The license may be of the identity before the storage was cleared.
+      ["devices", this.grant?.device],
       ["servers", this.#server],
       ["licenses", this.#row],
     ]) {
@@ -109,7 +111,7 @@ export class Session {
   async #use(row) {
     if (!this.#row || row.answer.local_license.payload !== this.#row.answer.local_license.payload) {
       const grant = await verifyGrant(row.answer, this.#root, this.device, this.#options);
-      this.grant = { ...grant, envelope: row.answer.local_license };
+      this.grant = { ...grant, envelope: row.answer.local_license, device: this.device };
     }
     this.#row = row;
     this.notice = row.notice;

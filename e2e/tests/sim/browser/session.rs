@@ -16,7 +16,7 @@ use super::grant::{Grant, slot_of, verify};
 use super::reports::{Receiver, give_back, note_server, report, tidy};
 use super::requests::{Known, authorization_of, stopped_by};
 use super::server::{Answer, Sender, post};
-use super::store::{Content, LicenseRow, Notice, ServerRow};
+use super::store::{Content, Device, LicenseRow, Notice, ServerRow};
 use super::tab::{Message, Tab};
 
 pub(super) const ROUND_MS: i64 = 20_000;
@@ -58,12 +58,16 @@ fn written(content: &AuthorizationRequest) -> Vec<u8> {
 /// Store again what a cleared storage has lost.
 pub(super) fn heal(
     on: &mut Content,
-    device: &super::store::Device,
+    device: &Device,
+    grant: Option<&Grant>,
     server: Option<&ServerRow>,
     row: Option<&LicenseRow>,
 ) {
     on.device.get_or_insert_with(|| device.uuid.clone());
-    on.devices.entry(device.uuid.clone()).or_insert_with(|| device.clone());
+    // The license may be of the identity before the storage was cleared.
+    for device in grant.map(|grant| &grant.device).into_iter().chain([device]) {
+        on.devices.entry(device.uuid.clone()).or_insert_with(|| device.clone());
+    }
     if let Some(server) = server {
         let key = (server.uuid.clone(), server.key_id.clone());
         on.servers.entry(key).or_insert_with(|| server.clone());
@@ -90,7 +94,9 @@ impl Tab {
     fn use_row(&mut self, profile: &mut Browser, row: LicenseRow) -> Outcome<()> {
         let known = self.row.as_ref().map(|row| &row.local_license.payload);
         if known != Some(&row.local_license.payload) {
-            let root = self.root.clone().expect("a stored license has a root");
+            let Some(root) = self.root.clone() else {
+                return fail(ErrorCode::LICENSE_SYNC_FAILED, "no root key is known yet");
+            };
             let options = &profile.options;
             let (file, local) = (&row.license_file, &row.local_license);
             self.grant = Some(verify(file, local, &root, &self.device, options)?);
@@ -182,9 +188,9 @@ impl Tab {
             .store
             .read(|on| (on.licenses.get(&self.name).cloned(), on.device().cloned()))?;
         let Some(device) = device else {
-            let (device, server, row) =
-                (self.device.clone(), self.server.clone(), self.row.clone());
-            return profile.store.write(|on| heal(on, &device, server.as_ref(), row.as_ref()));
+            let (grant, server) = (self.grant.as_ref(), self.server.as_ref());
+            let row = self.row.as_ref();
+            return profile.store.write(|on| heal(on, &self.device, grant, server, row));
         };
         self.device = device;
         match row.filter(|row| row.uuid == self.device.uuid && self.root.is_some()) {

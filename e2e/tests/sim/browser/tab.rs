@@ -142,8 +142,9 @@ impl Tab {
     }
 
     pub(super) fn flush(&mut self, profile: &mut Browser) -> Outcome<()> {
-        let (device, server, row) = (&self.device, self.server.as_ref(), self.row.as_ref());
-        let heal = |on: &mut Content| heal(on, device, server, row);
+        let (grant, server) = (self.grant.as_ref(), self.server.as_ref());
+        let (device, row) = (&self.device, self.row.as_ref());
+        let heal = |on: &mut Content| heal(on, device, grant, server, row);
         let outcome = self.counter.flush_images(&mut profile.store, &self.clock, &heal);
         self.images_end(profile, outcome)
     }
@@ -164,8 +165,9 @@ impl Tab {
     }
 
     fn add(&mut self, profile: &mut Browser, work: &[Piece], ms: i64) -> Outcome<()> {
-        let (device, server, row) = (&self.device, self.server.as_ref(), self.row.as_ref());
-        let heal = |on: &mut Content| heal(on, device, server, row);
+        let (grant, server) = (self.grant.as_ref(), self.server.as_ref());
+        let (device, row) = (&self.device, self.row.as_ref());
+        let heal = |on: &mut Content| heal(on, device, grant, server, row);
         let outcome = self.counter.add(work, ms, &mut profile.store, &self.clock, &heal);
         self.images_end(profile, outcome)
     }
