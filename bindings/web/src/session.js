@@ -12,6 +12,7 @@ import { beginAgreement, makeDevice, randomId } from "./wire.js";
 
 const DATABASE = "seatmeter";
 const ROUND_MS = 20000;
+const AHEAD_SECONDS = 60;
 
 // Web Locks give the turn to one page at a time, and take it from one that has died.
 const turn = (ms, work) =>
@@ -33,6 +34,7 @@ export class Session {
   #channel;
   #release;
   #used;
+  #had = [];
   #isDiverged;
   #wasRenewed;
   #tidied;
@@ -78,17 +80,13 @@ export class Session {
   /** Store again what a cleared storage has lost, so that this page's counts can be reported. */
   async heal(on) {
     if (!(await on.values.get("device"))) await on.values.put(this.device.uuid, "device");
-    for (const [store, row] of [
-      ["devices", this.device],
-      // The license may be of the identity before the storage was cleared.
-      ["devices", this.grant?.device],
-      ["servers", this.#server],
-      ["licenses", this.#row],
+    // What waits may be of an identity before this one.
+    for (const [store, row, key] of [
+      ...[...this.#had, this.device].map((device) => ["devices", device, device.uuid]),
+      ["servers", this.#server, [this.#server?.uuid, this.#server?.keyId]],
+      ["licenses", this.#row, this.#name],
     ]) {
-      if (!row) continue;
-      const key =
-        store === "servers" ? [row.uuid, row.keyId] : store === "devices" ? row.uuid : row.name;
-      if (!(await on[store].get(key))) await on[store].put(row);
+      if (row && !(await on[store].get(key))) await on[store].put(row);
     }
   }
 
@@ -111,7 +109,8 @@ export class Session {
   async #use(row) {
     if (!this.#row || row.answer.local_license.payload !== this.#row.answer.local_license.payload) {
       const grant = await verifyGrant(row.answer, this.#root, this.device, this.#options);
-      this.grant = { ...grant, envelope: row.answer.local_license, device: this.device };
+      this.grant = { ...grant, envelope: row.answer.local_license };
+      if (row.uuid !== this.#row?.uuid) this.#had.push(this.device);
     }
     this.#row = row;
     this.notice = row.notice;
@@ -163,6 +162,8 @@ export class Session {
       if (!isFresh || !this.clock.isHeard) await report();
       const isDue =
         this.now() >= this.renewalDueAt() ||
+        // The clock of the server was ahead when it granted.
+        this.now() < this.grant.local.issued_at - AHEAD_SECONDS ||
         this.stops() ||
         this.#isDiverged ||
         !this.clock.isHeard ||
@@ -237,7 +238,10 @@ export class Session {
   }
 
   #hearTab({ time, at, name }) {
-    if (time) this.clock.hear(time + Math.max(0, Math.round((Date.now() - at) / 1000)));
+    if (time) {
+      this.clock.hear(time + Math.max(0, Math.round((Date.now() - at) / 1000)));
+      this.onChange?.();
+    }
     if (name === this.#name) this.#reload().then(this.onChange, () => {});
   }
 

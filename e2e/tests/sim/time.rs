@@ -62,11 +62,12 @@ impl Time {
 pub(crate) struct ServerClock {
     time: Arc<Time>,
     ahead_seconds: AtomicU64,
+    was_ahead: AtomicBool,
 }
 
 impl ServerClock {
     pub(crate) fn of(time: Arc<Time>) -> Arc<Self> {
-        Arc::new(Self { time, ahead_seconds: AtomicU64::new(0) })
+        Arc::new(Self { time, ahead_seconds: AtomicU64::new(0), was_ahead: AtomicBool::new(false) })
     }
 
     pub(crate) fn now(&self) -> u64 {
@@ -75,6 +76,11 @@ impl ServerClock {
 
     pub(crate) fn set_ahead(&self, seconds: u64) {
         self.ahead_seconds.store(seconds, Relaxed);
+        self.was_ahead.fetch_or(seconds > 0, Relaxed);
+    }
+
+    pub(crate) fn was_ahead(&self) -> bool {
+        self.was_ahead.load(Relaxed)
     }
 }
 

@@ -50,6 +50,7 @@ fn the_constants_are_those_of_the_sources() {
         ("reports.js", "ROUNDS_MAX", count(reports::ROUNDS_MAX)),
         ("reports.js", "ROWS_MAX", count(reports::ROWS_MAX)),
         ("reports.js", "SEGMENTS_MAX", count(reports::SEGMENTS_MAX)),
+        ("session.js", "AHEAD_SECONDS", session::AHEAD_SECONDS),
         ("session.js", "ROUND_MS", signed(session::ROUND_MS)),
     ] {
         assert_eq!(constant(file, name), expected, "{name} of {file}");

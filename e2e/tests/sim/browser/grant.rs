@@ -23,8 +23,6 @@ pub(crate) struct Grant {
     pub(super) server_key: PublicKey,
     pub(super) key_id: String,
     pub(super) envelope: Signed,
-    /// The identity to which it was granted.
-    pub(super) device: Device,
     pub(super) file_id: String,
     pub(super) file_issued_at: u64,
 }
@@ -110,7 +108,6 @@ pub(super) fn verify(
         server_key: file.server_key,
         key_id: local_license.key_id.clone(),
         envelope: local_license.clone(),
-        device: device.clone(),
         file_id: file.file_id,
         file_issued_at: file.issued_at,
     })

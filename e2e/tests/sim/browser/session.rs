@@ -1,6 +1,8 @@
 //! The part of a device in one page: its identity, its license, and whose turn it is to talk, by
 //! the rules of `bindings/web/src/session.js`.
 
+use std::collections::BTreeMap;
+
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{
     AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, MeterState,
@@ -20,6 +22,9 @@ use super::store::{Content, Device, LicenseRow, Notice, ServerRow};
 use super::tab::{Message, Tab};
 
 pub(super) const ROUND_MS: i64 = 20_000;
+
+/// A license of more seconds from now on was granted by a clock that was ahead.
+pub(super) const AHEAD_SECONDS: u64 = 60;
 
 /// What a round is for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,13 +64,13 @@ fn written(content: &AuthorizationRequest) -> Vec<u8> {
 pub(super) fn heal(
     on: &mut Content,
     device: &Device,
-    grant: Option<&Grant>,
+    had: &BTreeMap<String, Device>,
     server: Option<&ServerRow>,
     row: Option<&LicenseRow>,
 ) {
     on.device.get_or_insert_with(|| device.uuid.clone());
-    // The license may be of the identity before the storage was cleared.
-    for device in grant.map(|grant| &grant.device).into_iter().chain([device]) {
+    // What waits may be of an identity before this one.
+    for device in had.values().chain([device]) {
         on.devices.entry(device.uuid.clone()).or_insert_with(|| device.clone());
     }
     if let Some(server) = server {
@@ -100,6 +105,7 @@ impl Tab {
             let options = &profile.options;
             let (file, local) = (&row.license_file, &row.local_license);
             self.grant = Some(verify(file, local, &root, &self.device, options)?);
+            self.had.insert(self.device.uuid.clone(), self.device.clone());
         }
         self.notice = row.notice.clone();
         let key_id = self.grant.as_ref().map(|grant| grant.key_id.clone()).unwrap_or_default();
@@ -161,7 +167,10 @@ impl Tab {
             failure = caught(self.report(profile, ROUND_MS))?.err();
         }
         let due_at = self.grant.as_ref().map_or(0, Grant::renewal_due_at);
+        let issued_at = self.grant.as_ref().map_or(0, |grant| grant.local.issued_at);
         let is_due = self.clock.seconds() >= due_at
+            // The clock of the server was ahead when it granted.
+            || self.clock.seconds() + AHEAD_SECONDS < issued_at
             || self.stops(0).is_some()
             || self.is_diverged
             || !self.clock.is_heard
@@ -188,9 +197,8 @@ impl Tab {
             .store
             .read(|on| (on.licenses.get(&self.name).cloned(), on.device().cloned()))?;
         let Some(device) = device else {
-            let (grant, server) = (self.grant.as_ref(), self.server.as_ref());
-            let row = self.row.as_ref();
-            return profile.store.write(|on| heal(on, &self.device, grant, server, row));
+            let (server, row) = (self.server.as_ref(), self.row.as_ref());
+            return profile.store.write(|on| heal(on, &self.device, &self.had, server, row));
         };
         self.device = device;
         match row.filter(|row| row.uuid == self.device.uuid && self.root.is_some()) {
@@ -256,6 +264,7 @@ impl Tab {
             Message::Time { time, at } => {
                 let since = (self.clock.wall_ms() - at + 500) / 1000;
                 self.clock.hear(time + u64::try_from(since).unwrap_or(0));
+                self.adopt();
             }
             Message::Changed { name } if name == self.name => {
                 if caught(self.reload(profile))?.is_ok() {

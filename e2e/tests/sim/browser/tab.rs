@@ -1,7 +1,7 @@
 //! A license of one page: what it may do, what it counts, and when it talks to the server, by the
 //! rules of `bindings/web/src/license.js`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::signature::PublicKey;
@@ -34,6 +34,8 @@ pub(crate) struct Tab {
     pub(crate) name: String,
     pub(crate) clock: PageClock,
     pub(crate) device: Device,
+    /// The identities to which the page has had licenses.
+    pub(super) had: BTreeMap<String, Device>,
     pub(super) server: Option<ServerRow>,
     pub(super) row: Option<LicenseRow>,
     pub(super) root: Option<PublicKey>,
@@ -83,6 +85,7 @@ impl Tab {
             name: profile.options.name(),
             clock,
             device,
+            had: BTreeMap::new(),
             server: None,
             row: None,
             root: None,
@@ -142,9 +145,9 @@ impl Tab {
     }
 
     pub(super) fn flush(&mut self, profile: &mut Browser) -> Outcome<()> {
-        let (grant, server) = (self.grant.as_ref(), self.server.as_ref());
-        let (device, row) = (&self.device, self.row.as_ref());
-        let heal = |on: &mut Content| heal(on, device, grant, server, row);
+        let (device, had) = (&self.device, &self.had);
+        let (server, row) = (self.server.as_ref(), self.row.as_ref());
+        let heal = |on: &mut Content| heal(on, device, had, server, row);
         let outcome = self.counter.flush_images(&mut profile.store, &self.clock, &heal);
         self.images_end(profile, outcome)
     }
@@ -165,9 +168,9 @@ impl Tab {
     }
 
     fn add(&mut self, profile: &mut Browser, work: &[Piece], ms: i64) -> Outcome<()> {
-        let (grant, server) = (self.grant.as_ref(), self.server.as_ref());
-        let (device, row) = (&self.device, self.row.as_ref());
-        let heal = |on: &mut Content| heal(on, device, grant, server, row);
+        let (device, had) = (&self.device, &self.had);
+        let (server, row) = (self.server.as_ref(), self.row.as_ref());
+        let heal = |on: &mut Content| heal(on, device, had, server, row);
         let outcome = self.counter.add(work, ms, &mut profile.store, &self.clock, &heal);
         self.images_end(profile, outcome)
     }

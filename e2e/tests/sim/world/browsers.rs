@@ -283,6 +283,8 @@ impl World {
             let key = (family, (UNDATED_SLOT, counter.1, counter.2));
             *self.lost.entry(key).or_default() += total.saturating_sub(billed);
         }
+        // Pages that are open may store an earlier license again.
+        self.net.lock().installations.put_back(m);
         self.with(m, Browser::clear)
     }
 
