@@ -63,7 +63,7 @@ pub(super) fn item(random: &mut Random) -> LicenseItem {
 /// Its number is chosen so that none of the worlds that once broke a law is among them.
 pub(super) fn sell_to_browsers(item: &mut LicenseItem, seed: u64) {
     let is_sold = !matches!(item.charge_way, ChargeWay::Server | ChargeWay::ConcurrentInstance);
-    if is_sold && Random::new(seed ^ 0xb_0053).percent(25) {
+    if is_sold && Random::new(seed ^ 0xb_2bf1).percent(25) {
         item.deployment_types = vec![DeploymentType::Browser];
     }
 }
