@@ -253,6 +253,16 @@ impl Counter {
         true
     }
 
+    /// Return whether the storage has a greater total than the page knows: the page was killed
+    /// before it was told of its last count.
+    pub(super) fn is_exceeded(&self, on: &Content, counter: (u32, UsageKind, u32)) -> bool {
+        let Some(segment) = &self.segment else { return false };
+        let (slot, kind, what) = counter;
+        let stored = on.totals.get(&(segment.id.clone(), slot, kind, what));
+        let known = self.totals.get(&counter).copied().unwrap_or(0);
+        stored.is_some_and(|stored| stored.total > known)
+    }
+
     /// Return whether something was counted ahead of the time.
     pub(super) fn is_ahead(&self, slot: u32) -> bool {
         self.last_slot > slot

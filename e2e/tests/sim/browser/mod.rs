@@ -260,7 +260,6 @@ impl Browser {
         let Some(grant) = tab.grant().cloned().map(Box::new) else { return Ok(()) };
         let ms = tab.clock.ms();
         let slot = self.noted_slot(ms);
-        let before = self.store.cut_off.map(|_| self.counted());
         let counted: Vec<Piece> =
             work.iter().filter(|(kind, ..)| *kind != UsageKind::Image).copied().collect();
         let outcome = match counted[..] {
@@ -279,13 +278,12 @@ impl Browser {
             }
             Err(Halt::Killed) => {
                 // The page was told nothing. Work is done that the storage has.
-                let (before, after) = (before.unwrap_or_default(), self.counted());
+                let slot = u32::try_from(ms / 180_000).unwrap_or(0);
                 let is_stored = |((_, kind, what), _): &(Counter, u64)| {
-                    let of = |all: &std::collections::BTreeMap<Counter, u64>| {
-                        let of_it = all.iter().filter(|(one, _)| (one.1, one.2) == (*kind, *what));
-                        of_it.map(|(_, total)| total).sum::<u64>()
-                    };
-                    of(&after) > of(&before)
+                    let kind = UsageKind::from_number(*kind);
+                    kind.is_some_and(|kind| {
+                        tab.counter.is_exceeded(&self.store.content, (slot, kind, *what))
+                    })
                 };
                 let counts = counts.into_iter().filter(is_stored).collect();
                 self.told.push(Told::Counted { counts, ms, grant });

@@ -86,15 +86,6 @@ impl Browser {
         rows.map(|(key, row)| (Self::reported_as(key, row), row.total)).collect()
     }
 
-    /// Return every counter with its total.
-    pub(crate) fn counted(&self) -> BTreeMap<Counter, u64> {
-        let mut counted = BTreeMap::new();
-        for ((_, slot, kind, what), row) in &self.store.content.totals {
-            *counted.entry((*slot, kind.number(), *what)).or_default() += row.total;
-        }
-        counted
-    }
-
     /// Return every total for a server with its acknowledged part, by segment and counter.
     pub(crate) fn totals(&self, server: &PublicKey) -> BTreeMap<(String, Counter), (u64, u64)> {
         let (content, key_id) = (&self.store.content, server.id());
