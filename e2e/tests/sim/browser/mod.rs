@@ -9,11 +9,12 @@
 //! | file | follows |
 //! | --- | --- |
 //! | `tab.rs` | `license.js` |
-//! | `session.rs` | `session.js` |
+//! | `session.rs`, `asking.rs` | `session.js` |
 //! | `reports.rs`, `counter.rs`, `store.rs`, `grant.rs`, `clock.rs`, `pause.rs`, `requests.rs`, `server.rs`, `errors.rs` | the file of that name |
 //!
 //! The witness is outside of the model: what a page was told of each piece of work, in [`Told`].
 
+mod asking;
 mod clock;
 mod constants;
 mod counter;
