@@ -103,10 +103,6 @@ fn converge(world: &mut World, seed: u64) -> Check {
     while let Some(next) = due.iter_mut().min().filter(|next| next.0 <= end) {
         let (at, m, program) = *next;
         quiet(world, at.saturating_sub(world.time.now() * 1000));
-        eprintln!(
-            "keep {m} {program} {:?}",
-            world.browsers.iter().map(|b| b.as_ref().map(|b| b.tabs.len())).collect::<Vec<_>>()
-        );
         let pause = match world.browsers[m] {
             Some(_) => world.keep_tab(m, program)?,
             None => world.keep(m, program)?,
@@ -171,10 +167,7 @@ thread_local! {
 
 /// Store panics for the report of the violation, and print them nowhere else.
 pub(crate) fn catch_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        eprintln!("{}", std::backtrace::Backtrace::force_capture());
-        PANIC.set(panic.to_string())
-    }));
+    std::panic::set_hook(Box::new(|panic| PANIC.set(panic.to_string())));
 }
 
 /// Return the message of the last panic.
