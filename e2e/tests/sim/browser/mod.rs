@@ -89,16 +89,9 @@ impl Options {
 /// What a page was told of its work.
 pub(crate) enum Told {
     /// It is counted, at this time of the page, and under this grant.
-    Counted {
-        counts: Vec<(Counter, u64)>,
-        ms: i64,
-        grant: Box<Grant>,
-    },
-    Refused {
-        code: ErrorCode,
-        ms: i64,
-        grant: Box<Grant>,
-    },
+    Counted { counts: Vec<(Counter, u64)>, ms: i64, grant: Box<Grant> },
+    /// It is refused, at this time of the page, and under this grant.
+    Refused { code: ErrorCode, ms: i64, grant: Box<Grant> },
     /// Nothing: the page died, or nobody waited for it. It may be counted or not.
     Nothing(Vec<(Counter, u64)>),
 }

@@ -1,8 +1,8 @@
 //! The laws that hold two slots after the last fault.
 
-use seatmeter_protocol::error_code::ErrorCode;
-
 use std::collections::BTreeMap;
+
+use seatmeter_protocol::error_code::ErrorCode;
 
 use super::Check;
 use super::billing::by_family;
@@ -38,8 +38,7 @@ pub(crate) fn converged(world: &World) -> Check {
     let is_lost =
         world.machines.iter().any(Machine::was_put_back) || world.browsers.iter().any(has_lost);
     let is_remembered = model.restores == 0 || is_told && !is_lost;
-    let is_of_program =
-        |(family, _): &(usize, crate::books::Counter)| world.browsers[*family].is_none();
+    let is_of_program = |(family, _): &(usize, Counter)| world.browsers[*family].is_none();
     if is_remembered {
         pages_have_told_all(world, &net, &told)?;
     }

@@ -17,7 +17,7 @@ impl World {
         self.browsers[m].as_mut()
     }
 
-    /// Carry out what happens to a browser. `None`: it is nothing that happens to browsers.
+    /// Carry out what happens to a browser. What can only happen to programs does nothing.
     pub(super) fn browse(&mut self, m: usize, what: What) -> Check {
         match what {
             What::Start(_) => self.open_tab(m),
@@ -77,7 +77,7 @@ impl World {
         Ok(done)
     }
 
-    /// Let a page do something; return the code of its failure.
+    /// Let a page do something, and check that a failure has a cause outside of the page.
     fn page(&mut self, m: usize, act: impl FnOnce(&mut Browser) -> Done<()>) -> Check {
         let before = self.browsers[m].as_ref().map_or(0, |browser| browser.waits);
         let outcome = self.with(m, act)?;
