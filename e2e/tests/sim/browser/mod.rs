@@ -286,8 +286,8 @@ impl Browser {
         outcome
     }
 
-    /// Return the slot under which work is noted. What a page counts ahead of the time is dated when
-    /// it is reported.
+    /// Return the slot under which work is noted. What a page counts ahead of the time is dated
+    /// when it is reported.
     fn noted_slot(&self, ms: i64) -> u32 {
         let surely = slot_of(self.time.now().saturating_sub(NEAR_SECONDS));
         let slot = u32::try_from(ms / 180_000).unwrap_or(0);

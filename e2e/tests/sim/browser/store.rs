@@ -1,4 +1,5 @@
-//! The IndexedDB database of one profile on one origin, by the table of `bindings/web/src/store.js`.
+//! The IndexedDB database of one profile on one origin, by the table of
+//! `bindings/web/src/store.js`.
 //!
 //! A transaction is atomic. A renderer can be killed before it is committed and after that; what is
 //! committed is there for the other pages and for the next start.
@@ -74,8 +75,8 @@ pub(super) type TotalKey = (String, u32, UsageKind, u32);
 pub(super) struct TotalRow {
     pub(super) total: u64,
     pub(super) is_unsent: bool,
-    /// The slot as which it is reported since it was sent first, and the segment under which, if its
-    /// slot was ahead of the time then.
+    /// The slot as which it is reported since it was sent first, and the segment under which, if
+    /// its slot was ahead of the time then.
     pub(super) sent_as: Option<(u32, Option<String>)>,
 }
 

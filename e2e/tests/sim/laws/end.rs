@@ -10,8 +10,9 @@ use super::work::the_highest_is_had;
 use crate::books::Counter;
 use crate::browser::Browser;
 use crate::machine::Machine;
-use crate::model::Asking;
+use crate::model::{Asking, DAY};
 use crate::net::Net;
+use crate::time::START;
 use crate::world::World;
 
 /// Days of work that a device remembers for a server that was restored.
@@ -39,7 +40,9 @@ pub(crate) fn converged(world: &World) -> Check {
         world.machines.iter().any(Machine::was_put_back) || world.browsers.iter().any(has_lost);
     let is_remembered = model.restores == 0 || is_told && !is_lost;
     let is_of_program = |(family, _): &(usize, Counter)| world.browsers[*family].is_none();
-    if is_remembered {
+    // A page deletes what was acknowledged so many days ago.
+    let is_recent = world.time.now() < START + REMEMBERED_DAYS as u64 * DAY;
+    if model.restores == 0 || is_remembered && is_recent {
         pages_have_told_all(world, &net, &told)?;
     }
     for (key, performed) in
@@ -179,6 +182,7 @@ fn is_in_no_trouble(world: &World, m: usize, standing: &Standing) -> Check {
                 first_contact: "",
                 shown: Some(u32::MAX),
                 is_of_stranger: false,
+                has_given_back: false,
             };
             net.server.model.verdict(&world.books, &asking).refuses()
         });
