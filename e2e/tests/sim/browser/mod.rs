@@ -182,9 +182,11 @@ impl Browser {
             Ok(()) => self.tabs.push(tab),
             Err(halt) => {
                 self.is_turn_taken = false;
+                self.deliver();
                 return Err(halt);
             }
         }
+        self.deliver();
         Ok(())
     }
 
@@ -202,7 +204,20 @@ impl Browser {
             Err(Halt::Killed) => self.die(tab),
             _ => self.tabs.insert(number, tab),
         }
+        self.deliver();
         outcome
+    }
+
+    /// Let the pages hear what one of them has said. Only a page that is stopped hears it later.
+    fn deliver(&mut self) {
+        let cut_off = self.store.cut_off.take();
+        for number in 0..self.tabs.len() {
+            let mut tab = self.tabs.remove(number);
+            // A page that cannot read what has changed does so in its next round.
+            let _ = tab.read_mail(self);
+            self.tabs.insert(number, tab);
+        }
+        self.store.cut_off = cut_off;
     }
 
     /// End a page as a killed renderer ends: its lock is free, and what it had not stored is gone.
@@ -229,6 +244,7 @@ impl Browser {
         let mut tab = self.tabs.remove(number);
         let outcome = tab.wake(self).and_then(|()| tab.close(self));
         self.die(tab);
+        self.deliver();
         outcome
     }
 
@@ -289,9 +305,11 @@ impl Browser {
     /// Return the slot under which work is noted. What a page counts ahead of the time is dated
     /// when it is reported.
     fn noted_slot(&self, ms: i64) -> u32 {
-        let surely = slot_of(self.time.now().saturating_sub(NEAR_SECONDS));
+        let near = self.time.now().saturating_sub(NEAR_SECONDS);
         let slot = u32::try_from(ms / 180_000).unwrap_or(0);
-        if slot > surely { UNDATED_SLOT } else { slot }
+        // A page whose clock is behind dates what another page has counted by that clock.
+        let is_behind = self.tabs.iter().any(|tab| tab.clock.seconds() < near);
+        if slot > slot_of(near) || is_behind { UNDATED_SLOT } else { slot }
     }
 
     /// Note an image that was shown to a page.

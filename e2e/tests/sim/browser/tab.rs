@@ -124,12 +124,17 @@ impl Tab {
 
     /// Read what the other pages have said, and do what is overdue.
     pub(super) fn wake(&mut self, profile: &mut Browser) -> Outcome<()> {
-        while let Some(message) = self.mail.pop_front() {
-            self.hear_tab(profile, message)?;
-        }
+        self.read_mail(profile)?;
         let is_due = self.clock.ms() - self.counter.image_since >= IMAGES_MS;
         if self.counter.has_images() && is_due {
             let _ = caught(self.flush(profile))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_mail(&mut self, profile: &mut Browser) -> Outcome<()> {
+        while let Some(message) = self.mail.pop_front() {
+            self.hear_tab(profile, message)?;
         }
         Ok(())
     }
