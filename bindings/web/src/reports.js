@@ -20,13 +20,17 @@ const collect = (store, keyId, lastSlot, isDated) =>
     for (const row of await on.totals.unsent()) {
       const segment = await on.segments.get(row.segment);
       if (!segment || segment.keyId !== keyId) continue;
-      if (row.slot > lastSlot && !row.as) {
-        // Work cannot be later than now: the clock was ahead. It waits until the server has told
-        // the time, and is then dated once, so that it never counts in two slots.
-        if (!isDated) continue;
-        const of = row.segment + row.slot;
-        if (!dated.has(of)) dated.set(of, randomId());
-        Object.assign(row, { as: lastSlot, under: dated.get(of) });
+      if (!row.as) {
+        row.as = Math.min(row.slot, lastSlot);
+        if (row.as < row.slot) {
+          // Work cannot be later than now: the clock was ahead. It waits until the server has told
+          // the time, and is then dated.
+          if (!isDated) continue;
+          const of = row.segment + row.slot;
+          if (!dated.has(of)) dated.set(of, randomId());
+          row.under = dated.get(of);
+        }
+        // What was sent once keeps its slot, so that it never counts in two.
         await on.totals.put(row);
       }
       const group = groups.get(segment.uuid) || { segments: new Map(), rows: 0 };
@@ -103,8 +107,8 @@ export const bodyOf = ({ device, server, segments }, version) => ({
     segment_id: segment.id,
     license_id: segment.license,
     local_license: segment.envelope,
-    totals: rows.map(({ slot, as, kind, what, total }) => ({
-      slot: as || slot,
+    totals: rows.map(({ as, kind, what, total }) => ({
+      slot: as,
       kind,
       what,
       total,

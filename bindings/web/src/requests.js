@@ -29,7 +29,7 @@ export const authorizationOf = (options, device, { server, held, first }, share,
   newest_license: server.newest?.payload === held?.payload ? undefined : server.newest,
   device_key: device.publicKey,
   key_share: share,
-  first_contact: server.newest ? undefined : first,
+  first_contact: first,
   needed: Math.min(needed, 10000) || undefined,
   receipt: server.receipt || undefined,
 });

@@ -86,6 +86,7 @@ export const post = async (url, path, content, proof, { keyHex, ms, keepalive })
   const signal = AbortSignal.timeout(Math.max(1, Math.round(ms)));
   const options = { method: "POST", headers, body: text, signal };
   if (keepalive && text.length < KEEPALIVE_CHARS_MAX) options.keepalive = true;
+  const begunAt = Date.now();
   let exchange;
   try {
     exchange = { request, answer: await send(url + path, options) };
@@ -93,6 +94,8 @@ export const post = async (url, path, content, proof, { keyHex, ms, keepalive })
     exchange = error.name === "TimeoutError" ? null : await whyNot(url, signal);
     if (!exchange) throw unreachable(url, error, ms);
   }
+  // An answer that has waited for a page that slept tells the time of before.
+  if (Date.now() - begunAt > ms) throw unreachable(url, { name: "TimeoutError" }, ms);
   const { answer } = exchange;
   const check = (key) => isAnswer(key, exchange.request, answer);
   const body = parsed(answer.body);

@@ -12,6 +12,7 @@ import { beginAgreement, makeDevice, randomId } from "./wire.js";
 
 const DATABASE = "seatmeter";
 const ROUND_MS = 20000;
+const AHEAD_SECONDS = 60;
 
 // Web Locks give the turn to one page at a time, and take it from one that has died.
 const turn = (ms, work) =>
@@ -33,6 +34,7 @@ export class Session {
   #channel;
   #release;
   #used;
+  #had = [];
   #isDiverged;
   #wasRenewed;
   #tidied;
@@ -78,15 +80,13 @@ export class Session {
   /** Store again what a cleared storage has lost, so that this page's counts can be reported. */
   async heal(on) {
     if (!(await on.values.get("device"))) await on.values.put(this.device.uuid, "device");
-    for (const [store, row] of [
-      ["devices", this.device],
-      ["servers", this.#server],
-      ["licenses", this.#row],
+    // What waits may be of an identity before this one.
+    for (const [store, row, key] of [
+      ...[...this.#had, this.device].map((device) => ["devices", device, device.uuid]),
+      ["servers", this.#server, [this.#server?.uuid, this.#server?.keyId]],
+      ["licenses", this.#row, this.#name],
     ]) {
-      if (!row) continue;
-      const key =
-        store === "servers" ? [row.uuid, row.keyId] : store === "devices" ? row.uuid : row.name;
-      if (!(await on[store].get(key))) await on[store].put(row);
+      if (row && !(await on[store].get(key))) await on[store].put(row);
     }
   }
 
@@ -110,6 +110,7 @@ export class Session {
     if (!this.#row || row.answer.local_license.payload !== this.#row.answer.local_license.payload) {
       const grant = await verifyGrant(row.answer, this.#root, this.device, this.#options);
       this.grant = { ...grant, envelope: row.answer.local_license };
+      if (row.uuid !== this.#row?.uuid) this.#had.push(this.device);
     }
     this.#row = row;
     this.notice = row.notice;
@@ -138,7 +139,11 @@ export class Session {
       // Another page may have got it meanwhile.
       await this.#reload();
       if (this.grant && !this.stops() && !endedAt(this.grant, this.now())) return;
-      await this.#ask({ ms });
+      await this.#ask({ ms }).catch(async (error) => {
+        // What was counted before is owed all the same.
+        if (error.code !== -20200) await this.#report({ ms }).catch(() => {});
+        throw error;
+      });
     });
     const stopped = this.stops();
     if (stopped) throw stopped;
@@ -157,6 +162,8 @@ export class Session {
       if (!isFresh || !this.clock.isHeard) await report();
       const isDue =
         this.now() >= this.renewalDueAt() ||
+        // The clock of the server was ahead when it granted.
+        this.now() < this.grant.local.issued_at - AHEAD_SECONDS ||
         this.stops() ||
         this.#isDiverged ||
         !this.clock.isHeard ||
@@ -196,12 +203,22 @@ export class Session {
     if (row && row.uuid === device.uuid && this.#root) await this.#use(row);
   }
 
+  /** Report to the server of the license, and to others for which this profile has counted. */
   async #report({ ms, keepalive }) {
-    if (!this.grant) return;
+    const { keyId, serverKey: key } = this.grant || {};
+    if (key) await this.#reportTo({ keyId, key, urls: this.#options.servers }, ms, keepalive);
+    for (const server of await this.store.read((on) => on.servers.getAll())) {
+      if (server.keyId === keyId) continue;
+      // Nobody waits for a server that has granted nothing here, and none holds back this one.
+      await this.#reportTo(server, ms / 4, keepalive).catch(() => {});
+    }
+  }
+
+  async #reportTo({ keyId, key, urls }, ms, keepalive) {
     const outcome = await report(this.store, {
-      keyId: this.grant.keyId,
-      keyHex: this.grant.serverKey,
-      urls: this.#options.servers,
+      keyId,
+      keyHex: key,
+      urls,
       version: VERSION,
       lastSlot: () => slotOf(this.clock.isHeard ? this.now() : this.clock.heardAt),
       isDated: () => this.clock.isHeard,
@@ -209,7 +226,7 @@ export class Session {
       keepalive,
       hear: (answer) => this.#hear(answer.time),
     });
-    this.#isDiverged = outcome.isDiverged;
+    if (keyId === this.grant?.keyId) this.#isDiverged = outcome.isDiverged;
     for (const { item_id, meters } of outcome.standings) await this.#noteMeters(item_id, meters);
     if (outcome.failure) throw outcome.failure;
   }
@@ -221,7 +238,10 @@ export class Session {
   }
 
   #hearTab({ time, at, name }) {
-    if (time) this.clock.hear(time + Math.max(0, Math.round((Date.now() - at) / 1000)));
+    if (time) {
+      this.clock.hear(time + Math.max(0, Math.round((Date.now() - at) / 1000)));
+      this.onChange?.();
+    }
     if (name === this.#name) this.#reload().then(this.onChange, () => {});
   }
 
@@ -286,11 +306,17 @@ export class Session {
     const known = await this.store.write(async (on) => {
       const row = await on.licenses.get(this.#name);
       const isOf = (server) => server.uuid === uuid && server.urls.includes(url);
-      const server = (await on.servers.getAll()).find(isOf);
+      const isKnown = (await on.servers.getAll()).find(isOf);
+      // Another URL may lead to the server of the license: a standby with the same data.
+      const server = isKnown || (row && (await on.servers.get([uuid, row.keyId])));
       let first = await on.values.get("first of " + uuid);
       if (!first) await on.values.put((first = randomId()), "first of " + uuid);
       const isHeld = row && server && row.uuid === uuid && row.keyId === server.keyId;
-      return { server: server || {}, held: isHeld && row.answer.local_license, first };
+      return {
+        server: server || {},
+        held: isHeld && row.answer.local_license,
+        first: isKnown ? undefined : first,
+      };
     });
     const agreement = await beginAgreement();
     const content = authorizationOf(this.#options, this.device, known, agreement.share, needed);
@@ -313,10 +339,11 @@ export class Session {
       }
       throw refusal(answer, url);
     }
-    await this.#accept(url, known.server.urls, answer, agreement);
+    const { server } = known;
+    await this.#accept(url, server.keyId === answer.keyId ? server.urls : [], answer, agreement);
   }
 
-  async #accept(url, urls = [], { body, time, keyId, check }, agreement) {
+  async #accept(url, urls, { body, time, keyId, check }, agreement) {
     const root = this.#root || body.root_key;
     const grant = await verifyGrant(body, root, this.device, this.#options);
     if (keyId !== grant.keyId || !(await check(grant.serverKey))) {

@@ -12,8 +12,8 @@
 // | `spent` | uuid, item, module | what was counted under a strict item |
 //
 // A row of `totals` has `total`, which only grows and is written by the page that counts; `unsent`,
-// while it is not acknowledged; and, if its slot was ahead of the time, the slot `as` and the
-// segment `under` which it is reported.
+// while it is not acknowledged; since it was sent first, the slot `as` which it is reported; and,
+// if its slot was ahead of the time then, the segment `under` which it is reported.
 
 import { localFailure } from "./errors.js";
 

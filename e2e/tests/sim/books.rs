@@ -10,6 +10,10 @@ use seatmeter_server::store::sqlite::InlineStore;
 /// A counter: slot, kind, symbology or module.
 pub(crate) type Counter = (u32, u8, u32);
 
+/// The slot under which a witness notes what a page has counted ahead of the time. It is dated when
+/// it is reported.
+pub(crate) const UNDATED_SLOT: u32 = u32::MAX;
+
 /// All recorded usage, and the allowances of devices.
 #[derive(Default)]
 pub(crate) struct Books {

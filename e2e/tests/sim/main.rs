@@ -22,6 +22,7 @@
 
 mod batch;
 mod books;
+mod browser;
 mod compared;
 mod laws;
 mod machine;

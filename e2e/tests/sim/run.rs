@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use seatmeter::fault_injection::disk::Disk;
 use seatmeter_protocol::rehearsal::seed_random;
 
+use crate::browser::Browser;
 use crate::laws::{self, Check};
 use crate::plan::{Plan, Step, Weather};
 use crate::random::Random;
@@ -62,6 +63,7 @@ fn carry_out(plan: &Plan) -> Result<Lived, Violation> {
         converge(&mut world, plan.seed).map_err(|law| Violation { step: None, law })
     });
     world.machines.iter_mut().for_each(|machine| machine.kill_all());
+    world.browsers.iter_mut().flatten().for_each(Browser::kill_all);
     outcome.map(|()| Lived { worlds: 1, device_days: world.time.lived_days() })
 }
 
@@ -86,7 +88,13 @@ fn converge(world: &mut World, seed: u64) -> Check {
             quiet(world, 0);
             world.start_with(m, code)?;
         }
-        due.extend((0..world.machines[m].programs.len()).map(|program| (0, m, program)));
+        let mut running = world.machines[m].programs.len();
+        if world.browsers[m].is_some() {
+            quiet(world, 0);
+            running = world.restore_tab(m)?;
+            world.look()?;
+        }
+        due.extend((0..running).map(|program| (0, m, program)));
     }
     let begun = world.time.now() * 1000;
     let mut first = Random::new(seed ^ 4);
@@ -95,7 +103,11 @@ fn converge(world: &mut World, seed: u64) -> Check {
     while let Some(next) = due.iter_mut().min().filter(|next| next.0 <= end) {
         let (at, m, program) = *next;
         quiet(world, at.saturating_sub(world.time.now() * 1000));
-        next.0 = at + world.keep(m, program)?.max(1000);
+        let pause = match world.browsers[m] {
+            Some(_) => world.keep_tab(m, program)?,
+            None => world.keep(m, program)?,
+        };
+        next.0 = at + pause.max(1000);
         world.look()?;
     }
     laws::converged(world)

@@ -62,11 +62,12 @@ impl Time {
 pub(crate) struct ServerClock {
     time: Arc<Time>,
     ahead_seconds: AtomicU64,
+    was_ahead: AtomicBool,
 }
 
 impl ServerClock {
     pub(crate) fn of(time: Arc<Time>) -> Arc<Self> {
-        Arc::new(Self { time, ahead_seconds: AtomicU64::new(0) })
+        Arc::new(Self { time, ahead_seconds: AtomicU64::new(0), was_ahead: AtomicBool::new(false) })
     }
 
     pub(crate) fn now(&self) -> u64 {
@@ -75,6 +76,11 @@ impl ServerClock {
 
     pub(crate) fn set_ahead(&self, seconds: u64) {
         self.ahead_seconds.store(seconds, Relaxed);
+        self.was_ahead.fetch_or(seconds > 0, Relaxed);
+    }
+
+    pub(crate) fn was_ahead(&self) -> bool {
+        self.was_ahead.load(Relaxed)
     }
 }
 
@@ -164,6 +170,13 @@ impl MachineClock {
                 self.suspended_ms.fetch_add(ms, Relaxed);
             }
         }
+    }
+
+    /// Return the clocks of a page: the wall clock, and the one that nobody can set. The latter
+    /// stops while the machine sleeps.
+    pub(crate) fn of_page(&self) -> (i64, i64) {
+        let awake = self.boot_ms.load(Relaxed) - self.suspended_ms.load(Relaxed);
+        (self.wall_ms.load(Relaxed), awake)
     }
 
     pub(crate) fn drift(&self, ppm: i64) {

@@ -351,6 +351,22 @@ test("a revoked item ends with -20113 at the next contact, also for a page that 
   assert.ok([-20113, -20200].includes((await init(next, server)).code));
 });
 
+test("what was counted before an item was revoked is billed, although the next page gets no license", async () => {
+  const server = await start(item("barcode_scan"));
+  const context = await profile(browser);
+  const page = await openPage(context, shop());
+  await init(page, server);
+  await context.route("**/v1/usage", (route) => route.abort());
+  assert.equal(await countFrame(page, "a", "b"), 2);
+  await page.close();
+  await context.unroute("**/v1/usage");
+  server.operate("item", "revoke", "barcode_scan", "--yes");
+  const next = await openPage(context, shop());
+  await pass(next, 31 * 86400);
+  assert.equal((await init(next, server)).code, -20113);
+  assert.equal(server.billed(), 2);
+});
+
 test("pages are counted by module, and a used-up module refuses that module alone", async () => {
   const server = await start(item("page", { page_quotas: { ocr: 10, core: 100 } }));
   const page = await openPage(await profile(browser), shop());

@@ -126,6 +126,24 @@ test("the standby is asked where the main server does not answer", async () => {
   await main.startAgain();
 });
 
+test("a page that was licensed at the URL of the standby shows that at the URL of the main server", async () => {
+  const server = await start(item("barcode_scan"));
+  const main = server.url;
+  await server.kill();
+  await server.serve("127.0.0.1:0");
+  const page = await openPage(await profile(browser), shop());
+  const { deviceUuid } = await init(page, { ...server, url: main }, { standbyServer: server.url });
+  assert.equal(await countFrame(page, "a"), 1);
+  assert.equal(await sync(page), 0);
+  await server.kill();
+  await server.serve(new URL(main).host);
+  assert.equal(await sync(page), 0);
+  assert.equal(await countFrame(page, "b"), 1);
+  assert.equal(await sync(page), 0);
+  assert.equal(server.billed(), 2);
+  assert.equal(await page.evaluate(() => license.status.deviceUuid), deviceUuid);
+});
+
 test("a page in a sandbox has no origin, and is told so", async () => {
   const server = await start(item("barcode_scan"));
   const page = await openPage(await profile(browser), shop());

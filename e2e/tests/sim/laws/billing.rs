@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use seatmeter::license::Grant;
 
 use super::Check;
-use crate::books::{Books, Counter};
+use crate::books::{Books, Counter, UNDATED_SLOT};
+use crate::browser::Browser;
 use crate::machine::Machine;
 use crate::net::Net;
 use crate::server::{Server, epoch_of};
@@ -20,9 +21,17 @@ pub(super) fn billed_was_performed(world: &World) -> Check {
         let other = all.entry(counter).or_default();
         *other = billed.max(*other);
     }
+    let mut undated = BTreeMap::new();
     for ((family, counter), billed) in all {
         let performed = world.performed.get(&(family, counter)).copied().unwrap_or(0);
-        if billed > performed {
+        let pool = (family, (UNDATED_SLOT, counter.1, counter.2));
+        let left =
+            undated.entry(pool).or_insert_with(|| world.performed.get(&pool).copied().unwrap_or(0));
+        let beyond = billed.saturating_sub(performed);
+        if beyond <= *left {
+            // A page has counted it ahead of the time.
+            *left -= beyond;
+        } else {
             return Err(format!(
                 "{billed} are billed of slot {}, kind {}, what {}, and {performed} were performed \
                  by machine {family}",
@@ -50,28 +59,44 @@ pub(super) fn by_family(net: &Net, books: &Books) -> Result<ByFamily, String> {
 /// it was restored.
 pub(super) fn acknowledged_was_billed(world: &World) -> Check {
     let Some(number) = world.acting else { return Ok(()) };
-    let machine = &world.machines[number];
+    let counting = match &world.browsers[number] {
+        Some(browser) => Counting::Browser(browser),
+        None => Counting::Machine(&world.machines[number]),
+    };
     let net = world.net.lock();
-    net.servers().try_for_each(|server| acknowledged_by(number, machine, server, &world.books))?;
-    net.copy
-        .iter()
-        .try_for_each(|copy| acknowledged_by(number, machine, copy, &world.books_of_copy))
+    let by = |server: &Server, books: &Books| acknowledged_by(number, &counting, server, books);
+    net.servers().try_for_each(|server| by(server, &world.books))?;
+    net.copy.iter().try_for_each(|copy| by(copy, &world.books_of_copy))
 }
 
-fn acknowledged_by(number: usize, machine: &Machine, server: &Server, books: &Books) -> Check {
-    let key = server.key();
-    if server.is_unaware() || !machine.has_told_all(&key, &epoch_of(&server.store)) {
+/// What counts on a machine.
+enum Counting<'a> {
+    Machine(&'a Machine),
+    Browser(&'a Browser),
+}
+
+fn acknowledged_by(number: usize, of: &Counting<'_>, server: &Server, books: &Books) -> Check {
+    let (key, epoch) = (server.key(), epoch_of(&server.store));
+    let (has_told_all, has_lost) = match of {
+        Counting::Machine(machine) => (machine.has_told_all(&key, &epoch), machine.was_put_back()),
+        Counting::Browser(browser) => (browser.has_told_all(&key, &epoch), browser.has_lost()),
+    };
+    if server.is_unaware() || !has_told_all {
         return Ok(());
     }
-    for (counter, (total, acknowledged)) in machine.totals(&key) {
+    let totals = match of {
+        Counting::Machine(machine) => machine.totals(&key),
+        Counting::Browser(browser) => browser.totals(&key),
+    };
+    for (counter, (total, acknowledged)) in totals {
         let billed = books.segments.get(&counter).copied().unwrap_or(0);
         if acknowledged > billed {
             return Err(format!(
                 "machine {number} takes {acknowledged} for recorded, and {billed} are"
             ));
         }
-        // A machine that was put back has lost what it had reported.
-        if billed > total && !machine.was_put_back() {
+        // A machine that was put back, or whose storage was cleared, has lost what it had reported.
+        if billed > total && !has_lost {
             return Err(format!(
                 "machine {number} has counted {total}, the server knows of {billed}"
             ));

@@ -4,6 +4,7 @@ mod alerts;
 mod billing;
 mod end;
 mod limits;
+mod pages;
 mod time;
 mod work;
 
@@ -17,6 +18,7 @@ use limits::{
     strict_is_never_granted_twice, sums_are_sums, two_servers_are_named,
     what_is_given_back_is_gone,
 };
+use pages::{a_profile_is_one_device, time_of_pages_is_not_stretched};
 pub(crate) use time::{heard_the_time, is_not_outlived, may_work, who_wakes_takes_nothing};
 use time::{programs_agree_on_the_time, time_never_goes_back};
 pub(crate) use work::{
@@ -49,5 +51,7 @@ pub(crate) fn look(world: &mut World) -> Check {
     what_is_given_back_is_gone(world);
     acknowledged_was_billed(world)?;
     programs_agree_on_the_time(world)?;
+    a_profile_is_one_device(world)?;
+    time_of_pages_is_not_stretched(world)?;
     time_never_goes_back(world)
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use seatmeter::clock::{Clock, DeviceClock};
 use seatmeter::license::Grant;
+use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 
 use super::Check;
 use crate::world::World;
@@ -63,10 +64,9 @@ pub(crate) fn who_wakes_takes_nothing(
 
 /// Check that a program that has heard a server uses that server's time, and not the time that some
 /// program of the device heard before. `before` is the number of accepted answers earlier in the
-/// step.
-pub(crate) fn heard_the_time(world: &World, m: usize, program: usize, before: usize) -> Check {
-    let (true_ms, ms) =
-        (world.time.now() * 1000, world.machines[m].programs[program].clock.unix_ms());
+/// step, and `ms` the program's time now.
+pub(crate) fn heard_the_time(world: &World, m: usize, ms: u64, before: usize) -> Check {
+    let true_ms = world.time.now() * 1000;
     let wrong = |ahead: &u64| ms.abs_diff(true_ms + ahead * 1000);
     let wrong = world.net.lock().heard.ahead.iter().skip(before).map(wrong).min().unwrap_or(0);
     if wrong > TIME_MS_MAX {
@@ -119,8 +119,8 @@ pub(crate) fn is_not_outlived(world: &World, m: usize, program: usize, grant: &G
 }
 
 /// Check that no work is done under a license that has ended.
-pub(crate) fn may_work(grant: &Grant, at: u64) -> Check {
-    let end = grant.local.valid_until.min(grant.item.grace_ends_at());
+pub(crate) fn may_work(local: &LocalLicense, item: &LicenseItem, at: u64) -> Check {
+    let end = local.valid_until.min(item.grace_ends_at());
     if at < end {
         return Ok(());
     }

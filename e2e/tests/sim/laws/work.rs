@@ -1,9 +1,9 @@
 //! The laws about work and seats on a device.
 
-use seatmeter::license::Grant;
 use seatmeter::licensed::Licensed;
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 
 use super::Check;
 use crate::books::Books;
@@ -77,16 +77,17 @@ pub(crate) fn standby_was_asked(net: &Net, m: usize) -> Check {
 pub(crate) fn may_refuse_work(
     world: &World,
     m: usize,
-    grant: &Grant,
+    local: &LocalLicense,
+    item: &LicenseItem,
     at: u64,
     code: ErrorCode,
 ) -> Check {
     let net = world.net.lock();
     let is_explained = match code {
         ErrorCode::LICENSE_BUFFER_FAILED if world.had_disk_trouble => true,
-        ErrorCode::LICENSE_SYNC_FAILED => at >= grant.local.valid_until,
-        ErrorCode::EXPIRED => at >= grant.item.grace_ends_at(),
-        ErrorCode::USED_UP if grant.item.strict || world.was_used_up => true,
+        ErrorCode::LICENSE_SYNC_FAILED => at >= local.valid_until,
+        ErrorCode::EXPIRED => at >= item.grace_ends_at(),
+        ErrorCode::USED_UP if item.strict || world.was_used_up => true,
         // The quota may have been used up in this very step, by the program's own report.
         ErrorCode::USED_UP
             if net

@@ -22,6 +22,9 @@ pub(crate) struct Asking<'a> {
     pub(crate) shown: Option<u32>,
     /// Whether its UUID is that of a stranger, who has asked first.
     pub(crate) is_of_stranger: bool,
+    /// Whether it is of a page that may have given back what it was allowed: it shows a license
+    /// under which it does not work any more.
+    pub(crate) has_given_back: bool,
 }
 
 /// The answers that a request may get.
@@ -254,7 +257,9 @@ impl Model {
                 let is_known = !asking.is_copied && self.restores == 0;
                 let has_none =
                     |is_lost| self.item.strict && self.has_nothing_left(books, device, is_lost);
-                if has_none(is_lost) && !is_known {
+                // A restored server, or the other of two, may not know what was given back.
+                let is_forgotten = asking.has_given_back && self.item.strict && self.restores > 0;
+                if has_none(is_lost) && !is_known || is_forgotten {
                     may.push(ErrorCode::USED_UP);
                 }
                 let has_none = has_none(is_lost && is_known);

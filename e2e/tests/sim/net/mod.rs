@@ -12,6 +12,7 @@
 //! | it is overtaken | answers | gets an answer to an earlier request |
 
 mod installations;
+mod page;
 mod strangers;
 mod wire;
 
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use seatmeter::sync::RawAnswer;
-use seatmeter_protocol::error_code::ErrorCode;
+use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::message::{AUTHORIZATIONS_PATH, AuthorizationAnswer, Problem, USAGE_PATH};
 use seatmeter_protocol::request_auth::Proof;
@@ -29,6 +30,7 @@ use crate::random::Random;
 use crate::server::{Asked, Server};
 use crate::time::Time;
 use installations::Installations;
+pub(crate) use page::PageRequest;
 use strangers::Strangers;
 pub(crate) use wire::{Stop, Wire};
 
@@ -74,6 +76,9 @@ pub(crate) struct Net {
     pub(crate) heard: Heard,
     /// The codes with which machines were ever refused.
     pub(crate) refusals: [BTreeSet<ErrorCode>; MACHINES],
+    /// How often each machine had an answer after which a page takes another identity: a refusal
+    /// that says so, or one that was changed on its way.
+    pub(crate) identity_causes: [u32; MACHINES],
     /// Whether the server has done anything since this was last reset.
     pub(crate) is_touched: bool,
     pub(crate) violation: Option<String>,
@@ -103,6 +108,8 @@ struct Letter {
     nonce: String,
     proof: Proof,
     key_id: Option<String>,
+    /// The header `Origin`, which browsers set.
+    origin: Option<&'static str>,
 }
 
 impl Letter {
@@ -162,6 +169,7 @@ impl Net {
             answers: Vec::new(),
             heard: Heard::default(),
             refusals: Default::default(),
+            identity_causes: [0; MACHINES],
             is_touched: true,
             violation: None,
         }
@@ -220,6 +228,7 @@ impl Net {
             nonce: &letter.nonce,
             proof: &letter.proof,
             key_id: letter.key_id.as_deref(),
+            origin: letter.origin,
             versions: self.versions,
             is_forged: false,
             is_copied: is_late
@@ -350,6 +359,7 @@ impl Net {
             Fate::Damaged => {
                 let answer = self.ask(&letter)?;
                 self.heard.damaged += 1;
+                self.identity_causes[letter.machine] += 1;
                 return Some(self.damage(answer));
             }
             Fate::Overtaken => {
@@ -359,6 +369,7 @@ impl Net {
                     .rposition(|(m, path, _)| *m == letter.machine && *path == letter.path);
                 self.ask(&letter)?;
                 self.heard.damaged += 1;
+                self.identity_causes[letter.machine] += 1;
                 return old.map(|old| self.answers.swap_remove(old).2);
             }
         };
@@ -378,6 +389,9 @@ impl Net {
             if problem.challenge.is_none() {
                 self.heard.refusals.push(problem.code);
                 self.refusals[letter_machine].insert(problem.code);
+                if problem.code.action() == DeviceAction::TakesFreshUuid {
+                    self.identity_causes[letter_machine] += 1;
+                }
             }
         }
         Some(answer)

@@ -30,7 +30,15 @@ struct Forged {
 
 impl Strangers {
     pub(super) fn overhear(&mut self, letter: &Letter) {
-        self.overheard.insert((letter.machine, letter.path), letter.body.clone());
+        let mut body = letter.body.clone();
+        if let (Some(origin), AUTHORIZATIONS_PATH) = (letter.origin, letter.path) {
+            // A stranger has no browser, and names the website in the body.
+            let mut request: AuthorizationRequest =
+                serde_json::from_slice(&body).expect("a page asks as it must");
+            request.validation.website_domain = origin.to_owned();
+            body = serde_json::to_vec(&request).expect("it came from JSON");
+        }
+        self.overheard.insert((letter.machine, letter.path), body);
     }
 
     fn request(&self, m: usize) -> Option<AuthorizationRequest> {
@@ -71,6 +79,7 @@ impl Net {
             nonce: &nonce,
             proof: &Proof::Signature(facts.sign(&key)),
             key_id: None,
+            origin: None,
             is_copied: true,
             is_forged: true,
         };

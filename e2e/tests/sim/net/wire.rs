@@ -50,6 +50,7 @@ impl Transport for Wire {
             nonce: request.nonce.to_owned(),
             key_id: request.key_id.map(str::to_owned),
             proof: request.proof.clone(),
+            origin: None,
         };
         let answer = match stop {
             Some(Stop { stopped: Stopped::Asking, meanwhile }) => {

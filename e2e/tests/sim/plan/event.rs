@@ -131,6 +131,49 @@ pub(crate) enum What {
     Reroute(usize),
     /// The copy of the main server is shut down.
     StopCopy,
+    /// The user clears the storage of a browser.
+    Clear(usize),
+    /// A page of a browser goes hidden.
+    Hide(usize),
+    /// The pages of a browser count so often while one of them reports.
+    Busy(usize, u64),
+}
+
+impl What {
+    /// Return the machine to which it happens; `None` where it happens to the network or at a
+    /// server, or to several.
+    pub(crate) fn machine(self) -> Option<usize> {
+        match self {
+            Self::Start(m)
+            | Self::Work(m, _)
+            | Self::Shift(m, _)
+            | Self::Keep(m)
+            | Self::Close(m)
+            | Self::Kill(m)
+            | Self::Stop(m, ..)
+            | Self::CutOff(m, _)
+            | Self::PowerCut(m, _)
+            | Self::Reboot(m, _)
+            | Self::Disk(m, _)
+            | Self::Lose(m, _)
+            | Self::Brownout(m, _)
+            | Self::Take(m, _)
+            | Self::Give(m, _)
+            | Self::UseCode(m, _)
+            | Self::AskFor(m, _)
+            | Self::EnterNamespace(m, _)
+            | Self::Rounds(m, _)
+            | Self::Clone(m)
+            | Self::Bake(m)
+            | Self::Snapshot(m)
+            | Self::PutBack(m)
+            | Self::Steal(m, _)
+            | Self::Clear(m)
+            | Self::Hide(m)
+            | Self::Busy(m, _) => Some(m),
+            _ => None,
+        }
+    }
 }
 
 /// What a stranger does with a UUID.
@@ -305,6 +348,11 @@ impl fmt::Display for Step {
                 write!(f, "machine {m} reaches the copy of the main server, or the original again")
             }
             What::StopCopy => write!(f, "the copy of the main server is shut down"),
+            What::Clear(m) => write!(f, "the storage of browser {m} is cleared"),
+            What::Hide(m) => write!(f, "a page of browser {m} goes hidden"),
+            What::Busy(m, n) => {
+                write!(f, "the pages of browser {m} count {n} times while one of them reports")
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::{DAY_SECONDS, LicenseItem, PageQuotas};
 
+use super::MACHINES;
 use crate::random::Random;
 use crate::time::START;
 
@@ -56,6 +57,30 @@ pub(super) fn item(random: &mut Random) -> LicenseItem {
     item
 }
 
+/// Sell an item for browsers in some worlds whose item would be for programs.
+///
+/// It has a generator of its own, so that the other worlds stay as they were before it was added.
+/// Its number is chosen so that none of the worlds that once broke a law is among them.
+pub(super) fn sell_to_browsers(item: &mut LicenseItem, seed: u64) {
+    let is_sold = !matches!(item.charge_way, ChargeWay::Server | ChargeWay::ConcurrentInstance);
+    if is_sold && Random::new(seed ^ 0xb_2bf1).percent(25) {
+        item.deployment_types = vec![DeploymentType::Browser];
+    }
+}
+
+/// Return the origin of each machine that has a browser. In most worlds with an item for browsers,
+/// all machines have one; in the others, some.
+pub(super) fn browsers(item: &LicenseItem, seed: u64) -> [Option<&'static str>; MACHINES] {
+    let mut random = Random::new(seed ^ 0xb_0057);
+    let is_everywhere = random.percent(70);
+    [(); MACHINES].map(|()| {
+        let (is_here, is_elsewhere) = (random.percent(50), random.percent(10));
+        let origin = if is_elsewhere { ELSEWHERE } else { random.one_of(&ORIGINS) };
+        let is_for_browsers = item.deployment_types == [DeploymentType::Browser];
+        (is_for_browsers && (is_everywhere || is_here)).then_some(origin)
+    })
+}
+
 /// The domain that an item lists. Four of the websites are under it and two elsewhere; the last two
 /// are origins of browsers.
 pub(crate) const DOMAIN: &str = "company.com";
@@ -67,11 +92,15 @@ const WEBSITES: [&str; 6] = [
     ORIGINS[0],
     ORIGINS[1],
 ];
+/// An origin that is not under the domain.
+const ELSEWHERE: &str = "https://shop.example.org";
 const ORIGINS: [&str; 2] = ["https://shop.company.com", "https://a.b.company.com:8443"];
 
 pub(super) fn website(random: &mut Random, item: &LicenseItem) -> &'static str {
     match item.charge_way {
-        ChargeWay::Domain => random.one_of(&WEBSITES),
+        ChargeWay::Domain if item.deployment_types != [DeploymentType::Browser] => {
+            random.one_of(&WEBSITES)
+        }
         _ if item.deployment_types == [DeploymentType::Browser] => random.one_of(&ORIGINS),
         _ => "",
     }

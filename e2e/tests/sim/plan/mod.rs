@@ -4,6 +4,7 @@
 //! can be left out without changing what the others do.
 
 mod attacks;
+mod browsing;
 mod episodes;
 mod event;
 mod everyday;
@@ -14,13 +15,14 @@ use seatmeter_protocol::license::LicenseItem;
 
 use crate::random::Random;
 use attacks::{bake_images, copy_servers, edit_databases, put_machines_back, steal};
+use browsing::browse;
 use episodes::{
     ask_otherwise, clean_up, enter_namespaces, fail_over, move_about, set_servers_ahead, stop_some,
 };
 pub(crate) use event::{Code, Edit, Loss, Step, Stopped, Theft, Version, Versions, Weather, What};
 use everyday::{MOOD_PERCENT, MOODS, moody, pause, what};
 pub(crate) use license::DOMAIN;
-use license::{item, website};
+use license::{browsers, item, sell_to_browsers, website};
 
 /// Most machines of a world. The last ones are empty until they become copies.
 pub(crate) const MACHINES: usize = 6;
@@ -47,13 +49,17 @@ pub(crate) struct Plan {
     pub(crate) seats: [u32; MACHINES],
     /// The website of each machine's requests, if the item needs it.
     pub(crate) websites: [&'static str; MACHINES],
+    /// The origin of each machine that has a browser.
+    pub(crate) browsers: [Option<&'static str>; MACHINES],
     pub(crate) steps: Vec<Step>,
 }
 
 impl Plan {
     pub(crate) fn of(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let item = item(&mut random);
+        let mut item = item(&mut random);
+        sell_to_browsers(&mut item, seed);
+        let browsers = browsers(&item, seed);
         let x_max = if item.charge_way == ChargeWay::ConcurrentInstance { item.quota } else { 1 };
         let seats = [(); MACHINES].map(|()| u32::try_from(random.between(1, x_max)).unwrap_or(1));
         let websites = [(); MACHINES].map(|()| website(&mut random, &item));
@@ -87,7 +93,20 @@ impl Plan {
             edit_databases(&mut steps, seed, machines);
             copy_servers(&mut steps, seed, machines);
         }
-        Self { seed, item, second, is_standby_apart, are_servers_ahead, seats, websites, steps }
+        if browsers.iter().any(Option::is_some) {
+            browse(&mut steps, seed, machines);
+        }
+        Self {
+            seed,
+            item,
+            second,
+            is_standby_apart,
+            are_servers_ahead,
+            seats,
+            websites,
+            browsers,
+            steps,
+        }
     }
 
     /// Return whether a restore is one of which nobody tells the server.

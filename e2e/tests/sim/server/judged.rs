@@ -17,8 +17,12 @@ impl Server {
         &mut self,
         asked: &Asked<'_>,
     ) -> Result<Result<AuthorizationAnswer, Error>, String> {
-        let request: AuthorizationRequest =
+        let mut request: AuthorizationRequest =
             serde_json::from_slice(&asked.said()).map_err(|e| e.to_string())?;
+        if let Some(origin) = asked.origin {
+            // As take_website in src/http/browser.rs of the server: whatever the body names.
+            request.validation.website_domain = origin.to_owned();
+        }
         if !self.is_judged() {
             return self.authorize_unjudged(asked, request);
         }
@@ -43,6 +47,9 @@ impl Server {
             first_contact: &request.first_contact,
             shown: newest_shown(&request),
             is_of_stranger: !asked.is_forged && self.is_strangers(&request.device.uuid),
+            has_given_back: asked.origin.is_some()
+                && request.held_license.is_none()
+                && request.newest_license.is_some(),
         };
         let verdict = self.model.verdict(&books, &asking);
         // A server that was put back itself may not know what the device has shown before.
@@ -160,7 +167,11 @@ impl Server {
                 let mut refused = answer.refused.iter();
                 let is_too_early =
                     |refused: &&SegmentRefusal| !has_slots_ahead(&report, refused, at);
+                // A page reports before it renews: its license may be of a time when the clock of
+                // the server was ahead. It sends again what was refused.
+                let is_dated_ahead = asked.origin.is_some() && self.time.was_ahead();
                 if let Some(refused) = refused.find(is_too_early)
+                    && !is_dated_ahead
                     && self.model.restores == 0
                     && !self.model.is_edited
                     && is_meant

@@ -4,6 +4,7 @@
 mod judged;
 mod operator;
 mod versions;
+mod websites;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -45,6 +46,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) nonce: &'a str,
     pub(crate) proof: &'a Proof,
     pub(crate) key_id: Option<&'a str>,
+    /// The header `Origin` of the request.
+    pub(crate) origin: Option<&'a str>,
     /// Whether there are copies of the machine that asks.
     pub(crate) is_copied: bool,
     /// Whether a stranger has sent it.
@@ -284,6 +287,11 @@ fn with_others(facts: &AnswerFacts<'_>, body: &[u8], key: &SigningKey) -> String
         if index == place { facts.leaf(body) } else { other.leaf(body) }
     };
     batch::sign(&(0..size).map(leaf).collect::<Vec<_>>(), key).swap_remove(place)
+}
+
+/// Return the vendor's root key.
+pub(crate) fn vendor_key() -> PublicKey {
+    key("1").public().clone()
 }
 
 fn key(digit: &str) -> SigningKey {

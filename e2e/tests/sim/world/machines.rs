@@ -76,9 +76,8 @@ impl World {
     }
 
     pub(super) fn copy(&mut self, m: usize) {
-        let Some(free) = self.machines.iter().position(|machine| !machine.is_used()) else {
-            return;
-        };
+        let is_free = |m: &usize| !self.machines[*m].is_used() && self.browsers[*m].is_none();
+        let Some(free) = (0..self.machines.len()).find(is_free) else { return };
         if !self.machines[m].is_used() || free == m {
             return;
         }
@@ -101,7 +100,7 @@ impl World {
         // The file is made now if the machine has not begun.
         self.machines[m].uuid();
         for free in 0..self.machines.len() {
-            if self.machines[free].is_used() {
+            if self.machines[free].is_used() || self.browsers[free].is_some() {
                 continue;
             }
             let image = &self.machines[m];

@@ -1,6 +1,7 @@
 //! A world: machines, a network and a server, in one thread. It carries out a plan step by step,
 //! and checks the laws after each step.
 
+mod browsers;
 mod machines;
 mod programs;
 mod work;
@@ -17,6 +18,7 @@ use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::rehearsal::seed_random;
 
 use crate::books::{Books, Counter};
+use crate::browser::Browser;
 use crate::laws::{self, Check};
 use crate::machine::Machine;
 use crate::net::{Heard, Net, Wire};
@@ -30,6 +32,8 @@ pub(crate) struct World {
     pub(crate) time: Arc<Time>,
     pub(crate) net: Arc<Mutex<Net>>,
     pub(crate) machines: Vec<Machine>,
+    /// The browser of each machine that has one. No program runs on such a machine.
+    pub(crate) browsers: Vec<Option<Browser>>,
     /// The work that was truly performed, by family and counter.
     pub(crate) performed: BTreeMap<(usize, Counter), u64>,
     /// The work that was lost with the state of a machine, at most.
@@ -83,12 +87,19 @@ impl World {
             };
             Machine::new(folder.path(), time.machine(), wire, plan)
         };
-        let machines = (0..MACHINES).map(machine).collect();
+        let machines: Vec<Machine> = (0..MACHINES).map(machine).collect();
+        let browser = |number: usize| {
+            let (origin, way) = (plan.browsers[number]?, plan.item.charge_way);
+            let (wire, clock) = (Arc::downgrade(&net), machines[number].clock);
+            Some(Browser::new(number, wire, clock, time.clone(), origin, way))
+        };
+        let browsers = (0..MACHINES).map(browser).collect();
         Self {
             _folder: folder,
             time,
             net,
             machines,
+            browsers,
             performed: BTreeMap::new(),
             lost: BTreeMap::new(),
             unheld: BTreeMap::new(),
@@ -141,11 +152,17 @@ impl World {
     }
 
     fn carry_out(&mut self, what: What) -> Check {
+        if let Some(m) = what.machine().filter(|m| self.browsers[*m].is_some()) {
+            return self.browse(m, what);
+        }
         match what {
             What::Start(m) => self.start(m),
             What::Work(m, n) => self.work(m, n),
             What::Shift(m, n) => self.shift(m, n),
-            What::Rush => (0..MACHINES).try_for_each(|m| self.work(m, 1)),
+            What::Rush => (0..MACHINES).try_for_each(|m| match self.browsers[m] {
+                Some(_) => self.browse(m, What::Work(m, 1)),
+                None => self.work(m, 1),
+            }),
             What::Keep(m) => match self.choose(m) {
                 Some(program) => self.keep(m, program).map(|_| ()),
                 None => self.start(m),
@@ -225,6 +242,8 @@ impl World {
                 Ok(())
             }
             What::Steal(m, theft) => self.steal(m, theft),
+            // No browser is on this machine.
+            What::Clear(_) | What::Hide(_) | What::Busy(..) => Ok(()),
             elsewhere => {
                 self.carry_out_elsewhere(elsewhere);
                 Ok(())

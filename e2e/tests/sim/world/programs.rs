@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use seatmeter::clock::Deadline;
+use seatmeter::clock::{Clock, Deadline};
 use seatmeter_protocol::error_code::ErrorCode;
 
 use super::{Outcome, RENEWS_MS, World};
@@ -48,7 +48,8 @@ impl World {
         // This program has the time that another one heard in this step only if it was stored on
         // disk.
         if matches!(outcome, Outcome::Done(None)) && self.net.lock().heard.answers > heard {
-            laws::heard_the_time(self, m, program, believed)?;
+            let ms = self.machines[m].programs[program].clock.unix_ms();
+            laws::heard_the_time(self, m, ms, believed)?;
         }
         Ok(next)
     }
@@ -154,6 +155,8 @@ impl World {
         Err(format!("{code:?} for no cause: {heard:?}"))
     }
 
+    /// Let the server be restored, and a machine go on for a day. Delayed letters arrive in the
+    /// middle of it.
     pub(super) fn aftermath(&mut self, m: usize) -> Check {
         self.carry_out_elsewhere(What::Restore);
         for round in 0..4 {
@@ -161,7 +164,9 @@ impl World {
             if round == 2 {
                 self.carry_out_elsewhere(What::Deliver);
             }
-            if let Some(program) = self.choose(m) {
+            if self.browsers[m].is_some() {
+                self.browse(m, What::Keep(m))?;
+            } else if let Some(program) = self.choose(m) {
                 self.keep(m, program)?;
             }
         }

@@ -11,7 +11,7 @@ use crate::books::Counter;
 use crate::laws::{self, Check};
 
 /// The time between work and its report, in a shift.
-const SHIFT_MS: u64 = 5_000;
+pub(super) const SHIFT_MS: u64 = 5_000;
 
 impl World {
     pub(super) fn work(&mut self, m: usize, n: u64) -> Check {
@@ -41,7 +41,7 @@ impl World {
         let is_unheld = self.machines[m].is_unheld(&licensed.grant().local);
         match outcome {
             Outcome::Done(None) => {
-                laws::may_work(&licensed.grant(), at)?;
+                laws::may_work(&licensed.grant().local, &licensed.grant().item, at)?;
                 if self.machines[m].programs.len() > program {
                     laws::is_not_outlived(self, m, program, &licensed.grant())?;
                 }
@@ -53,7 +53,8 @@ impl World {
                 }
             }
             Outcome::Done(Some(code)) => {
-                laws::may_refuse_work(self, m, &licensed.grant(), at, code)?
+                let grant = licensed.grant();
+                laws::may_refuse_work(self, m, &grant.local, &grant.item, at, code)?
             }
             Outcome::Died => {
                 // Count what is on the disk: each counter is a piece of work of its own.
@@ -67,7 +68,7 @@ impl World {
         Ok(())
     }
 
-    fn note_performed(&mut self, key: (usize, Counter), n: u64, is_unheld: bool) {
+    pub(super) fn note_performed(&mut self, key: (usize, Counter), n: u64, is_unheld: bool) {
         *self.performed.entry(key).or_default() += n;
         if is_unheld {
             *self.unheld.entry(key).or_default() += n;
@@ -101,7 +102,8 @@ impl World {
                 Outcome::Done(None) => {}
                 Outcome::Done(Some(ErrorCode::INSTANCE_COUNT_OVER_LIMIT)) | Outcome::Died => break,
                 Outcome::Done(Some(code)) => {
-                    return laws::may_refuse_work(self, m, &licensed.grant(), at, code);
+                    let grant = licensed.grant();
+                    return laws::may_refuse_work(self, m, &grant.local, &grant.item, at, code);
                 }
             }
         }
@@ -117,7 +119,7 @@ impl World {
         laws::seats_are_those_of_the_grant(self, m, number, licensed, None)
     }
 
-    fn work_of(&mut self, way: ChargeWay, n: u64) -> Vec<(UsageKind, u32, u64)> {
+    pub(super) fn work_of(&mut self, way: ChargeWay, n: u64) -> Vec<(UsageKind, u32, u64)> {
         let image = (UsageKind::Image, 0, 1);
         let what = u32::try_from(self.random.between(1, 2)).unwrap_or(1);
         match way {
