@@ -18,6 +18,8 @@ ldconfig
 cd /src
 export SEATMETERD=/out/aarch64-unknown-linux-gnu/debug/seatmeterd
 export RUST_BACKTRACE=1
+# Both suites of kills take their number from here; without it each has its own.
+[ -z "$KILLS" ] || export SEATMETER_SOAK_KILLS=$KILLS
 failed=0
 
 say() { printf 'aarch64: %s\n' "$*"; }
@@ -52,17 +54,22 @@ chmod 755 /usr/bin/valgrind
 
 say "Linux $(uname -r), $(nproc) processors, $(grep -m 1 '^Features' /proc/cpuinfo | grep -q atomics && echo with || echo without) atomic instructions"
 # The model checker is the same on every processor.
-suite "unit tests of the library" 900 /out/tests/unit-seatmeter --skip seats::checker
-suite "unit tests of the protocol" 300 /out/tests/unit-seatmeter_protocol
-suite "unit tests of the server" 600 /out/tests/unit-seatmeter_server
-suite "seats" 400 /out/tests/seats --skip crash:: --skip fork::
-suite "forks" 400 /out/tests/seats fork::
-suite "kills of holders of seats" 600 /out/tests/seats crash::
-suite "kills of counting processes" 600 /out/tests/usage counts::
-suite "other tests of counts" 600 /out/tests/usage --skip counts:: --skip server_soak
-suite "hosts" 900 /out/tests/host
-suite "C programs" 900 /out/tests/c_api programs::
-suite "the documented snippet and a server" 120 scripts/run.sh /out/examples
+suite "unit tests of the library" 1200 /out/tests/unit-seatmeter --skip seats::checker
+suite "unit tests of the protocol" 1200 /out/tests/unit-seatmeter_protocol
+suite "unit tests of the server" 1200 /out/tests/unit-seatmeter_server
+suite "seats" 1200 /out/tests/seats --skip crash:: --skip fork::
+suite "forks" 1200 /out/tests/seats fork::
+suite "kills of holders of seats" 1200 /out/tests/seats crash::
+suite "kills of counting processes" 1200 /out/tests/usage counts::
+suite "other tests of counts" 1200 /out/tests/usage --skip counts:: --skip server_soak
+suite "hosts" 1200 /out/tests/host
+suite "C programs" 1200 /out/tests/c_api programs::
+suite "the documented snippet and a server" 300 scripts/run.sh /out/examples
+suite "a program with the library inside" 300 bash -euo pipefail -c 'server=/out/examples/seatmeterd
+  . scripts/trial_server.sh
+  "$server" init --demo --data "$work/server"
+  serve --listen 127.0.0.1:0
+  SEATMETER_SERVER=$url SEATMETER_STATE_DIR=$work/device /out/examples/own_decoder_static'
 [ "$failed" = 1 ] || say "all passed"
 sync
 echo o >/proc/sysrq-trigger

@@ -9,7 +9,7 @@ mkdir -p "$1"
 out=$(realpath "$1")
 target=aarch64-unknown-linux-gnu
 suite=trixie
-limit=${LIMIT:-2400}
+limit=${LIMIT:-3600}
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 # A processor of servers, with the atomic instructions of Armv8.1. CPU=cortex-a72 has only the exclusive loads and stores.
 cpu=${CPU:-neoverse-n1}
