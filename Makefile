@@ -13,7 +13,7 @@ SONAME := libseatmeter.so.$(firstword $(subst ., ,$(VERSION)))
 
 .PHONY: help
 help: ## Name every target
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 .PHONY: tools
 tools: ## Find the C and C++ compiler, cmake, valgrind and curl, or install them
@@ -204,6 +204,11 @@ deb: ## Make Debian packages from what "make build" has built, into target/deb
 .PHONY: test-deb
 test-deb: ## Install, use, upgrade, remove and purge the Debian packages in clean systems (SUITES="bookworm trixie"); as root, takes minutes
 	@BUILT="$(BUILT)" SUITES="$(SUITES)" scripts/test-deb.sh $(TARGET)/test-deb
+
+.PHONY: test-aarch64
+test-aarch64: ## Build for aarch64 and run seats, forks, kills, hosts and C programs in an emulated machine (CPU=neoverse-n1, KILLS=300); as root, takes minutes
+	@scripts/tools.sh
+	@CPU="$(CPU)" KILLS="$(KILLS)" scripts/test-aarch64.sh $(TARGET)/aarch64
 
 .PHONY: image
 image: ## Make an OCI image of the server, without a shell, from what "make build" has built: target/seatmeterd.oci.tar

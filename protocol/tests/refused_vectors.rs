@@ -14,10 +14,7 @@ mod vector;
 
 use refused_grants::{good_grants, not_covered, not_together, wider};
 use ring::signature::Ed25519KeyPair;
-use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
-use seatmeter_protocol::license::{
-    CountAllowance, LicenseFile, LicenseItem, LocalLicense, VersionRange,
-};
+use seatmeter_protocol::license::{LicenseFile, LicenseItem, LocalLicense};
 use seatmeter_protocol::message::*;
 use seatmeter_protocol::signature::{AnswerFacts, Document, PublicKey, Signed, SigningKey};
 use serde::Serialize;

@@ -33,13 +33,14 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use seatmeter_protocol::signature::random_id;
 
 use super::leaps::{AHEAD_MS_MAX, Leaps};
+use super::offset::{Offset, Reading};
 use super::seen::{Seen, ServerTime};
 use super::{Boot, Clock, Stamp};
 use crate::files::lock_file;
@@ -66,10 +67,8 @@ pub struct DeviceClock {
     file: FramedFile,
     /// The lock file that decides which process may replace the stored file.
     turn: PathBuf,
-    /// Device time minus this process's boot clock.
-    offset_ms: AtomicI64,
-    /// Whether a server's time was received since the machine was started.
-    is_set: AtomicBool,
+    /// Device time minus this process's boot clock, and whether a server has set it.
+    offset: Offset,
     /// The name of this process's boot clock in stamps, used if it differs from the machine's.
     own_id: String,
     /// The milliseconds by which the wall clock was ahead when a server's time was last received. A
@@ -106,8 +105,7 @@ impl DeviceClock {
             system,
             file: state.file("clock", Kind::Clock),
             turn: state.path().join("clock.turn"),
-            offset_ms: AtomicI64::new(-now_ms),
-            is_set: AtomicBool::new(false),
+            offset: Offset::new(-now_ms),
             own_id: random_id().unwrap_or_default(),
             error_ms: AtomicI64::new(0),
             known: Mutex::new(Known { boot, ahead_ms, server_time, leaps, base: (0, now_ms) }),
@@ -128,8 +126,7 @@ impl DeviceClock {
         if is_of_this_boot(known, seen) {
             self.take_over(known, seen);
         } else {
-            self.offset_ms
-                .fetch_max(seen.highest_ms.saturating_sub(self.boot_now()), Ordering::Relaxed);
+            self.offset.raise(seen.highest_ms.saturating_sub(self.boot_now()));
         }
     }
 
@@ -144,21 +141,19 @@ impl DeviceClock {
             // No process can have received anything at an instant that is still to come.
             return self.go_apart(known, seen.highest_ms);
         }
-        let is_set = self.is_set.load(Ordering::Relaxed);
+        let Reading { ms: mine, is_set } = self.offset.get();
         let theirs = seen.offset_ms.saturating_sub(ahead_ms);
         let is_newer =
             seen.is_set && (!is_set || by_which_is_newer(seen.server_time(), known.server_time));
         if is_newer {
-            let mine = self.offset_ms.load(Ordering::Relaxed);
             let agrees = is_set && (mine - theirs).abs() <= AGREE_MS;
-            self.offset_ms.store(if agrees { mine.max(theirs) } else { theirs }, Ordering::Relaxed);
+            self.offset.set(if agrees { mine.max(theirs) } else { theirs });
             self.error_ms.store(seen.error_ms, Ordering::Relaxed);
-            self.is_set.store(true, Ordering::Relaxed);
             known.server_time = seen.server_time();
         } else if is_set != seen.is_set || (is_set && known.server_time != seen.server_time()) {
             return;
         } else {
-            self.offset_ms.fetch_max(theirs, Ordering::Relaxed);
+            self.offset.raise(theirs);
         }
         self.not_before(known, seen.highest_ms);
     }
@@ -167,7 +162,7 @@ impl DeviceClock {
     /// it would, this process's boot clock is not the one that the others read.
     fn not_before(&self, known: &mut Known, highest_ms: i64) {
         let least = highest_ms.saturating_sub(self.boot_now());
-        let before = self.offset_ms.fetch_max(least, Ordering::Relaxed);
+        let before = self.offset.raise(least);
         if least.saturating_sub(before) > AGREE_MS {
             self.go_apart(known, highest_ms);
         }
@@ -180,8 +175,8 @@ impl DeviceClock {
         known.ahead_ms = None;
         known.base = (highest_ms, now_ms);
         known.server_time.asked_at_ms = 0;
-        if !self.is_set.load(Ordering::Relaxed) {
-            self.offset_ms.fetch_max(highest_ms.saturating_sub(now_ms), Ordering::Relaxed);
+        if !self.is_set() {
+            self.offset.raise(highest_ms.saturating_sub(now_ms));
         }
     }
 
@@ -221,14 +216,12 @@ impl DeviceClock {
             return self.passed_apart(known, seen, time_ms);
         }
         let server_time = known.server_time;
+        let Reading { ms: offset_ms, is_set } = self.offset.get();
         Some(Seen {
             highest_ms: time_ms,
             boot_id: known.ahead_ms.map(|_| known.boot.id.clone()).unwrap_or_default(),
-            offset_ms: self
-                .offset_ms
-                .load(Ordering::Relaxed)
-                .saturating_add(known.ahead_ms.unwrap_or(0)),
-            is_set: self.is_set.load(Ordering::Relaxed),
+            offset_ms: offset_ms.saturating_add(known.ahead_ms.unwrap_or(0)),
+            is_set,
             error_ms: self.error_ms.load(Ordering::Relaxed),
             heard_ms: server_time.said_ms,
             heard_at_ms: server_time.asked_at_ms,
@@ -245,7 +238,7 @@ impl DeviceClock {
         let (base_ms, base_boot_ms) = known.base;
         let mut highest_ms =
             seen.highest_ms.max(base_ms.saturating_add(self.boot_now() - base_boot_ms));
-        if self.is_set.load(Ordering::Relaxed) {
+        if self.is_set() {
             highest_ms = highest_ms.min(time_ms);
         }
         (highest_ms != seen.highest_ms).then_some(Seen { highest_ms, ..seen })
@@ -263,7 +256,7 @@ impl DeviceClock {
             known.base = (signed(self.unix_ms()), self.boot_now());
             known.server_time =
                 ServerTime { said_ms: known.server_time.said_ms, ..ServerTime::default() };
-            self.is_set.store(false, Ordering::Relaxed);
+            self.offset.doubt();
         }
     }
 
@@ -297,7 +290,7 @@ impl DeviceClock {
 
     /// Return whether a server's time was received since the machine was started.
     pub fn is_set(&self) -> bool {
-        self.is_set.load(Ordering::Relaxed)
+        self.offset.get().is_set
     }
 
     /// Note that a server has signed something with this date (Unix seconds), and return the date
@@ -312,7 +305,7 @@ impl DeviceClock {
         // Another thread sets the time under this lock.
         let known = &mut *self.known.lock();
         let now_ms = signed(self.unix_ms());
-        let is_set = self.is_set.load(Ordering::Relaxed);
+        let is_set = self.is_set();
         let corrected = match known.leaps.corrected(date_ms, now_ms) {
             None if is_set && date_ms > now_ms.saturating_add(AHEAD_MS_MAX) => {
                 known.leaps.take_for(date_ms, now_ms);
@@ -333,7 +326,7 @@ impl DeviceClock {
         let known = &mut *self.known.lock();
         let is_comparable = !stamp.boot_id.is_empty()
             && stamp.boot_id == self.boot_for_stamps(known).0
-            && self.is_set.load(Ordering::Relaxed);
+            && self.is_set();
         if corrected != seconds || !is_comparable {
             return corrected;
         }
@@ -343,7 +336,7 @@ impl DeviceClock {
         // believed time wrong.
         let accepted_ms = signed(stamp.boot_ms)
             .saturating_add(ahead_in_stamps_ms(known))
-            .saturating_add(self.offset_ms.load(Ordering::Relaxed));
+            .saturating_add(self.offset.get().ms);
         let date_ms = signed(seconds.saturating_mul(1000));
         if date_ms <= accepted_ms.saturating_add(AHEAD_MS_MAX) {
             return corrected;
@@ -360,8 +353,8 @@ impl DeviceClock {
     }
 
     fn is_at_least(&self, date_ms: i64) {
-        if !self.is_set.load(Ordering::Relaxed) {
-            self.offset_ms.fetch_max(date_ms - self.boot_now(), Ordering::Relaxed);
+        if !self.is_set() {
+            self.offset.raise(date_ms - self.boot_now());
         }
     }
 
@@ -376,7 +369,7 @@ impl DeviceClock {
         let known = &mut *self.known.lock();
         let now_ms = self.boot_now();
         let asked_at = asked_at_ms.min(now_ms);
-        let is_set = self.is_set.load(Ordering::Relaxed);
+        let is_set = self.is_set();
         let (at, last) = (asked_at - known.ahead_ms.unwrap_or(0), known.server_time);
         if is_set && at < last.asked_at_ms {
             return None;
@@ -388,10 +381,11 @@ impl DeviceClock {
         let mine = signed(self.unix_ms());
         let ahead = if mine > latest_ms { mine - latest_ms } else { (mine - said_ms).min(0) };
         if ahead.abs() > AGREE_MS {
-            self.offset_ms.store(mine - ahead - now_ms, Ordering::Relaxed);
+            self.offset.set(mine - ahead - now_ms);
             known.leaps.note(mine, mine - ahead);
+        } else {
+            self.offset.confirm();
         }
-        self.is_set.store(true, Ordering::Relaxed);
         let error = signed(self.system.wall_ms()).saturating_sub(latest_ms);
         self.error_ms.store(if error > AGREE_MS { error } else { 0 }, Ordering::Relaxed);
         let nth = if is_set && at == last.asked_at_ms { last.nth.saturating_add(1) } else { 0 };
@@ -418,7 +412,7 @@ impl Clock for DeviceClock {
     }
 
     fn stamp(&self) -> Stamp {
-        if !self.is_set.load(Ordering::Relaxed) {
+        if !self.is_set() {
             return Stamp::default();
         }
         let known = self.known.lock();
@@ -433,9 +427,9 @@ impl Clock for DeviceClock {
 
     fn unix_ms(&self) -> u64 {
         let boot = signed(self.system.boot_ms());
-        let offset = self.offset_ms.load(Ordering::Relaxed);
-        let steady = boot + offset;
-        if self.is_set.load(Ordering::Relaxed) {
+        let seen = self.offset.get();
+        let steady = boot + seen.ms;
+        if seen.is_set {
             return unsigned(steady);
         }
         let wall =
@@ -445,12 +439,7 @@ impl Clock for DeviceClock {
         }
         // If this fails, another thread has seen a later time, or a server's time was received: the
         // next call finds it.
-        let _ = self.offset_ms.compare_exchange(
-            offset,
-            wall - boot,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        self.offset.raise_from(seen, wall - boot);
         unsigned(wall)
     }
 

@@ -3,6 +3,7 @@
 
 mod device_clock;
 mod leaps;
+mod offset;
 mod seen;
 mod slots;
 

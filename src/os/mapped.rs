@@ -135,6 +135,10 @@ impl MappedFile {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let before = mine.again()?;
+        // An addition of another thread may be two instructions (aarch64 before Armv8.1), which
+        // must not read the old page and write to the new one. The kernel unmaps the old page
+        // before it maps the new one, so the second instruction meets no page, or neither: a fault
+        // ends the pair, and it begins again.
         // This is one call, so that the address range is mapped at all times. SAFETY: both ranges
         // are whole mappings of one length. `other` is known to nobody else, and forgotten below;
         // the references into this one are to atomics, which stay mapped at their addresses

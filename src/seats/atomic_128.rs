@@ -7,8 +7,8 @@
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!(
-    "the seat pool needs a lock-free 128-bit compare-exchange, which is written for x86-64 and \
-     aarch64 only"
+    "seatmeter supports x86-64 and aarch64 only: it counts seats with a lock-free 128-bit \
+     compare-exchange in shared memory, which 32-bit processors such as armv7 do not have"
 );
 
 /// Say whether this processor has the instruction.

@@ -24,7 +24,7 @@
 //! wake, and a death without a guardian wakes nobody. So a sleeper also tries again from time to
 //! time.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use seatmeter_protocol::seat_layout::{AT_HIGH_WATER_MARK, ENTRIES, OWNER_DIED, WAKE_STEP};
@@ -105,6 +105,10 @@ impl<'a> WaitSet<'a> {
         let mapping = &view.mapping;
         let wake_word = mapping.wake_word().load(Ordering::SeqCst);
         mapping.waiters().store(1, Ordering::SeqCst);
+        // The try that follows must not read the pool word before others can see the store: the
+        // giver's exchange is a barrier between the pool word and `waiters` in the other order. The
+        // loads of the try only acquire, which does not keep them behind the store.
+        fence(Ordering::SeqCst);
         let high_water_mark =
             mapping.half(AT_HIGH_WATER_MARK).load(Ordering::SeqCst).min(ENTRIES) as u16;
         let flags = (0..high_water_mark)

@@ -9,6 +9,7 @@ use seatmeter_protocol::signature::{PublicKey, Signed};
 use serde_json::{Value, json};
 
 use crate::vector::*;
+use crate::{Alone, file_text};
 
 /// A grant, with what the client has asked for and what it knows.
 #[derive(Clone)]

@@ -110,3 +110,64 @@ fn a_failed_flush_that_is_taken_for_done_is_found() {
 fn a_lock_that_is_given_twice_is_found() {
     is_found(Fault::LockGivenTwice, TWO_ATTACH_AT_ONCE);
 }
+
+/// Explore a scenario in a weak memory (`weak.rs`).
+#[track_caller]
+fn is_sound_if_weak((seats, kills, scripts): Scenario) {
+    match explore(World::new(seats, kills, scripts).weakened(), Fault::None) {
+        Ok(states) => assert!(states > 1_000, "only {states} states: nothing was explored"),
+        Err(fault) => panic!("{fault}"),
+    }
+}
+
+#[track_caller]
+fn is_found_if_weak(fault: Fault, (seats, kills, scripts): Scenario) {
+    let world = World::new(seats, kills, scripts).weakened();
+    assert!(explore(world, fault).is_err(), "{fault:?} was not found");
+}
+
+#[test]
+fn two_who_take_and_give_leave_true_counts_in_a_weak_memory() {
+    is_sound_if_weak(TWO_TAKE_AND_GIVE);
+}
+
+#[test]
+fn three_who_take_and_give_leave_true_counts_in_a_weak_memory_wherever_one_dies() {
+    is_sound_if_weak(THREE_AND_A_KILL);
+}
+
+#[test]
+fn two_who_reclaim_at_once_give_a_seat_back_once_in_a_weak_memory() {
+    is_sound_if_weak(TWO_RECLAIM_FROM_ONE);
+}
+
+#[test]
+fn a_slot_that_is_used_again_is_not_taken_for_the_dead_one_in_a_weak_memory() {
+    is_sound_if_weak(A_SLOT_IS_USED_AGAIN);
+}
+
+#[test]
+fn attaching_and_detaching_lose_nothing_in_a_weak_memory() {
+    is_sound_if_weak(TWO_ATTACH_AT_ONCE);
+    is_sound_if_weak(ONE_DETACHES);
+}
+
+#[test]
+#[ignore = "takes minutes: 13 million states"]
+fn the_large_scenarios_are_sound_in_a_weak_memory() {
+    is_sound_if_weak(THREE_TAKE_AND_GIVE);
+    is_sound_if_weak(A_SLOT_IS_USED_UNGUARDED);
+    is_sound_if_weak(TWO_WANT_A_DEAD_SLOT);
+}
+
+#[test]
+fn loads_that_do_not_acquire_are_found() {
+    is_found_if_weak(Fault::LoadsWithoutAcquire, THREE_TAKE_AND_GIVE);
+    is_found_if_weak(Fault::LoadsWithoutAcquire, A_SLOT_IS_USED_AGAIN);
+}
+
+#[test]
+fn exchanges_that_do_not_release_are_found() {
+    is_found_if_weak(Fault::ExchangesWithoutRelease, THREE_TAKE_AND_GIVE);
+    is_found_if_weak(Fault::ExchangesWithoutRelease, A_SLOT_IS_USED_AGAIN);
+}

@@ -4,6 +4,7 @@ use std::cell::{Cell as Shown, RefCell};
 
 use seatmeter_protocol::seat_layout::{EntryWord, Grant, OWNER_DIED, PoolWord, is_attached};
 
+use super::weak::{Place, Weak};
 use crate::seats::memory::{Cell, Locksmith, Memory, Witness};
 use crate::seats::pool::{self, Me, Outcome};
 
@@ -31,6 +32,10 @@ pub(super) enum Fault {
     FailedFlushTakenForDone,
     /// The kernel gives one lock to two processes.
     LockGivenTwice,
+    /// Loads do not acquire: what was written before the value that is read need not be seen.
+    LoadsWithoutAcquire,
+    /// Exchanges do not release: what their process wrote before need not be seen with them.
+    ExchangesWithoutRelease,
 }
 
 /// The acts of a process, which it performs in order.
@@ -87,6 +92,8 @@ pub(super) struct World {
     pub(super) words: Words,
     pub(super) actors: Vec<Actor>,
     pub(super) kills_left: u32,
+    /// The older values of the words, if processors may still read them.
+    weak: Option<Box<Weak>>,
 }
 
 /// The mark that the process is halted for now.
@@ -101,6 +108,11 @@ struct Stage<'a> {
     is_spent: Shown<bool>,
     actor: u8,
     fault: Fault,
+    weak: RefCell<&'a mut Option<Box<Weak>>>,
+    /// The number of writes by which a load is behind the newest one.
+    behind: usize,
+    /// The number of writes that the load could read.
+    readable: Shown<usize>,
 }
 
 impl Stage<'_> {
@@ -116,6 +128,31 @@ impl Stage<'_> {
         self.next.set(next + 1);
         Ok(log[next])
     }
+
+    /// Read a word: the newest value, or in a weak memory one that this process may still read.
+    fn read(&self, place: Place, half: usize, newest: u64) -> u64 {
+        let mut weak = self.weak.borrow_mut();
+        let Some(weak) = weak.as_mut() else { return newest };
+        let acquires = self.fault != Fault::LoadsWithoutAcquire;
+        let (value, readable) = weak.load(self.actor.into(), place, self.behind, acquires);
+        self.readable.set(readable);
+        value[half]
+    }
+
+    /// Note in a weak memory that an exchange has written this.
+    fn exchanged(&self, place: Place, value: [u64; 2]) {
+        if let Some(weak) = self.weak.borrow_mut().as_mut() {
+            let releases = self.fault != Fault::ExchangesWithoutRelease;
+            weak.exchange(self.actor.into(), place, value, releases);
+        }
+    }
+
+    /// Note in a weak memory that a store has written this.
+    fn stored(&self, place: Place, value: u64) {
+        if let Some(weak) = self.weak.borrow_mut().as_mut() {
+            weak.store(self.actor.into(), place, [value, 0]);
+        }
+    }
 }
 
 impl Memory for Stage<'_> {
@@ -123,13 +160,19 @@ impl Memory for Stage<'_> {
 
     fn load(&self, cell: Cell) -> Result<u64, Halted> {
         self.access(|words| match cell {
-            Cell::PoolLow => words.pool[0],
-            Cell::PoolHigh => words.pool[1],
-            Cell::EntryLow(entry) => words.entries[entry as usize][0],
-            Cell::EntryHigh(entry) => words.entries[entry as usize][1],
-            Cell::Flag(entry) => u64::from(words.flags[entry as usize]),
+            Cell::PoolLow => self.read(Place::Pool, 0, words.pool[0]),
+            Cell::PoolHigh => self.read(Place::Pool, 1, words.pool[1]),
+            Cell::EntryLow(entry) => {
+                self.read(Place::Entry(entry), 0, words.entries[entry as usize][0])
+            }
+            Cell::EntryHigh(entry) => {
+                self.read(Place::Entry(entry), 1, words.entries[entry as usize][1])
+            }
+            Cell::Flag(entry) => {
+                self.read(Place::Flag(entry), 0, words.flags[entry as usize].into())
+            }
             Cell::Grant => words.grant,
-            Cell::HighWaterMark => words.high_water_mark,
+            Cell::HighWaterMark => self.read(Place::HighWaterMark, 0, words.high_water_mark),
         })
     }
 
@@ -138,6 +181,7 @@ impl Memory for Stage<'_> {
             let same = words.pool == old;
             if same {
                 words.pool = new;
+                self.exchanged(Place::Pool, new);
             }
             u64::from(same)
         })?;
@@ -154,6 +198,7 @@ impl Memory for Stage<'_> {
                 *word == old || self.fault == Fault::EntryWordWithoutSeq && word[0] == old[0];
             if same {
                 *word = new;
+                self.exchanged(Place::Entry(entry), new);
             }
             u64::from(same || self.fault == Fault::FailedFlushTakenForDone)
         })?;
@@ -165,6 +210,7 @@ impl Memory for Stage<'_> {
         self.access(|words| {
             if !is_left {
                 words.flags[entry as usize] = 0;
+                self.stored(Place::Flag(entry), 0);
             }
             0
         })?;
@@ -174,6 +220,7 @@ impl Memory for Stage<'_> {
     fn raise_high_water_mark(&self, entry: u16) -> Result<(), Halted> {
         self.access(|words| {
             words.high_water_mark = words.high_water_mark.max(u64::from(entry) + 1);
+            self.exchanged(Place::HighWaterMark, [words.high_water_mark, 0]);
             0
         })?;
         Ok(())
@@ -220,6 +267,9 @@ impl Locksmith for Stage<'_> {
             let is_free = *lock == 0 || self.fault == Fault::LockGivenTwice;
             if is_free {
                 *lock = self.actor + 1;
+                if let Some(weak) = self.weak.borrow_mut().as_mut() {
+                    weak.lock(self.actor.into(), entry.into());
+                }
             }
             u64::from(is_free)
         })?;
@@ -276,6 +326,7 @@ impl Stage<'_> {
             (Act::Guard, Some(me)) => {
                 self.access(|words| {
                     words.flags[me.entry as usize] = u32::from(self.actor) + 1;
+                    self.stored(Place::Flag(me.entry), u64::from(self.actor) + 1);
                     0
                 })?;
                 None
@@ -303,6 +354,9 @@ impl Stage<'_> {
                 self.clear_flag(me.entry)?;
                 self.access(|words| {
                     words.locks[me.entry as usize] = 0;
+                    if let Some(weak) = self.weak.borrow_mut().as_mut() {
+                        weak.unlock(self.actor.into(), me.entry.into());
+                    }
                     0
                 })?;
                 actor.me = None;
@@ -334,12 +388,12 @@ impl World {
             held: 0,
             is_tried: false,
         });
-        let mut world = Self { words, actors: actors.collect(), kills_left: kills };
+        let mut world = Self { words, actors: actors.collect(), kills_left: kills, weak: None };
         for (actor, &script) in scripts.iter().enumerate() {
             if script.first() != Some(&Act::Attach) {
                 world.actors[actor].script = &[Act::Attach];
                 while world.can_step(actor) {
-                    world.step(actor, Fault::None).expect("attaching to an empty pool works");
+                    world.step(actor, 0, Fault::None).expect("attaching to an empty pool works");
                 }
                 world.actors[actor].script = script;
                 world.actors[actor].done = 0;
@@ -348,13 +402,32 @@ impl World {
         world
     }
 
+    /// From now on, let processes read values that are no longer the newest, as aarch64 does.
+    pub(super) fn weakened(mut self) -> Self {
+        let Words { pool, entries, flags, high_water_mark, .. } = self.words;
+        self.weak = Some(Box::new(Weak::new(self.actors.len(), |place| match place {
+            Place::Pool => pool,
+            Place::Entry(entry) => entries[usize::from(entry)],
+            Place::Flag(entry) => [flags[usize::from(entry)].into(), 0],
+            Place::HighWaterMark => [high_water_mark, 0],
+        })));
+        self
+    }
+
     pub(super) fn can_step(&self, actor: usize) -> bool {
         let actor = &self.actors[actor];
         actor.breath == Breath::Alive && actor.done < actor.script.len()
     }
 
-    /// Let a process make its next access, and run up to the access after it.
-    pub(super) fn step(&mut self, number: usize, fault: Fault) -> Result<(), String> {
+    /// Let a process make its next access, and run up to the access after it. A load reads the value
+    /// that is `behind` writes older than the newest. Return the number of values that it could
+    /// read.
+    pub(super) fn step(
+        &mut self,
+        number: usize,
+        behind: usize,
+        fault: Fault,
+    ) -> Result<usize, String> {
         let actor = &mut self.actors[number];
         let mut log = std::mem::take(&mut actor.log);
         let act = actor.script[actor.done];
@@ -365,17 +438,32 @@ impl World {
             is_spent: Shown::new(false),
             actor: number as u8,
             fault,
+            weak: RefCell::new(&mut self.weak),
+            behind,
+            readable: Shown::new(1),
         };
-        match stage.run(act, actor) {
+        let result = stage.run(act, actor);
+        let readable = stage.readable.get();
+        match result {
             Ok(wrong) => {
                 actor.done += 1;
-                wrong.map_or(Ok(()), Err)
+                if let Some(wrong) = wrong {
+                    return Err(wrong);
+                }
             }
-            Err(Halted) => {
-                actor.log = log;
-                Ok(())
-            }
+            Err(Halted) => actor.log = log,
         }
+        self.forget();
+        Ok(readable)
+    }
+
+    /// Forget the values that no process can read any more.
+    fn forget(&mut self) {
+        let Some(weak) = &mut self.weak else { return };
+        let may_read =
+            |actor: &Actor| actor.breath == Breath::Alive && actor.done < actor.script.len();
+        let actors = &self.actors;
+        weak.forget(|number| may_read(&actors[number]));
     }
 
     /// Let a process die in two steps: first its flag is marked, then its locks are dropped.
@@ -385,19 +473,26 @@ impl World {
         if actor.breath == Breath::Alive {
             actor.breath = Breath::Marked;
             actor.log = Vec::new();
-            for flag in &mut self.words.flags {
+            for (entry, flag) in self.words.flags.iter_mut().enumerate() {
                 if *flag == u32::from(tag) {
                     *flag = OWNER_DIED;
+                    if let Some(weak) = &mut self.weak {
+                        weak.store(number, Place::Flag(entry as u16), [OWNER_DIED.into(), 0]);
+                    }
                 }
             }
         } else {
             actor.breath = Breath::Dead;
-            for lock in &mut self.words.locks {
+            for (entry, lock) in self.words.locks.iter_mut().enumerate() {
                 if *lock == tag {
                     *lock = 0;
+                    if let Some(weak) = &mut self.weak {
+                        weak.unlock(number, entry);
+                    }
                 }
             }
         }
+        self.forget();
     }
 
     fn truth(&self, entry: usize) -> EntryWord {
@@ -439,6 +534,8 @@ impl World {
     /// Check what must hold when no process moves any more: after one look, only the living hold
     /// seats.
     pub(super) fn check_end(&mut self) -> Result<(), String> {
+        // Everything that was written can be seen everywhere by then.
+        self.weak = None;
         self.actors.push(Actor {
             script: &[Act::AskAll],
             done: 0,
@@ -450,7 +547,7 @@ impl World {
         });
         let observer = self.actors.len() - 1;
         while self.can_step(observer) {
-            self.step(observer, Fault::None)?;
+            self.step(observer, 0, Fault::None)?;
         }
         self.check()?;
         let living: u32 = self
@@ -491,6 +588,9 @@ impl World {
                     | (actor.log.len() as u64) << 32,
             );
             actor.log.iter().for_each(|&answer| print.add(answer));
+        }
+        if let Some(weak) = &self.weak {
+            weak.words().for_each(|word| print.add(word));
         }
         print.0
     }

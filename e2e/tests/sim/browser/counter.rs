@@ -1,7 +1,9 @@
 //! The counts of one page, by the rules of `bindings/web/src/counter.js`: totals that only grow,
 //! and are stored before they are shown as counted.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::UsageKind;
@@ -18,11 +20,14 @@ pub(super) const IMAGES_MS: i64 = 1_000;
 /// A piece of work: kind, symbology or module, amount.
 pub(crate) type Piece = (UsageKind, u32, u64);
 
+/// The totals of a segment, by slot, kind and what. Work that waits keeps those of an earlier one.
+type Totals = Rc<RefCell<BTreeMap<(u32, UsageKind, u32), u64>>>;
+
 /// Work that waits for its transaction.
 struct Entry {
     segment: SegmentRow,
-    /// The number of the segment among those of the page.
-    generation: u32,
+    /// The totals of the segment, as the page knows them.
+    totals: Totals,
     slot: u32,
     work: Vec<Piece>,
     /// Whether somebody waits for it.
@@ -37,8 +42,7 @@ pub(super) struct Counter {
     pub(super) image_since: i64,
     spent: BTreeMap<(String, String, u32), u64>,
     segment: Option<SegmentRow>,
-    generation: u32,
-    totals: BTreeMap<(u32, UsageKind, u32), u64>,
+    totals: Totals,
     last_slot: u32,
 }
 
@@ -58,8 +62,7 @@ impl Counter {
             image_since: 0,
             spent: BTreeMap::new(),
             segment: None,
-            generation: 0,
-            totals: BTreeMap::new(),
+            totals: Totals::default(),
             last_slot: 0,
         }
     }
@@ -87,8 +90,7 @@ impl Counter {
             item: grant.item.item_id.clone(),
             envelope: grant.envelope.clone(),
         });
-        self.generation += 1;
-        self.totals.clear();
+        self.totals = Totals::default();
         self.last_slot = 0;
     }
 
@@ -112,8 +114,8 @@ impl Counter {
     fn take_images(&mut self) {
         let Some(segment) = self.segment.clone().filter(|_| self.images > 0) else { return };
         let work = vec![(UsageKind::Image, 0, std::mem::take(&mut self.images))];
-        let (slot, generation) = (self.image_slot, self.generation);
-        self.waiting.push(Entry { segment, generation, slot, work, is_awaited: false });
+        let (slot, totals) = (self.image_slot, self.totals.clone());
+        self.waiting.push(Entry { segment, totals, slot, work, is_awaited: false });
     }
 
     /// Store the images that wait.
@@ -137,8 +139,8 @@ impl Counter {
         heal: &dyn Fn(&mut Content),
     ) -> Outcome<()> {
         let segment = self.segment.clone().expect("a page with a grant has a segment");
-        let (slot, generation, work) = (slot_of_ms(ms), self.generation, work.to_vec());
-        self.waiting.push(Entry { segment, generation, slot, work, is_awaited: true });
+        let (slot, totals, work) = (slot_of_ms(ms), self.totals.clone(), work.to_vec());
+        self.waiting.push(Entry { segment, totals, slot, work, is_awaited: true });
         self.take_images();
         self.drain(store, clock, heal)
     }
@@ -164,12 +166,8 @@ impl Counter {
                 }
                 for (kind, what, n) in &entry.work {
                     let key = (entry.segment.id.clone(), entry.slot, *kind, *what);
-                    let total = match entry.generation == self.generation {
-                        true => self.totals.get(&(entry.slot, *kind, *what)).copied(),
-                        // What was counted in an earlier segment is in the storage alone.
-                        false => on.totals.get(&key).map(|row| row.total),
-                    };
-                    let total = total.unwrap_or(0);
+                    let known = entry.totals.borrow().get(&(entry.slot, *kind, *what)).copied();
+                    let total = known.unwrap_or(0);
                     let row = changed.entry(key).or_insert(Changed { entry: number, total });
                     row.total += n;
                 }
@@ -178,9 +176,7 @@ impl Counter {
             (is_kept, changed)
         })?;
         for ((_, slot, kind, what), row) in changed {
-            if batch[row.entry].generation == self.generation {
-                self.totals.insert((slot, kind, what), row.total);
-            }
+            batch[row.entry].totals.borrow_mut().insert((slot, kind, what), row.total);
             self.last_slot = self.last_slot.max(slot);
         }
         match is_kept {
@@ -209,11 +205,9 @@ impl Counter {
                 // It is the first count of the segment, or somebody has cleared the storage.
                 heal(on);
                 on.segments.insert(segment.id.clone(), segment.clone());
-                if entry.generation == self.generation {
-                    for ((slot, kind, what), total) in &self.totals {
-                        let key = (segment.id.clone(), *slot, *kind, *what);
-                        on.totals.insert(key, unsent(*total));
-                    }
+                for ((slot, kind, what), total) in &*entry.totals.borrow() {
+                    let key = (segment.id.clone(), *slot, *kind, *what);
+                    on.totals.insert(key, unsent(*total));
                 }
             }
             let sent_as = on.totals.get(key).and_then(|stored| stored.sent_as.clone());
@@ -259,7 +253,7 @@ impl Counter {
         let Some(segment) = &self.segment else { return false };
         let (slot, kind, what) = counter;
         let stored = on.totals.get(&(segment.id.clone(), slot, kind, what));
-        let known = self.totals.get(&counter).copied().unwrap_or(0);
+        let known = self.totals.borrow().get(&counter).copied().unwrap_or(0);
         stored.is_some_and(|stored| stored.total > known)
     }
 
