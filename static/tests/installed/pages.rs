@@ -25,9 +25,11 @@ const ELSEWHERE: [(&str, &str); 10] = [
     ("cc program.c -o program", "projects.rs"),
 ];
 
-/// What a block needs that the page only names, by the block's first line: words to replace, and
-/// commands to run before.
-const NEEDS: &[(&str, &[(&str, &str)], &str)] = &[
+/// What a block needs that the page only names: its first line, words to replace, and commands to
+/// run before.
+type Needs = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+
+const NEEDS: &[Needs] = &[
     ("seatmeterd init --demo", &[], "stop"),
     (
         "seatmeterd serve --data DIR       # an empty",

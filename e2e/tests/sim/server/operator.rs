@@ -38,7 +38,10 @@ impl Server {
         let root = self.vendor.public().clone();
         now(self.licensing.import(envelope, root, code, "sim")).expect("the license file is sound");
         self.issues += 1;
-        self.model.is_edited = false;
+        if std::mem::take(&mut self.model.is_edited) {
+            // What was re-armed meanwhile fires with the next check, at most 10 minutes later.
+            self.check_alerts();
+        }
     }
 
     /// Import the file as the vendor has signed it, if somebody has edited it.
