@@ -14,7 +14,7 @@
 //! | --- | --- | --- |
 //! | the device reports a total | – | the higher of both |
 //! | it asks for more | used + its share, never less than before | – |
-//! | it gives back under the newest serial | falls to used | – |
+//! | it gives back under the newest serial, or one that a restored server has forgotten | falls to used | – |
 //! | it gives back under an older serial | – | – |
 //! | it is silent | – | – |
 //! | it loses its state, or is restored to an earlier one | – | rises to allowed: this part is *lost* |
@@ -94,10 +94,11 @@ impl Allowance {
         own.reported(own.used.saturating_add(more - known))
     }
 
-    /// Record that the device performs nothing more under the local license with this serial.
+    /// Record that the device performs nothing more under the local license with this serial. A
+    /// later one than is known here was granted before the server was restored.
     #[must_use]
     pub fn given_back(self, serial: u32) -> Self {
-        if serial == self.serial { Self { allowed: self.used, ..self } } else { self }
+        if serial >= self.serial { Self { allowed: self.used, ..self } } else { self }
     }
 }
 
@@ -224,6 +225,8 @@ mod tests {
         let refusal = decide("item", &all, Allowance::default(), 1, 1).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::USED_UP);
         assert_eq!(offline.given_back(6), offline, "not under an older local license");
+        let forgotten = Allowance { serial: 5, ..offline };
+        assert_eq!(forgotten.given_back(7).allowed, 3, "the server was restored");
         offline = offline.given_back(7);
         let all_used = Allowance { serial: 7, allowed: 3, used: 3, ..Allowance::default() };
         assert_eq!(offline, all_used);

@@ -22,8 +22,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) shown: Option<u32>,
     /// Whether its UUID is that of a stranger, who has asked first.
     pub(crate) is_of_stranger: bool,
-    /// Whether it is of a page that may have given back what it was allowed: it shows a license
-    /// under which it does not work any more.
+    /// Whether it is of a page that may have given back what it was allowed: it shows no license
+    /// under which it works.
     pub(crate) has_given_back: bool,
 }
 

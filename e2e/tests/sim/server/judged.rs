@@ -47,9 +47,7 @@ impl Server {
             first_contact: &request.first_contact,
             shown: newest_shown(&request),
             is_of_stranger: !asked.is_forged && self.is_strangers(&request.device.uuid),
-            has_given_back: asked.origin.is_some()
-                && request.held_license.is_none()
-                && request.newest_license.is_some(),
+            has_given_back: asked.origin.is_some() && request.held_license.is_none(),
         };
         let verdict = self.model.verdict(&books, &asking);
         // A server that was put back itself may not know what the device has shown before.
