@@ -126,6 +126,8 @@ pub(crate) struct Browser {
     /// The storage as it was when it was kept.
     kept: Option<Content>,
     newest_put_back: Option<u32>,
+    /// The serial of the newest license that was stored when the user last cleared the storage.
+    newest_cleared: Option<u32>,
     /// How often the user has cleared the storage.
     pub(crate) clears: u32,
     is_used: bool,
@@ -165,6 +167,7 @@ impl Browser {
             waits: 0,
             kept: None,
             newest_put_back: None,
+            newest_cleared: None,
             clears: 0,
             is_used: false,
         }

@@ -25,6 +25,7 @@ impl Browser {
 
     /// Clear the storage, as the user can do at any time. Pages may be open.
     pub(crate) fn clear(&mut self) {
+        self.newest_cleared = self.newest_cleared.max(Some(self.newest_serial()));
         self.store.content = Content::default();
         self.clears += 1;
     }
@@ -62,9 +63,11 @@ impl Browser {
         self.was_put_back() || self.clears > 0
     }
 
-    /// Return whether a license is one that the profile had before it was put back.
+    /// Return whether a license is one that the profile had before it was put back, or before its
+    /// storage was cleared: then its pages may not know what others have spent.
     pub(crate) fn is_unheld(&self, license: &LocalLicense) -> bool {
-        self.newest_put_back.is_some_and(|newest| license.serial <= newest)
+        let newest = self.newest_put_back.max(self.newest_cleared);
+        newest.is_some_and(|newest| license.serial <= newest)
     }
 
     /// Return the serial of the newest stored license; 0 for none.
