@@ -44,7 +44,7 @@ pub(super) fn sums_are_sums(store: &InlineStore, books: &Books, model: &Model) -
 /// more of a strict item is allowed, or is performed under both items, than there is.
 pub(super) fn each_item_has_its_own(world: &World, net: &Net) -> Check {
     net.servers().try_for_each(|server| sums_of_each_item(world, server))?;
-    let mut limits = BTreeMap::new();
+    let mut limits: BTreeMap<u32, u64> = BTreeMap::new();
     let mut is_strict = net.server.model.restores == 0;
     for model in net.servers().flat_map(Server::models) {
         is_strict &= model.item.strict;
