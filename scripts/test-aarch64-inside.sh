@@ -26,12 +26,13 @@ say() { printf 'aarch64: %s\n' "$*"; }
 
 # Run a suite: its name, its time in seconds, and its command. A suite of Rust says itself how many tests it had.
 suite() {
-  local name=$1 limit=$2 log=/tmp/log.$RANDOM begun=$SECONDS code=0 counts
+  local name=$1 limit=$2 log=/tmp/log.$RANDOM begun=$SECONDS code=0 counts skipped
   shift 2
   printf -- '-- %s\n' "$name"
   timeout --kill-after=5 "$limit" "$@" >"$log" 2>&1 || code=$?
   counts=$(sed -n 's/^test result: [^.]*\. \([0-9]*\) passed; \([0-9]*\) failed; .*/\1 passed, \2 failed/p' "$log" | tail -n 1)
-  skipped=$(grep -c '^SKIPPED' "$log")
+  grep -a '^SKIPPED' "$log" | sort | uniq -c
+  skipped=$(grep -ac '^SKIPPED' "$log")
   [ "$skipped" = 0 ] || counts="$counts, $skipped of them skipped themselves"
   if [ "$code" = 0 ]; then
     say "$name: ok${counts:+ ($counts)}, $((SECONDS - begun)) s"
@@ -54,16 +55,16 @@ chmod 755 /usr/bin/valgrind
 
 say "Linux $(uname -r), $(nproc) processors, $(grep -m 1 '^Features' /proc/cpuinfo | grep -q atomics && echo with || echo without) atomic instructions"
 # The model checker is the same on every processor.
-suite "unit tests of the library" 1200 /out/tests/unit-seatmeter --skip seats::checker
-suite "unit tests of the protocol" 1200 /out/tests/unit-seatmeter_protocol
-suite "unit tests of the server" 1200 /out/tests/unit-seatmeter_server
-suite "seats" 1200 /out/tests/seats --skip crash:: --skip fork::
-suite "forks" 1200 /out/tests/seats fork::
-suite "kills of holders of seats" 1200 /out/tests/seats crash::
-suite "kills of counting processes" 1200 /out/tests/usage counts::
-suite "other tests of counts" 1200 /out/tests/usage --skip counts:: --skip server_soak
-suite "hosts" 1200 /out/tests/host
-suite "C programs" 1200 /out/tests/c_api programs::
+suite "unit tests of the library" 1200 /out/tests/unit-seatmeter --skip seats::checker --show-output
+suite "unit tests of the protocol" 1200 /out/tests/unit-seatmeter_protocol --show-output
+suite "unit tests of the server" 1200 /out/tests/unit-seatmeter_server --show-output
+suite "seats" 1200 /out/tests/seats --skip crash:: --skip fork:: --show-output
+suite "forks" 1200 /out/tests/seats fork:: --show-output
+suite "kills of holders of seats" 1200 /out/tests/seats crash:: --show-output
+suite "kills of counting processes" 1200 /out/tests/usage counts:: --show-output
+suite "other tests of counts" 1200 /out/tests/usage --skip counts:: --skip server_soak --show-output
+suite "hosts" 1200 /out/tests/host --show-output
+suite "C programs" 1200 /out/tests/c_api programs:: --show-output
 suite "the documented snippet and a server" 300 scripts/run.sh /out/examples
 suite "a program with the library inside" 300 bash -euo pipefail -c 'server=/out/examples/seatmeterd
   . scripts/trial_server.sh

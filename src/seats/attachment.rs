@@ -120,6 +120,19 @@ impl Shared {
         }
     }
 
+    /// Return the view of the file that has the name now, with its gate shut behind us.
+    pub(super) fn enter_file(self: &Arc<Self>) -> Result<(&View, Passage<'_>), SeatError> {
+        loop {
+            self.check_file(true)?;
+            let (view, passage) = self.enter();
+            // Another thread may have let the pool rest since the check. The loop ends, because
+            // each round needs another such thread.
+            if !view.is_of_nothing() {
+                return Ok((view, passage));
+            }
+        }
+    }
+
     /// Return the newest view after running attachments, detachments and moves have finished.
     pub(super) fn settled_view(&self) -> &View {
         self.enter().0
@@ -129,8 +142,7 @@ impl Shared {
     pub(super) fn attach(self: &Arc<Self>) -> Result<(), SeatError> {
         // This may run in a thread of the host, and no caller holds signals and cancellation off.
         let _undisturbed = Undisturbed::hold();
-        self.check_file(true)?;
-        let (view, _passage) = self.enter();
+        let (view, _passage) = self.enter_file()?;
         if view.local.identified().is_some() {
             return Ok(());
         }

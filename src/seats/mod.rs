@@ -102,9 +102,10 @@ impl SeatPool {
     /// this grant holds now. Seats that are held beyond a smaller grant stay held; the pool shrinks
     /// as they come back.
     pub fn grant(&self, seats: u32, grant_seq: u32) -> bool {
-        // If a move fails, the next check tries again.
-        let _ = self.shared.check_file(true);
-        let view = self.shared.view();
+        // The gate keeps the pool from being put to rest meanwhile. If a move fails, the next check
+        // tries again.
+        let entered = self.shared.enter_file();
+        let view = entered.as_ref().map_or_else(|_| self.shared.view(), |(view, _)| *view);
         let grant = Grant { seats: seats.min(SEATS_MAX), number: grant_seq };
         let holds = grant_seq != CLOSED && view.grant(grant);
         waiting::wake_all(view);

@@ -1,6 +1,6 @@
 //! The seat pool within one process: counting, growing, shrinking, waiting, threads.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -64,6 +64,35 @@ fn the_newest_grant_wins_and_of_two_equally_new_the_greater() {
     assert_eq!(other.capacity(), 3);
     assert!(one.grant(1_000_000, 3));
     assert_eq!(one.capacity(), 65_536);
+}
+
+#[test]
+fn threads_that_attach_while_others_let_the_pool_rest_get_their_seats() {
+    const ROUNDS: usize = 10_000;
+    let device = Device::new();
+    let pool = device.pool_of(4);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                pool.rest();
+            }
+        });
+        let takers = [(); 2].map(|()| {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    assert!(pool.grant(4, 1));
+                    pool.give(pool.take()?);
+                }
+                Ok::<(), SeatError>(())
+            })
+        });
+        let outcomes = takers.map(|taker| taker.join());
+        is_over.store(true, Ordering::Relaxed);
+        outcomes.into_iter().for_each(|outcome| outcome.unwrap().unwrap());
+    });
+    pool.rest();
+    assert_eq!(device.pool().idle(), 4);
 }
 
 #[test]
