@@ -75,9 +75,8 @@ export const noteServer = (store, uuid, keyId, { epoch, receipt }) =>
       receipt: receipt || server.receipt,
     });
     if (!isNew) return;
-    const segments = (await on.segments.getAll()).filter(
-      (s) => s.uuid === uuid && s.keyId === keyId,
-    );
+    // Also what was counted under the identities before this one.
+    const segments = (await on.segments.getAll()).filter((s) => s.keyId === keyId);
     const ids = segments.map(({ id }) => id);
     for (const row of await on.totals.getAll()) {
       if (ids.includes(row.segment)) await on.totals.put({ ...row, unsent: 1 });
