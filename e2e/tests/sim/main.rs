@@ -85,7 +85,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 44] = [
+const ONCE_BROKEN: [u64; 45] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -130,6 +130,7 @@ const ONCE_BROKEN: [u64; 44] = [
     1_801_000_002_386,
     1_802_000_000_568,
     1_803_000_000_425,
+    1_806_000_000_387,
 ];
 
 #[test]
