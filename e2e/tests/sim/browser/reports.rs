@@ -102,7 +102,8 @@ fn acknowledge(store: &mut Store, sent: &[&(TotalKey, TotalRow)]) -> Outcome<()>
     })
 }
 
-/// Note receipt and epoch of an answer. Under another epoch, the server may have lost what it had.
+/// Note receipt and epoch of an answer. Under another epoch, the server may have lost what it had,
+/// also of the identities before this one.
 pub(super) fn note_server(
     store: &mut Store,
     uuid: &str,
@@ -122,15 +123,15 @@ pub(super) fn note_server(
             server.receipt = receipt.to_owned();
         }
         if is_new {
-            send_again(on, uuid, key_id);
+            send_again(on, key_id);
         }
     })
 }
 
-fn send_again(on: &mut Content, uuid: &str, key_id: &str) {
+fn send_again(on: &mut Content, key_id: &str) {
     for (key, row) in &mut on.totals {
         let segment = on.segments.get(&key.0);
-        if segment.is_some_and(|segment| segment.uuid == uuid && segment.key_id == key_id) {
+        if segment.is_some_and(|segment| segment.key_id == key_id) {
             row.is_unsent = true;
         }
     }
