@@ -66,7 +66,7 @@ impl Offset {
         self.0.fetch_and(!SET, Ordering::Relaxed);
     }
 
-    /// Raise the difference to at least `ms`. The mark stays as it is. Return the difference before.
+    /// Raise the difference to at least `ms`, and leave the mark. Return the difference before.
     pub(super) fn raise(&self, ms: i64) -> i64 {
         let raised = |word| {
             let now = Reading::unpack(word);
