@@ -419,9 +419,9 @@ impl World {
         actor.breath == Breath::Alive && actor.done < actor.script.len()
     }
 
-    /// Let a process make its next access, and run up to the access after it. A load reads the value
-    /// that is `behind` writes older than the newest. Return the number of values that it could
-    /// read.
+    /// Let a process make its next access, and run up to the access after it. A load reads the
+    /// value that is `behind` writes older than the newest. Return the number of values that it
+    /// could read.
     pub(super) fn step(
         &mut self,
         number: usize,

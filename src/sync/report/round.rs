@@ -361,7 +361,7 @@ impl Round<'_> {
         let shown = || self.with_licenses(segments());
         let mut sent = ask(if self.is_again { shown() } else { segments() });
         // A restored server learns by the licenses what it has forgotten: of this device, its seat,
-        // too. Nobody asks for a license under a former UUID; under its own, an unknown device does.
+        // too. Nobody asks for a license under a former UUID; an unknown device asks under its own.
         let is_former = uuid != with.device.uuid();
         let has_forgotten = is_former && is_unknown(&sent.answered)
             || sent.answered.value.as_ref().is_ok_and(lacks_licenses);

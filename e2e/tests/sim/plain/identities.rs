@@ -110,8 +110,8 @@ impl Plain {
         Shown { generation: license.generation, epoch, runs, is_forgotten: false }
     }
 
-    /// Take the id of the current epoch from the server's store, which has chosen it by chance. Return
-    /// whether both have begun an epoch, or none of them.
+    /// Take the id of the current epoch from the server's store, which has chosen it by chance.
+    /// Return whether both have begun an epoch, or none of them.
     pub(crate) fn agrees_on_epoch(&mut self, epoch: &str) -> bool {
         if self.epoch == BEGUN && !self.epochs.contains(epoch) {
             epoch.clone_into(&mut self.epoch);

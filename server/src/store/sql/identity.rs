@@ -380,8 +380,8 @@ pub(super) fn prove(batch: &Batch<'_>, report: &Report) -> Result<PublicKey, Ref
             let is_own = |key: &&PublicKey| {
                 proof.signed_by.as_ref() == Some(key) || proof.facts.verify(signature, key).is_ok()
             };
-            // Who has a license by this server's key for its own key is no stranger, even if one has
-            // come with the same UUID first: to this server, or to another one with its key.
+            // Who has a license by this server's key for its own key is no stranger, even if one
+            // has come with the same UUID first: to this server, or to another one with its key.
             let by_license = || {
                 proof.signed_by.as_ref().filter(|key| {
                     let mut shown = report.newest.iter().chain(&report.shown);
