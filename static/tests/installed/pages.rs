@@ -1,6 +1,6 @@
 //! Every command of the pages for operators works as it stands there, in the order of the page,
-//! with the installed programs. It runs on a network of its own, so that the default port is free, and
-//! with `/etc` in a folder of the test.
+//! with the installed programs. It runs on a network of its own, so that the default port is free,
+//! and with `/etc` in a folder of the test.
 
 use std::fs;
 use std::path::Path;
