@@ -206,7 +206,7 @@ test-deb: ## Install, use, upgrade, remove and purge the Debian packages in clea
 	@BUILT="$(BUILT)" SUITES="$(SUITES)" scripts/test-deb.sh $(TARGET)/test-deb
 
 .PHONY: test-aarch64
-test-aarch64: ## Build for aarch64 and run seats, forks, kills, hosts and C programs in an emulated machine (CPU=neoverse-n1, KILLS=300); as root, takes minutes
+test-aarch64: ## Build for aarch64 and run seats, forks, kills, hosts and C programs in an emulated machine (CPU=neoverse-n1, KILLS=10000); as root, takes minutes
 	@scripts/tools.sh
 	@CPU="$(CPU)" KILLS="$(KILLS)" scripts/test-aarch64.sh $(TARGET)/aarch64
 

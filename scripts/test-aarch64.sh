@@ -2,7 +2,8 @@
 # Tries the library and the server on aarch64: test-aarch64.sh FOLDER. Builds them with the cross compilers of Debian, starts
 # Debian's arm64 kernel in an emulated machine, and runs the tests there: scripts/test-aarch64-inside.sh. An emulation of
 # programs alone would not do: it knows neither robust lists nor MADV_WIPEONFORK. FOLDER keeps systems and builds for the next
-# time. Needs root, and an archive of Debian (MIRROR). KILLS: how many processes the soaks kill. LIMIT: seconds for the machine.
+# time. Needs root, and an archive of Debian (MIRROR). KILLS: how many processes are
+# killed in each of the two suites of kills. LIMIT: seconds for the machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p "$1"
