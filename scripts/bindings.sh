@@ -99,13 +99,13 @@ case $language in
       # Names that neither the wire, nor the storage, nor a page knows are shortened.
       names='heal|onChange|lastError|renewalDueAt|takeRenewed|loadStored|stops|isAskedFor|isFirst|isDated|isDiverged'
       names+='|isBelieved|keyHex|flushImages|takeImages|imageSlot|countedAt|takeBack|wallThen|monotonicThen|isHeard|hear'
-      names+='|hasLeapt|serverKey|opening|putRows|spend|isAhead|drain|symbology|lastSlot'
+      names+='|anchor|monotonic|waiting|running|failure|hasLeapt|serverKey|opening|putRows|spend|isAhead|drain|symbology|lastSlot'
       {
         "$out/tools/node_modules/.bin/esbuild" "$bindings/web/src/index.js" --bundle --format=esm --target=es2022 \
           --log-level=error --outfile="$out/bundle.js" &&
           "$out/tools/node_modules/.bin/terser" "$out/bundle.js" --ecma 2022 --module --compress passes=4 --mangle \
             --mangle-props "regex=/^($names)\$/" --output "$out/seatmeter.js" --format \
-            'preamble="// seatmeter-web, made from bindings/web/src by make bindings. MIT OR Apache-2.0"'
+            'preamble="// seatmeter-web, made by make bindings. MIT OR Apache-2.0"'
       } >"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
       cp "$bindings/web/package.json" "$bindings/web/seatmeter.d.ts" "$bindings/web/README.md" "$out/"
       (cd "$out" && npm pack --silent >/dev/null) || skip "web is skipped: npm cannot pack it"

@@ -68,7 +68,7 @@ export const noteServer = (store, uuid, keyId, { epoch, receipt }) =>
   store.write(async (on) => {
     const server = await on.servers.get([uuid, keyId]);
     if (!server) return;
-    const isNew = epoch && server.epoch && server.epoch !== epoch;
+    const isNew = epoch && server.epoch !== epoch;
     await on.servers.put({
       ...server,
       epoch: epoch || server.epoch,

@@ -112,6 +112,9 @@ export class Session {
       this.grant = { ...grant, envelope: row.answer.local_license };
       if (row.uuid !== this.#row?.uuid) this.#had.push(this.device);
     }
+    // Where no server has told the time, it is not before that of the license.
+    const { clock } = this;
+    if (!clock.isHeard) clock.anchor(Math.max(clock.ms(), this.grant.local.issued_at * 1000));
     this.#row = row;
     this.notice = row.notice;
     this.#server = await this.store.get("servers", [row.uuid, this.grant.keyId]);

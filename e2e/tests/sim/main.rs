@@ -85,7 +85,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 49] = [
+const ONCE_BROKEN: [u64; 50] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -131,6 +131,7 @@ const ONCE_BROKEN: [u64; 49] = [
     1_802_000_000_568,
     1_803_000_000_425,
     1_806_000_000_387,
+    1_807_000_000_275,
     1_804_000_000_361,
     1_805_000_000_077,
     30_090,

@@ -82,6 +82,16 @@ impl PageClock {
         self.words += 1;
     }
 
+    /// Take the date of a license in use for the time, if no server has told a later one.
+    pub(super) fn is_at_least(&mut self, seconds: u64) {
+        let ms = i64::try_from(seconds).unwrap_or(0) * 1000;
+        if !self.is_heard {
+            let (wall, monotonic) = self.machine.of_page();
+            let base = self.ms().max(ms);
+            (self.base, self.wall_then, self.monotonic_then) = (base, wall, monotonic);
+        }
+    }
+
     /// Return whether the wall clock has leapt since the server's last word.
     pub(super) fn has_leapt(&self) -> bool {
         let (wall, monotonic) = self.machine.of_page();

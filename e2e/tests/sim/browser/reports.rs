@@ -115,7 +115,7 @@ pub(super) fn note_server(
         let Some(server) = on.servers.get_mut(&(uuid.to_owned(), key_id.to_owned())) else {
             return;
         };
-        let is_new = !epoch.is_empty() && !server.epoch.is_empty() && server.epoch != epoch;
+        let is_new = !epoch.is_empty() && server.epoch != epoch;
         if !epoch.is_empty() {
             server.epoch = epoch.to_owned();
         }

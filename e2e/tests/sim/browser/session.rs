@@ -96,6 +96,9 @@ impl Tab {
             self.grant = Some(verify(file, local, &root, &self.device, options)?);
             self.had.insert(self.device.uuid.clone(), self.device.clone());
         }
+        if let Some(grant) = &self.grant {
+            self.clock.is_at_least(grant.local.issued_at);
+        }
         self.notice = row.notice.clone();
         let key_id = self.grant.as_ref().map(|grant| grant.key_id.clone()).unwrap_or_default();
         let key = (row.uuid.clone(), key_id);
