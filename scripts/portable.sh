@@ -22,14 +22,19 @@ PATH=$tools:$PATH cargo zigbuild --quiet --release --target "$triple.$glibc" --t
   -p seatmeter -p seatmeter-dbr -p seatmeter-static -p seatmeter-server >&2
 built=$out/$triple/release
 ln -sf libseatmeter.so "$built/libseatmeter.so.0"
-scripts/static.sh "$built/libseatmeter_static.a" "$built/libseatmeter.so" "$built/libseatmeter.a"
+# The archive has Zig's C++ runtime inside, too: no system has it.
+echo 'int main() {}' >"$out/empty.cpp"
+mapfile -t runtime < <(ZIG_VERBOSE_LINK=1 "$tools/python" -m ziglang c++ -target "$architecture-linux-gnu.$glibc" "$out/empty.cpp" \
+  -o "$out/empty" 2>&1 | tr ' ' '\n' | grep -E '/lib(c\+\+|c\+\+abi|unwind)\.a$')
+[ ${#runtime[@]} -eq 3 ] || { echo "Zig does not name its C++ runtime: ${runtime[*]}" >&2; exit 1; }
+scripts/static.sh "$built/libseatmeter_static.a" "$built/libseatmeter.so" "$built/libseatmeter.a" "${runtime[@]}"
 
 failed=
 complain() {
   echo "$*" >&2
   failed=yes
 }
-# Print what is newer than a version: newest_above VERSION FILE
+# Print the versions of glibc that a file needs and that are newer: versions_above VERSION FILE
 versions_above() {
   objdump -T "$2" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -uV |
     while read -r version; do [ "$(printf '%s\n' "$1" "$version" | sort -V | tail -n 1)" = "$1" ] || echo "$version"; done
@@ -40,6 +45,10 @@ for file in libseatmeter.so libDynamsoftBarcodeReader.so seatmeterd seatmeter-do
   others=$(objdump -p "$built/$file" | sed -n 's/^ *NEEDED *//p' |
     grep -vxE 'lib(c|m|dl|rt|pthread)\.so\.[0-9]+|ld-linux-[a-z0-9-]+\.so\.[0-9]|libseatmeter\.so\.0' || true)
   [ -z "$others" ] || complain "$file needs libraries that a system may lack: $others"
+done
+for file in libseatmeter.so libDynamsoftBarcodeReader.so; do
+  foreign=$(nm -D --defined-only "$built/$file" | sed 's/.* //' | grep -E '^(_|rust)' || true)
+  [ -z "$foreign" ] || complain "$file shows names that are not its own: $(head -n 3 <<<"$foreign")"
 done
 [ -z "$failed" ] || exit 1
 echo "$built"
