@@ -40,7 +40,7 @@ QUIET = YES
 WARN_AS_ERROR = FAIL_ON_WARNINGS
 EOF
 echo "making the reference of the crates" >&2
-RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links -A rustdoc::redundant-explicit-links" cargo doc --quiet --no-deps -p seatmeter -p seatmeter-protocol -p seatmeter-server \
+RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links -A rustdoc::redundant-explicit-links -A rustdoc::bare-urls" cargo doc --quiet --no-deps -p seatmeter -p seatmeter-protocol -p seatmeter-server \
   --target-dir "$out/rustdoc"
 cp -r "$out/rustdoc/doc/." "$out/pages/rust/"
 

@@ -10,7 +10,7 @@
 //! | separators of lines and paragraphs | | `\u2028` |
 //!
 //! In JSON, this is the same text. Whatever a command prints goes through [`Shown`], and a field
-//! that must not begin a new line goes through [`line`], too.
+//! that must not begin a new line goes through [`line()`], too.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
