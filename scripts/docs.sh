@@ -48,3 +48,4 @@ echo "making the site" >&2
 cp docs/site.yml "$out/mkdocs.yml"
 (cd "$out" && NO_MKDOCS_2_WARNING=1 tools/bin/mkdocs build --quiet --strict)
 echo "$out/site/index.html"
+echo "The search needs a web server: python3 -m http.server --bind 127.0.0.1 --directory $out/site" >&2
