@@ -237,10 +237,6 @@ rpm: ## Make RPM packages from what "make build" or "make portable" has built (B
 docs: tools ## Make a site of all pages, with search, and the reference of the C header and of the crates, into target/docs/site
 	@scripts/docs.sh $(TARGET)/docs
 
-.PHONY: reproducible
-reproducible: tools ## Build twice, in two folders, and see that the same bytes come out
-	@scripts/reproducible.sh
-
 .PHONY: sbom
 sbom: ## Write what is in the library and in the server as CycloneDX, into target/sbom
 	@mkdir -p $(TARGET)/sbom
