@@ -5,8 +5,7 @@ set -euo pipefail
 suite=$1
 out=$2
 root=$out/$suite
-# shellcheck disable=SC2016 # The words are for apt-get.
-mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -v security | head -n 1)}
+mirror=$("$(dirname "$0")/debian-archive.sh")
 
 rm -rf "$root"
 if [ ! -s "$out/$suite.tar" ]; then

@@ -19,11 +19,7 @@ cpu=${CPU:-neoverse-n1}
 scripts/tools.sh debootstrap=debootstrap qemu-system-aarch64=qemu-system-arm /usr/sbin/mke2fs=e2fsprogs /usr/sbin/depmod=kmod \
   cpio=cpio xz=xz-utils python3=python3
 
-# The archive from which this system gets its own packages.
-archive() {
-  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' 'Component: main' 2>/dev/null | head -n 1
-}
-mirror=${MIRROR:-$(archive || true)}
+mirror=$(scripts/debian-archive.sh)
 [ -n "$mirror" ] || { echo "apt names no archive of Debian here: set MIRROR to the address of one" >&2; exit 1; }
 
 # A system for building: this machine's programs, with compilers for aarch64. Debian has the standard library of Rust for it.
