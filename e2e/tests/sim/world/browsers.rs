@@ -319,21 +319,10 @@ impl World {
             return Ok(());
         }
         let after = browser.counted_by_segment();
-        let mut net = self.net.lock();
-        let shown = net.server.model.newest_shown(uuid.as_deref().unwrap_or_default());
-        let family = net.families[m];
-        net.installations.put_back(m);
-        for ((segment, counter), total) in before {
-            let key = (segment, counter);
-            let billed = self.books.segments.get(&key).copied().unwrap_or(0);
-            let kept = after.get(&key).copied().unwrap_or(0).max(billed);
-            let lost = total.saturating_sub(kept);
-            let pool = (family, (UNDATED_SLOT, counter.1, counter.2));
-            *self.lost.entry(pool).or_default() += lost;
-            if shown < newest {
-                *self.unheld.entry(pool).or_default() += lost;
-            }
-        }
+        let whose = (uuid.as_deref().unwrap_or_default(), newest);
+        self.note_put_back(m, whose, (before, &after), |(_, kind, what)| {
+            (UNDATED_SLOT, kind, what)
+        });
         Ok(())
     }
 }

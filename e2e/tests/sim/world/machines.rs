@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use seatmeter::fault_injection::disk::Disk;
 
 use super::World;
+use crate::books::Counter;
 use crate::laws::{self, Check};
 use crate::machine::bake_device;
 use crate::plan::{Loss, Theft};
+
+/// What a device has counted, by segment and counter.
+type Counted = BTreeMap<(String, Counter), u64>;
 
 impl World {
     pub(super) fn brownout(&mut self, m: usize, n: u32) -> Check {
@@ -123,20 +127,32 @@ impl World {
             return;
         }
         let after = self.machines[m].counted_by_segment();
+        self.note_put_back(m, (&uuid, newest), (before, &after), |counter| counter);
+    }
+
+    /// Note that a device with this newest license was put back, and what it has lost: what was
+    /// counted before, and is neither counted after nor billed. `pool` names the counter in which
+    /// the work was noted as performed.
+    pub(super) fn note_put_back(
+        &mut self,
+        m: usize,
+        (uuid, newest): (&str, u32),
+        (before, after): (Counted, &Counted),
+        pool: impl Fn(Counter) -> Counter,
+    ) {
         let mut net = self.net.lock();
         // A license that was never shown looks like one whose answer was lost: its allowance comes
         // again.
-        let is_unseen = net.server.model.newest_shown(&uuid) < newest;
+        let is_unseen = net.server.model.newest_shown(uuid) < newest;
         let family = net.families[m];
         net.installations.put_back(m);
-        for ((segment, counter), total) in before {
-            let key = (segment, counter);
+        for (key, total) in before {
             let billed = self.books.segments.get(&key).copied().unwrap_or(0);
             let kept = after.get(&key).copied().unwrap_or(0).max(billed);
-            let lost = total.saturating_sub(kept);
-            *self.lost.entry((family, counter)).or_default() += lost;
+            let (lost, pool) = (total.saturating_sub(kept), (family, pool(key.1)));
+            *self.lost.entry(pool).or_default() += lost;
             if is_unseen {
-                *self.unheld.entry((family, counter)).or_default() += lost;
+                *self.unheld.entry(pool).or_default() += lost;
             }
         }
     }

@@ -3,6 +3,18 @@
 
 use super::*;
 
+/// Return a device, and a server whose data was put back to before its last two licenses.
+fn two_licenses_behind() -> (TestServer, Installation) {
+    let server = instances();
+    let mut device = Installation::new();
+    device.ask(&server).unwrap();
+    let snapshot = Snapshot::of(&server);
+    device.ask(&server).unwrap();
+    device.ask(&server).unwrap();
+    snapshot.put_back(&server);
+    (server, device)
+}
+
 #[test]
 fn the_first_device_that_proves_it_shows_that_the_data_was_put_back() {
     for by_report in [false, true] {
@@ -114,13 +126,7 @@ fn one_snapshot_that_is_put_back_again_and_again_is_noticed_each_time() {
 
 #[test]
 fn a_check_or_a_forged_or_an_expired_license_proves_no_rollback() {
-    let server = instances();
-    let mut device = Installation::new();
-    device.ask(&server).unwrap();
-    let snapshot = Snapshot::of(&server);
-    device.ask(&server).unwrap();
-    device.ask(&server).unwrap();
-    snapshot.put_back(&server);
+    let (server, mut device) = two_licenses_behind();
     let shows =
         AuthorizationRequest { newest_license: device.newest.clone(), ..device.asked.clone() };
     server.post_as_it_is::<AuthorizationCheck>(AUTHORIZATION_CHECKS_PATH, &shows).unwrap();
@@ -173,13 +179,7 @@ fn a_second_rollback_within_a_year_is_told_as_two_servers_with_one_key() {
 
 #[test]
 fn licenses_of_a_restored_server_are_no_rollback_and_keys_are_never_forgotten() {
-    let server = instances();
-    let mut device = Installation::new();
-    device.ask(&server).unwrap();
-    let snapshot = Snapshot::of(&server);
-    device.ask(&server).unwrap();
-    device.ask(&server).unwrap();
-    snapshot.put_back(&server);
+    let (server, mut device) = two_licenses_behind();
     // The operator says so.
     server.location.renew_epoch(&id(), START).unwrap();
     device.asked.held_license.clone_from(&device.newest);
