@@ -88,7 +88,7 @@ impl Session {
         let server = self.server_key();
         let has_moved = || self.server_key() != server;
         let mut reported = self.report(deadline).map(|_| ());
-        let is_unknown = self.must_ask.load(Ordering::Relaxed);
+        let must_ask = self.must_ask.load(Ordering::Relaxed);
         self.hear();
         let renewed = if is_asked_for || self.is_renewal_due() {
             self.renew(deadline, is_done)
@@ -97,7 +97,7 @@ impl Session {
         } else {
             Ok(())
         };
-        if reported.is_err() && (has_moved() || is_unknown && renewed.is_ok()) {
+        if reported.is_err() && (has_moved() || must_ask && renewed.is_ok()) {
             // The new server gets the counts under its own grant now, and the previous one gets the
             // rest as soon as it answers again. One that did not know the device knows it now.
             reported = self.report(deadline).map(|_| ());
