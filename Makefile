@@ -237,6 +237,11 @@ rpm: ## Make RPM packages from what "make build" or "make portable" has built (B
 docs: tools ## Make a site of all pages, with search, and the reference of the C header and of the crates, into target/docs/site
 	@scripts/docs.sh $(TARGET)/docs
 
+.PHONY: reproducible
+reproducible: tools ## Build the portable binaries twice, in two folders, and see that the same bytes come out
+	@scripts/tools.sh python3=python3 objdump=binutils
+	@scripts/reproducible.sh $(TARGET)
+
 .PHONY: sbom
 sbom: ## Write what is in the library and in the server as CycloneDX, into target/sbom
 	@mkdir -p $(TARGET)/sbom

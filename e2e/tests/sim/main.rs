@@ -85,7 +85,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 50] = [
+const ONCE_BROKEN: [u64; 51] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -136,6 +136,7 @@ const ONCE_BROKEN: [u64; 50] = [
     1_805_000_000_077,
     30_090,
     40_026,
+    1_808_000_000_396,
 ];
 
 #[test]

@@ -18,6 +18,7 @@
 //! | it gives back under an older serial | – | – |
 //! | it is silent | – | – |
 //! | it loses its state, or is restored to an earlier one | – | rises to allowed: this part is *lost* |
+//! | it shows a license that a restored server has forgotten | the higher of both | the higher of both: the difference is *lost* |
 //! | it reports work that was done before, or under a license of before | – | unchanged, while some is lost |
 //!
 //! A share is half of what the device could get, divided by the number of devices. This is so large
@@ -30,8 +31,9 @@
 
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::grace::{METERED_GRACE_PERCENT, grace, limit};
+use seatmeter_protocol::license::CountAllowance;
 use seatmeter_protocol::message::ProblemNumbers;
-use seatmeter_protocol::slot::slot_of;
+use seatmeter_protocol::slot::{slot_of, slot_start};
 
 use super::validity::next_serial;
 use crate::error::Refusal;
@@ -47,7 +49,8 @@ pub struct Allowance {
     pub used: u64,
     /// The part of `used` that no report has confirmed: the device has lost the state that knew it.
     pub lost: u64,
-    /// Unix seconds at which that state was lost last; 0 for never.
+    /// Unix seconds at which that state was lost last; 0 for never. Only work in a slot that begins
+    /// before, or under a license of before, can be in `lost`.
     pub lost_at: u64,
 }
 
@@ -75,6 +78,24 @@ impl Allowance {
             lost: self.lost.saturating_add(self.unused()),
             lost_at: now,
             ..self
+        }
+    }
+
+    /// Record what a license carries that a restored server has forgotten. The device has used what
+    /// the license says. It reports that work again if it still can; until then, it is lost.
+    #[must_use]
+    pub fn remembered(self, serial: u32, issued_at: u64, carried: &CountAllowance) -> Self {
+        let forgotten = carried.used.saturating_sub(self.used);
+        // Nobody knows when in the slot of the license the work was done. To count some of it
+        // twice would take more from the quota than the device was allowed.
+        let slot_end = slot_start(slot_of(issued_at).saturating_add(1));
+        let lost_at = if forgotten > 0 { slot_end.max(self.lost_at) } else { self.lost_at };
+        Self {
+            serial: serial.max(self.serial),
+            allowed: carried.allowed.max(self.allowed),
+            used: self.used.saturating_add(forgotten),
+            lost: self.lost.saturating_add(forgotten),
+            lost_at,
         }
     }
 
@@ -169,6 +190,7 @@ pub fn decide(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use seatmeter_protocol::slot::SLOT_SECONDS;
 
     #[test]
     fn a_share_shrinks_with_what_is_left_down_to_one() {
@@ -189,6 +211,26 @@ mod tests {
                 "{could_get} for {devices}, needed {needed}"
             );
         }
+    }
+
+    #[test]
+    fn a_forgotten_license_brings_back_what_the_device_had_used() {
+        const ISSUED_AT: u64 = 1_800_000_000;
+        let serial = next_serial(0, ISSUED_AT);
+        let restored = Allowance { serial: 7, allowed: 20, used: 18, ..Allowance::default() };
+        let carried = CountAllowance { module: 0, allowed: 45, used: 40 };
+        let known = restored.remembered(serial, ISSUED_AT, &carried);
+        assert_eq!((known.serial, known.allowed, known.used, known.lost), (serial, 45, 40, 22));
+        // The device reports that work again: it counts once. What it performs later is new.
+        let (slot, renewed) = (slot_of(ISSUED_AT), next_serial(serial, ISSUED_AT + SLOT_SECONDS));
+        assert!(known.has_lost(slot, renewed));
+        assert!(!known.has_lost(slot + 1, renewed));
+        let told = known.reported_of_lost(22);
+        assert_eq!((told.allowed, told.used, told.lost), (45, 40, 0));
+        assert!(!told.has_lost(slot, renewed));
+        // A license that says less than the data brings nothing back.
+        let carried = CountAllowance { module: 0, allowed: 18, used: 17 };
+        assert_eq!(restored.remembered(6, ISSUED_AT, &carried), restored);
     }
 
     #[test]

@@ -72,8 +72,7 @@ impl Plain {
         }
         for shown in &held.allowances {
             let own = self.allowances.entry((uuid.clone(), shown.module)).or_default();
-            (own.serial, own.allowed) =
-                (held.serial.max(own.serial), shown.allowed.max(own.allowed));
+            *own = own.remembered(held.serial, held.issued_at, shown);
         }
     }
 

@@ -7,7 +7,6 @@ use seatmeter_protocol::message::DeviceFacts;
 
 use super::{Account, Device, Kept, Seen};
 use crate::policy::Admitted;
-use crate::policy::strict_allowance::Allowance;
 use crate::store::Authorization;
 
 /// A local license of a device.
@@ -164,11 +163,7 @@ impl Account {
         self.hold_again(uuid, &holder, held.seats, held.issued_at, held.valid_until);
         for allowance in &held.allowances {
             let known = self.allowance(uuid, allowance.module);
-            let again = Allowance {
-                serial: held.serial.max(known.serial),
-                allowed: allowance.allowed.max(known.allowed),
-                ..known
-            };
+            let again = known.remembered(held.serial, held.issued_at, allowance);
             self.set_allowance(uuid, allowance.module, again);
         }
     }
