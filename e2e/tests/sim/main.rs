@@ -85,7 +85,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 51] = [
+const ONCE_BROKEN: [u64; 52] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -137,6 +137,7 @@ const ONCE_BROKEN: [u64; 51] = [
     30_090,
     40_026,
     1_808_000_000_396,
+    1_810_000_000_249,
 ];
 
 #[test]

@@ -102,10 +102,16 @@ pub(crate) fn is_not_outlived(world: &World, m: usize, program: usize, grant: &G
     let (now, at) = (world.time.now(), world.machines[m].programs[program].clock.unix_seconds());
     let key = (grant.local.license_id.clone(), grant.local.serial);
     let meant = world.net.lock().granted.get(&key).copied().unwrap_or(u64::MAX);
+    // A program that cannot compare its boot clock with that of the program that got the license
+    // cannot tell that a server has set the time back since.
+    let machine = &world.machines[m];
+    if machine.was_apart {
+        return Ok(());
+    }
     // After a restart of the machine nobody knows any more whether the time was set back since.
     let life = grant.local.valid_until.saturating_sub(grant.local.issued_at);
     let age = now.saturating_sub(meant.saturating_sub(life));
-    let up_for = world.machines[m].clock.boot_ms.load(Ordering::Relaxed) / 1_000;
+    let up_for = machine.clock.boot_ms.load(Ordering::Relaxed) / 1_000;
     if u64::try_from(up_for).is_ok_and(|up_for| up_for < age) {
         return Ok(());
     }

@@ -57,6 +57,8 @@ pub(crate) struct Machine {
     pub(crate) health: Disk,
     /// The kill point at which the machine's next action dies.
     pub(crate) cut_off: Option<u32>,
+    /// Whether a program has run that could not compare its boot clock with that of others.
+    pub(crate) was_apart: bool,
 }
 
 /// A running program.
@@ -167,6 +169,7 @@ impl Machine {
             programs: Vec::new(),
             health: Disk::Sound,
             cut_off: None,
+            was_apart: false,
         }
     }
 
@@ -197,6 +200,7 @@ impl Machine {
             last_ms,
             word,
         });
+        self.was_apart |= self.namespace.is_silent;
         let program = self.programs.last().expect("it was just put in");
         program.session.initialize(self.parameters.clone(), FIRST_CONTACT_BOUND)
     }
