@@ -10,6 +10,7 @@
 //! `weak` explores these, too, in smaller scenarios: each load has as many outcomes as there are
 //! values that it may read.
 
+mod fingerprint;
 mod scenarios;
 mod weak;
 mod world;

@@ -4,6 +4,7 @@ use std::cell::{Cell as Shown, RefCell};
 
 use seatmeter_protocol::seat_layout::{EntryWord, Grant, OWNER_DIED, PoolWord, is_attached};
 
+use super::fingerprint::Fingerprint;
 use super::weak::{Place, Weak};
 use crate::seats::memory::{Cell, Locksmith, Memory, Witness};
 use crate::seats::pool::{self, Me, Outcome};
@@ -571,7 +572,7 @@ impl World {
     /// Return a number for the state. Two states share it by accident once in 2^128 / (number of
     /// states)².
     pub(super) fn fingerprint(&self) -> u128 {
-        let mut print = Fingerprint(0x243f_6a88_85a3_08d3_1319_8a2e_0370_7344);
+        let mut print = Fingerprint::new();
         let Words { pool, entries, flags, high_water_mark, grant: _, locks } = &self.words;
         pool.iter().chain(entries.iter().flatten()).for_each(|&word| print.add(word));
         flags.iter().for_each(|&flag| print.add(flag.into()));
@@ -592,16 +593,6 @@ impl World {
         if let Some(weak) = &self.weak {
             weak.words().for_each(|word| print.add(word));
         }
-        print.0
-    }
-}
-
-struct Fingerprint(u128);
-
-impl Fingerprint {
-    fn add(&mut self, word: u64) {
-        let mixed =
-            (self.0 ^ u128::from(word)).wrapping_mul(0xda94_2042_e4dd_58b5_2d99_2ddf_a232_49d7);
-        self.0 = mixed ^ mixed >> 64;
+        print.value()
     }
 }

@@ -2,7 +2,7 @@
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LocalLicense;
-use seatmeter_protocol::message::{SegmentReport, UsageAnswer, UsageReport};
+use seatmeter_protocol::message::{UsageAnswer, UsageReport};
 
 use super::verdict::Verdict;
 use super::{Authorized, DAY, FirstContact, Hold, Model, SLOT, year_of};
@@ -156,27 +156,26 @@ impl Model {
         &mut self,
         report: &UsageReport,
         answer: &UsageAnswer,
-        before: &Books,
+        (before, after): (&Books, &Books),
         at: u64,
     ) {
         let device = &report.device.uuid;
         let until = self.window_ends(at);
-        let is_booked = |segment: &&SegmentReport| {
-            let partly = answer.refused.iter().filter(|one| one.reason.contains("the other slots"));
-            let mut booked = answer.recorded.iter().chain(partly.map(|one| &one.segment_id));
-            booked.any(|id| *id == segment.segment_id)
-        };
         let mut has_risen = false;
-        for segment in report.segments.iter().filter(is_booked) {
-            for total in &segment.totals {
+        for segment in &report.segments {
+            let is_it = |id: &String| *id == segment.segment_id;
+            let is_whole = answer.recorded.iter().any(is_it);
+            let is_booked = is_whole || answer.refused.iter().any(|one| is_it(&one.segment_id));
+            for total in segment.totals.iter().filter(|_| is_booked) {
                 let counter = (total.slot, total.kind.number(), total.what);
-                let known = before
-                    .segments
-                    .get(&(segment.segment_id.clone(), counter))
-                    .copied()
-                    .unwrap_or(0);
+                let in_books = |books: &Books| {
+                    let key = (segment.segment_id.clone(), counter);
+                    books.segments.get(&key).copied().unwrap_or(0)
+                };
+                // Of a segment that is refused in part, the books say which part.
+                let booked = if is_whole { total.total } else { in_books(after) };
                 // A clock may be wrong by up to a day. A repeated total was judged before.
-                if total.total > known && u64::from(total.slot) * SLOT <= at + DAY {
+                if booked > in_books(before) && u64::from(total.slot) * SLOT <= at + DAY {
                     has_risen = true;
                     self.is_active(device, total.slot);
                 }

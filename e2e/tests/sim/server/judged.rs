@@ -156,7 +156,8 @@ impl Server {
         let epoch = epoch_of(&self.store);
         let outcome = now(self.licensing.record(report.clone(), asked.proof()));
         self.see_epoch(&epoch, at)?;
-        self.model.see_work(&report.device.uuid, &before, &Books::of(&self.store));
+        let after = Books::of(&self.store);
+        self.model.see_work(&report.device.uuid, &before, &after);
         match &outcome {
             Ok(answer) => {
                 // A device that expects another server does not accept this answer.
@@ -180,7 +181,7 @@ impl Server {
                     self.note_unbooked(&report, answer);
                 }
                 if !self.model.is_edited {
-                    self.model.recorded(&report, answer, &before, at);
+                    self.model.recorded(&report, answer, (&before, &after), at);
                 }
                 if let (Some(serial), false) = (newest_of(&report), answer.is_diverged) {
                     self.model.has_shown(&report.device.uuid, serial);

@@ -281,7 +281,10 @@ impl World {
         for ((segment, counter), total) in before.unwrap_or_default() {
             let billed = self.books.segments.get(&(segment, counter)).copied().unwrap_or(0);
             let key = (family, (UNDATED_SLOT, counter.1, counter.2));
-            *self.lost.entry(key).or_default() += total.saturating_sub(billed);
+            let gone = total.saturating_sub(billed);
+            *self.lost.entry(key).or_default() += gone;
+            // Neither the other pages nor the server know of that work.
+            *self.unheld.entry(key).or_default() += gone;
         }
         // Pages that are open may store an earlier license again.
         self.net.lock().installations.put_back(m);
