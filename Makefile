@@ -169,7 +169,7 @@ check-port: ## Build the library without the files that know Linux: what a port 
 
 .PHONY: check-dependencies
 check-dependencies: ## Licenses, sources and banned crates (deny.toml), where cargo-deny is installed
-	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error --offline check licenses bans sources; \
+	@if command -v cargo-deny >/dev/null; then cargo fetch --quiet --locked && cargo deny --log-level error --offline check licenses bans sources; \
 		else echo "skipped: cargo-deny is missing (cargo install cargo-deny); licenses and sources are not checked" >&2; fi
 
 .PHONY: check-abi
