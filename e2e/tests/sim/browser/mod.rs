@@ -285,7 +285,7 @@ impl Browser {
             Ok(()) => self.told.push(Told::Counted { counts, ms, grant }),
             Err(Halt::Failed(failure)) => {
                 let (code, ms) = (failure.code, tab.clock.ms());
-                let grant = tab.grant().cloned().map_or(grant, Box::new);
+                let grant = tab.looked_at().cloned().map_or(grant, Box::new);
                 self.told.push(Told::Refused { code, ms, grant });
                 return Ok(());
             }

@@ -49,6 +49,8 @@ pub(crate) struct Tab {
     pub(super) counter: Counter,
     checked_until: i64,
     stopped: Option<Failure>,
+    /// The grant at the last look, less than a second ago while the page works.
+    looked_at: Option<Grant>,
     has_leapt: bool,
     failures: u32,
     /// Whether a check has asked for a round.
@@ -99,6 +101,7 @@ impl Tab {
             counter: Counter::new(),
             checked_until: 0,
             stopped: None,
+            looked_at: None,
             has_leapt: false,
             failures: 0,
             wants_round: false,
@@ -142,6 +145,11 @@ impl Tab {
     /// Return the grant under which the page works.
     pub(crate) fn grant(&self) -> Option<&Grant> {
         self.grant.as_ref()
+    }
+
+    /// Return the grant at which the page has looked last: it may have got another one since.
+    pub(super) fn looked_at(&self) -> Option<&Grant> {
+        self.looked_at.as_ref()
     }
 
     /// Return why no work is allowed, and why the last contact failed.
@@ -218,6 +226,7 @@ impl Tab {
 
     /// Look whether work is allowed; return whether it has just ended.
     fn look(&mut self) -> bool {
+        self.looked_at.clone_from(&self.grant);
         let why = self.why_stopped(0);
         let was = std::mem::replace(&mut self.stopped, why);
         let code = |failure: &Option<Failure>| failure.as_ref().map(|failure| failure.code);
