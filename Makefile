@@ -238,7 +238,7 @@ docs: tools ## Make a site of all pages, with search, and the reference of the C
 	@scripts/docs.sh $(TARGET)/docs
 
 .PHONY: reproducible
-reproducible: tools ## Build the portable binaries twice, in two folders, and see that the same bytes come out
+reproducible: tools ## Build the portable binaries in two folders, and see that the same bytes come out
 	@scripts/tools.sh python3=python3 objdump=binutils
 	@scripts/reproducible.sh $(TARGET)
 
@@ -247,6 +247,11 @@ sbom: ## Write what is in the library and in the server as CycloneDX, into targe
 	@mkdir -p $(TARGET)/sbom
 	@for package in seatmeter seatmeter-server; do scripts/sbom.py $$package >$(TARGET)/sbom/$$package.cdx.json; done
 	@ls $(TARGET)/sbom/*.cdx.json
+
+.PHONY: musl
+musl: tools ## Build the server and the doctor as static programs for any Linux, with musl, into target/musl
+	@scripts/tools.sh python3=python3 objdump=binutils
+	@scripts/musl.sh $(TARGET)/musl
 
 .PHONY: release
 release: ## Check, test, build and pack a release into target/release-VERSION: all but publishing it

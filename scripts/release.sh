@@ -19,8 +19,10 @@ command -v cargo-deny >/dev/null || fail "licenses and sources must be checked: 
 
 make check check-abi
 make test
-# What is published runs on old systems, too.
+# What is published runs on old systems, too, and others can build the same bytes.
+scripts/reproducible.sh "$target" >"$target/reproducible.sha256"
 built=$(scripts/portable.sh "$target/portable")
+musl=$(scripts/musl.sh "$target/musl")
 rm -rf "$target/deb" "$target/rpm" "$target/modules"
 make deb rpm modules image BUILT="$built"
 make sbom docs
@@ -34,6 +36,7 @@ cp "$target"/deb/*.deb "$target"/rpm/*.rpm "$target"/sbom/*.cdx.json "$target/se
 for module in "$target"/modules/python/*.whl "$target"/modules/node/*.tgz "$target"/modules/java/seatmeter.jar "$target"/bindings/web/*.tgz; do
   if [ -f "$module" ]; then cp "$module" "$out/"; else echo "not in the release, because it was skipped: $module" >&2; fi
 done
+tar -C "$musl" --transform "s|^|seatmeterd-$version-static/|" -czf "$out/seatmeterd-$version-$(uname -m)-static.tar.gz" seatmeterd seatmeter-doctor
 (cd "$out" && sha256sum -- * >SHA256SUMS)
 ls "$out"
 echo "To publish: git tag -s v$version, push the tag, and upload $out." >&2

@@ -46,10 +46,10 @@ impl DataDir {
 
     /// Return the number of the file system of the directory, or of the place where it would be
     /// made; `None` if that is not known.
-    fn file_system(&self) -> Option<i64> {
+    fn file_system(&self) -> Option<u32> {
         let path = std::path::absolute(&self.path).ok()?;
         let existing = path.ancestors().find(|place| place.exists())?;
-        Some(nix::sys::statfs::statfs(existing).ok()?.filesystem_type().0)
+        Some(nix::sys::statfs::statfs(existing).ok()?.filesystem_type().0 as u32)
     }
 
     fn metadata(&self) -> Result<Option<Metadata>, Error> {
@@ -67,7 +67,7 @@ impl DataDir {
     pub fn place_fault(&self) -> Result<Option<String>, Error> {
         let shown = self.path.display();
         let kind = self.file_system();
-        if let Some(why) = kind.and_then(|kind| file_system::refusal(kind as u32)) {
+        if let Some(why) = kind.and_then(file_system::refusal) {
             return Ok(Some(format!(
                 "{shown} is on {why}. Use a data directory on a local disk, with --data DIR."
             )));
