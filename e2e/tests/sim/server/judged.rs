@@ -194,6 +194,7 @@ impl Server {
                 if refusal.code == ErrorCode::DEVICE_NOT_MATCH
                     && (asked.is_forged
                         || self.is_strangers(&report.device.uuid)
+                        || !self.knows(&report.device.uuid)
                         || !self.is_judged()
                         || matches!(asked.proof, Proof::Tag { .. })) =>
             {
