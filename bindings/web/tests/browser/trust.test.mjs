@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 
 import * as web from "./support.mjs";
 import {
+  copyStorage,
   countFrame,
   DAY,
   idle,
@@ -15,8 +16,10 @@ import {
   item,
   openPage,
   profile,
+  putStorageBack,
   Server,
   sync,
+  until,
 } from "./support.mjs";
 
 let browser;
@@ -62,6 +65,30 @@ test("a copied profile takes an identity of its own, and nothing of its usage is
   assert.equal(server.billed("scan", (row) => row.device_uuid === fresh) >= 1, true);
   await context.close();
   rmSync(folder, { recursive: true, force: true });
+});
+
+test("a copy is noticed by its first report, whatever other servers it knows", async () => {
+  const [server, other] = [await start(item("barcode_scan")), await start(item("barcode_scan"))];
+  const context = await profile(browser);
+  assert.equal((await init(await openPage(context, shop()), other)).code, 0);
+  const page = await openPage(context, shop());
+  const { deviceUuid, code, message } = await init(page, server);
+  assert.equal(code, 0, message);
+  await idle(page);
+  // One copy gets a license and does not show it; another one shows those that it gets.
+  const earlier = await copyStorage(page);
+  assert.equal(await sync(page), 0);
+  const later = await copyStorage(page);
+  await putStorageBack(page, earlier);
+  assert.equal(await sync(page), 0);
+  assert.equal(await sync(page), 0);
+  await putStorageBack(page, later);
+  assert.equal(await countFrame(page, "a"), 1);
+  // Nobody asks for a license: the answer to the report says that it is of another history.
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await until("it is reported", () => server.billed() === 1);
+  await idle(page);
+  assert.notEqual(await page.evaluate(() => license.status.deviceUuid), deviceUuid);
 });
 
 test("an answer that was changed on its way is not believed, and stops nothing", async () => {
