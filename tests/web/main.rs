@@ -101,6 +101,11 @@ fn what_is_confirmed_to_a_page_is_billed_once() {
 }
 
 #[test]
+fn the_time_of_a_page_is_what_its_server_says() {
+    run_in_chromium("clocks.test.mjs");
+}
+
+#[test]
 fn a_page_believes_its_server_and_nobody_on_the_way() {
     run_in_chromium("trust.test.mjs");
 }

@@ -4,7 +4,7 @@ import { fail } from "./errors.js";
 import { open } from "./wire.js";
 
 export const SLOT_SECONDS = 180;
-const DAY_SECONDS = 86400;
+export const DAY_SECONDS = 86400;
 const GRACE_SECONDS = 7 * DAY_SECONDS;
 const RENEWAL_SECONDS = 60;
 

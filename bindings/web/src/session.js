@@ -2,7 +2,7 @@
 
 import { DeviceClock } from "./clock.js";
 import { ENDS, fail, SeatmeterError, TAKES_FRESH_UUID } from "./errors.js";
-import { endedAt, renewalDueAt, slotOf, verifyGrant } from "./grant.js";
+import { DAY_SECONDS, endedAt, renewalDueAt, slotOf, verifyGrant } from "./grant.js";
 import { bodyOf, noteServer, report, tidy } from "./reports.js";
 import { authorizationOf, stoppedBy, VERSION } from "./requests.js";
 import { asksOther, AUTHORIZATIONS, post, refusal } from "./server.js";
@@ -352,7 +352,9 @@ export class Session {
     if (keyId !== grant.keyId || !(await check(grant.serverKey))) {
       fail(-20003, `${url} is not the server that the vendor named`);
     }
-    await this.#requireNoOlderFile(grant.file, time);
+    // Two vendors may give two files one id.
+    const issue = "issue of " + root + grant.file.file_id;
+    await this.#requireNoOlderFile(issue, grant.file.issued_at, time);
     const { id, key } = await agreement.finish(body.key_share, this.device.uuid);
     const { uuid } = this.device;
     await this.#hear(time);
@@ -385,7 +387,7 @@ export class Session {
         if (other.keyId === keyId || !other.urls.includes(url)) continue;
         await on.servers.put({ ...other, urls: other.urls.filter((known) => known !== url) });
       }
-      await on.values.put(grant.file.issued_at, "issue of " + grant.file.file_id);
+      await on.values.put(grant.file.issued_at, issue);
       if (!this.#options.rootKey && !this.#root) await on.values.put(root, "root");
     });
     this.#root = root;
@@ -395,13 +397,13 @@ export class Session {
     this.onChange();
   }
 
-  // A server that was given an older file, or whose clock is before the file, is not believed.
-  async #requireNoOlderFile(file, time) {
-    const newest = await this.store.get("values", "issue of " + file.file_id);
-    if (newest > file.issued_at) {
+  // A server that was given an older file is not believed, nor one whose clock is far before it. A
+  // vendor's clock may be a little ahead.
+  async #requireNoOlderFile(issue, issuedAt, time) {
+    if ((await this.store.get("values", issue)) > issuedAt) {
       fail(-20003, "the license file of the server is older than before: import the newest");
     }
-    if (time < file.issued_at) {
+    if (time + DAY_SECONDS < issuedAt) {
       fail(-20003, "the server's time is before the issue of its license file: set its clock");
     }
   }

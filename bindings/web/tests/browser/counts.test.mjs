@@ -8,14 +8,19 @@ import { after, before, test } from "node:test";
 
 import * as web from "./support.mjs";
 import {
+  clearStorage,
+  copyStorage,
   countFrame,
+  idle,
   init,
   item,
   openPage,
   passForBoth,
   profile,
+  putStorageBack,
   Server,
   SLOT,
+  stopTimers,
   sync,
   until,
 } from "./support.mjs";
@@ -31,6 +36,8 @@ before(async () => {
 after(web.end);
 
 const shop = () => pages.origin("shop.example");
+
+const away = (page) => page.route("**/v1/**", (route) => route.abort());
 
 /** Tell the witness what a page performs and what was confirmed to it. */
 const witness = async (context) => {
@@ -153,22 +160,144 @@ test("a page that is hidden reports at once", async () => {
 });
 
 test("a server whose data was put back gets all totals again", async () => {
+  const server = await Server.start(item("barcode_scan"));
   const context = await profile(browser);
   const page = await openPage(context, shop());
   await init(page, server);
-  const backup = join(server.folder, "backup");
-  server.operate("backup", backup);
-  const before = server.billed();
+  server.backUp();
   assert.equal(await countFrame(page, "a", "b"), 2);
   assert.equal(await sync(page), 0);
-  assert.equal(server.billed() - before, 2);
-  await server.kill();
-  rmSync(server.data, { recursive: true });
-  server.operate("restore", backup);
-  await server.startAgain();
+  assert.equal(server.billed(), 2);
+  await server.putBack();
   await until("the server accepts the device again", async () => (await sync(page)) === 0);
   await sync(page);
+  assert.equal(server.billed(), 2);
+});
+
+test("what was counted for one server is reported to it while another one grants", async () => {
+  const other = await Server.start(item("barcode_scan"));
+  const context = await profile(browser);
+  const before = server.billed();
+  const page = await openPage(context, shop());
+  assert.equal((await init(page, server)).code, 0);
+  await away(page);
+  assert.equal(await countFrame(page, "a", "b"), 2);
+  await page.close();
+  const next = await openPage(context, shop());
+  assert.equal((await init(next, other)).code, 0);
+  assert.equal(await countFrame(next, "c"), 1);
+  assert.equal(await sync(next), 0);
   assert.equal(server.billed() - before, 2);
+  assert.equal(other.billed(), 1);
+});
+
+test("what was counted for one server is reported to it while another one refuses", async () => {
+  const other = await Server.start(item("barcode_scan"));
+  const context = await profile(browser);
+  const before = server.billed();
+  const page = await openPage(context, shop());
+  assert.equal((await init(page, server)).code, 0);
+  await away(page);
+  assert.equal(await countFrame(page, "a", "b"), 2);
+  await page.close();
+  const next = await openPage(context, shop());
+  assert.equal((await init(next, other, { handshakeCode: "UNKNOWN" })).code, -20101);
+  assert.equal(server.billed() - before, 2);
+});
+
+test("counts for a server that is away hold up nothing, and are reported later", async () => {
+  const other = await Server.start(item("barcode_scan"));
+  const context = await profile(browser);
+  const before = server.billed();
+  const page = await openPage(context, shop());
+  assert.equal((await init(page, other)).code, 0);
+  await away(page);
+  assert.equal(await countFrame(page, "a", "b"), 2);
+  await page.close();
+  await other.kill();
+  const next = await openPage(context, shop());
+  assert.equal((await init(next, server)).code, 0);
+  assert.equal(await countFrame(next, "c"), 1);
+  assert.equal(await sync(next), 0);
+  assert.equal(server.billed() - before, 1);
+  await other.startAgain();
+  assert.equal(await sync(next), 0);
+  assert.equal(other.billed(), 2);
+});
+
+test("a page whose storage was cleared counts for the identity of its license", async () => {
+  const context = await profile(browser);
+  const page = await openPage(context, shop());
+  await stopTimers(page);
+  const { deviceUuid } = await init(page, server);
+  await idle(page);
+  await clearStorage(page);
+  // Another license: the page hears nothing of it, and keeps its own.
+  const next = await openPage(context, shop());
+  const other = await init(next, server, { applicationID: "other" });
+  assert.notEqual(other.deviceUuid, deviceUuid);
+  await idle(page);
+  await away(page);
+  assert.equal(await sync(page), -20200);
+  assert.equal(await page.evaluate(() => license.status.deviceUuid), other.deviceUuid);
+  assert.equal(await countFrame(page, "a", "b"), 2);
+  await page.unroute("**/v1/**");
+  assert.equal(await sync(page), 0);
+  assert.equal(
+    server.billed("scan", (row) => row.device_uuid === deviceUuid),
+    2,
+  );
+});
+
+test("what waits when a page takes another identity counts for the one before", async () => {
+  const context = await profile(browser);
+  const page = await openPage(context, shop());
+  // Images wait for a timer: here, until the page is told to report.
+  await stopTimers(page);
+  const { deviceUuid } = await init(page, server);
+  await idle(page);
+  await clearStorage(page);
+  assert.equal(await countFrame(page), 0);
+  const next = await openPage(context, shop());
+  const other = await init(next, server);
+  assert.notEqual(other.deviceUuid, deviceUuid);
+  await until("the page has the license, too", () =>
+    page.evaluate((uuid) => license.status.deviceUuid === uuid, other.deviceUuid),
+  );
+  assert.equal(await sync(page), 0);
+  assert.equal(
+    server.billed("image", (row) => row.device_uuid === deviceUuid),
+    1,
+  );
+});
+
+test("a server whose data was put back gets what a page counted as another device", async () => {
+  const server = await Server.start(item("barcode_scan"));
+  const context = await profile(browser);
+  const page = await openPage(context, shop());
+  const { deviceUuid } = await init(page, server);
+  await idle(page);
+  server.backUp();
+  assert.equal(await countFrame(page, "a", "b"), 2);
+  assert.equal(await sync(page), 0);
+  // With its storage as it was two licenses ago, it is a copy.
+  const earlier = await copyStorage(page);
+  assert.equal(await sync(page), 0);
+  assert.equal(await sync(page), 0);
+  await putStorageBack(page, earlier);
+  assert.equal(await sync(page), 0);
+  assert.notEqual(await page.evaluate(() => license.status.deviceUuid), deviceUuid);
+  assert.equal(await countFrame(page, "c"), 1);
+  assert.equal(await sync(page), 0);
+  assert.equal(server.billed(), 3);
+  await server.putBack();
+  await until("the server accepts the device again", async () => (await sync(page)) === 0);
+  await sync(page);
+  assert.equal(server.billed(), 3);
+  assert.equal(
+    server.billed("scan", (row) => row.device_uuid === deviceUuid),
+    2,
+  );
 });
 
 test("eight hours in slots, with the server away for half of them, are billed slot by slot", async (t) => {

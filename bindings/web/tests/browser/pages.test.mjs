@@ -272,8 +272,7 @@ test("a storage that is cleared under an open page loses nothing that the page h
   const page = await openPage(context, shop());
   const { deviceUuid } = await init(page, server);
   assert.equal(await countFrame(page, "a", "b"), 2);
-  const session = await context.newCDPSession(page);
-  await session.send("Storage.clearDataForOrigin", { origin: shop(), storageTypes: "all" });
+  await web.clearStorage(page);
   assert.equal(await countFrame(page, "c"), 1);
   assert.equal(await sync(page), 0);
   assert.equal(server.billed(), 3);
@@ -288,8 +287,7 @@ test("a storage that is cleared while no page is open makes another device", asy
   const page = await openPage(context, shop());
   const { deviceUuid } = await init(page, server);
   await page.evaluate(() => license.close());
-  const session = await context.newCDPSession(page);
-  await session.send("Storage.clearDataForOrigin", { origin: shop(), storageTypes: "all" });
+  await web.clearStorage(page);
   const next = await init(await openPage(context, shop()), server);
   assert.equal(next.code, 0, next.message);
   assert.notEqual(next.deviceUuid, deviceUuid);

@@ -30,6 +30,8 @@ export const until = async (what, check) => {
   }
 };
 
+const yesterday = () => Math.floor(Date.now() / 1000) - DAY;
+
 /** A license item for browsers; without its own times, it is valid from yesterday for a year. */
 export const item = (charge_way, more = {}) => ({
   item_id: charge_way,
@@ -37,8 +39,8 @@ export const item = (charge_way, more = {}) => ({
   quota: charge_way === "domain" || charge_way === "page" ? undefined : 1000,
   deployment_types: ["browser"],
   products: 0xffff,
-  starts_at: Math.floor(Date.now() / 1000) - DAY,
-  expires_at: Math.floor(Date.now() / 1000) + 364 * DAY,
+  starts_at: yesterday(),
+  expires_at: yesterday() + 365 * DAY,
   ...more,
 });
 
@@ -61,13 +63,13 @@ export const end = async () => {
 
 /** The real server, with a license that a vendor has signed and an operator has imported. */
 export class Server {
-  static async start(items, { websites = [] } = {}) {
+  static async start(items, { websites = [], issuedAt = yesterday() } = {}) {
     const server = new Server();
     server.folder = mkdtempSync(join(tmpdir(), "seatmeter-web-"));
     running.push(server);
     server.data = join(server.folder, "data");
     server.ahead = join(server.folder, "ahead");
-    server.issuedAt = Math.floor(Date.now() / 1000) - DAY;
+    server.issuedAt = issuedAt;
     server.items = [items].flat();
     server.aheadBy = 0;
     writeFileSync(server.ahead, "0");
@@ -132,10 +134,31 @@ export class Server {
     await this.serve(new URL(this.url).host);
   }
 
+  /** Keep a backup of the data as they are now. */
+  backUp() {
+    this.operate("backup", join(this.folder, "backup"));
+  }
+
+  /** Restore the backup: what was recorded since is lost. */
+  async putBack() {
+    await this.kill();
+    rmSync(this.data, { recursive: true });
+    this.operate("restore", join(this.folder, "backup"));
+    await this.startAgain();
+  }
+
   /** Set its clock so many seconds ahead of the true time. */
   setAhead(seconds) {
     writeFileSync(this.ahead + ".next", String(seconds));
     renameSync(this.ahead + ".next", this.ahead);
+  }
+
+  /** Set its clock, which was ahead, right, as an operator does who accepts that it goes back. */
+  async setRight() {
+    await this.kill();
+    this.setAhead(0);
+    this.operate("clock", "accept");
+    await this.startAgain();
   }
 
   /** What is billed, by a reader of the server's data that knows nothing of pages. */
@@ -237,6 +260,11 @@ const CLOCKS = `(() => {
     held = new Promise((resolve) => (release = resolve));
     while (!((await isIdle()) && (await isIdle())));
   };
+  globalThis.copies = [];
+  globalThis.openStored = () => {
+    const asked = indexedDB.open("seatmeter");
+    return new Promise((resolve) => (asked.onsuccess = () => resolve(asked.result)));
+  };
   globalThis.pass = (seconds) => (both += seconds * 1000);
   globalThis.setWallClock = (seconds) => (wallOnly += seconds * 1000);
 })();`;
@@ -295,6 +323,53 @@ export const sync = (page) =>
       return error.code ?? String(error);
     }
   });
+
+/** Let a page do nothing later by itself: only what a test tells it, and what it hears. */
+export const stopTimers = (page) => page.evaluate(() => (globalThis.setTimeout = () => 0));
+
+/** Wait until no page of the profile is talking to a server, and none has asked for its turn. */
+export const idle = (page) => page.evaluate(() => navigator.locks.request("seatmeter", () => {}));
+
+/** Clear what the pages of an origin have stored, as a user does who deletes the website's data. */
+export const clearStorage = async (page) => {
+  const session = await page.context().newCDPSession(page);
+  const { origin } = new URL(page.url());
+  await session.send("Storage.clearDataForOrigin", { origin, storageTypes: "all" });
+};
+
+/** Copy all that the pages of an origin have stored, and return the name of the copy. */
+export const copyStorage = (page) =>
+  page.evaluate(async () => {
+    const read = (asked) =>
+      new Promise((resolve) => (asked.onsuccess = () => resolve(asked.result)));
+    const database = await openStored();
+    const names = [...database.objectStoreNames];
+    const whole = database.transaction(names);
+    const stores = names.map((name) => whole.objectStore(name));
+    const copy = await Promise.all(
+      stores.map(async (store) => {
+        const [keys, rows] = await Promise.all([read(store.getAllKeys()), read(store.getAll())]);
+        return { name: store.name, rows, keys: store.keyPath === null && keys };
+      }),
+    );
+    database.close();
+    // No script can read the keys in it, so that it stays in the page.
+    return copies.push(copy) - 1;
+  });
+
+/** Put a copy back, as a profile that was copied, or that was restored from a backup. */
+export const putStorageBack = (page, copy) =>
+  page.evaluate(async (copy) => {
+    const database = await openStored();
+    const whole = database.transaction(database.objectStoreNames, "readwrite");
+    for (const { name, rows, keys } of copies[copy]) {
+      const store = whole.objectStore(name);
+      store.clear();
+      rows.forEach((row, n) => store.put(row, ...(keys ? [keys[n]] : [])));
+    }
+    await new Promise((resolve) => (whole.oncomplete = resolve));
+    database.close();
+  }, copy);
 
 /** Let time pass for a page and its server alike. */
 export const passForBoth = async (page, server, seconds) => {

@@ -7,7 +7,20 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import * as web from "./support.mjs";
-import { countFrame, init, item, openPage, profile, Server, sync } from "./support.mjs";
+import {
+  copyStorage,
+  countFrame,
+  DAY,
+  idle,
+  init,
+  item,
+  openPage,
+  profile,
+  putStorageBack,
+  Server,
+  sync,
+  until,
+} from "./support.mjs";
 
 let browser;
 let pages;
@@ -52,6 +65,30 @@ test("a copied profile takes an identity of its own, and nothing of its usage is
   assert.equal(server.billed("scan", (row) => row.device_uuid === fresh) >= 1, true);
   await context.close();
   rmSync(folder, { recursive: true, force: true });
+});
+
+test("a copy is noticed by its first report, whatever other servers it knows", async () => {
+  const [server, other] = [await start(item("barcode_scan")), await start(item("barcode_scan"))];
+  const context = await profile(browser);
+  assert.equal((await init(await openPage(context, shop()), other)).code, 0);
+  const page = await openPage(context, shop());
+  const { deviceUuid, code, message } = await init(page, server);
+  assert.equal(code, 0, message);
+  await idle(page);
+  // One copy gets a license and does not show it; another one shows those that it gets.
+  const earlier = await copyStorage(page);
+  assert.equal(await sync(page), 0);
+  const later = await copyStorage(page);
+  await putStorageBack(page, earlier);
+  assert.equal(await sync(page), 0);
+  assert.equal(await sync(page), 0);
+  await putStorageBack(page, later);
+  assert.equal(await countFrame(page, "a"), 1);
+  // Nobody asks for a license: the answer to the report says that it is of another history.
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await until("it is reported", () => server.billed() === 1);
+  await idle(page);
+  assert.notEqual(await page.evaluate(() => license.status.deviceUuid), deviceUuid);
 });
 
 test("an answer that was changed on its way is not believed, and stops nothing", async () => {
@@ -111,6 +148,37 @@ test("another vendor's server is not believed", async () => {
   const page = await openPage(await profile(browser), shop());
   const refused = await init(page, server, { rootKey: "1".repeat(64) });
   assert.equal(refused.code, -20003);
+});
+
+test("a page that knows an issue of a license file takes nothing from an earlier one", async () => {
+  const server = await start(item("barcode_scan"));
+  server.backUp();
+  server.issue();
+  const page = await openPage(await profile(browser), shop());
+  assert.equal((await init(page, server)).code, 0);
+  await idle(page);
+  await server.putBack();
+  assert.equal(await sync(page), -20003);
+  assert.equal(await countFrame(page, "a"), 1, "it counts on");
+  server.issue();
+  assert.equal(await sync(page), 0);
+});
+
+test("license files of two vendors are two files, also if they have one id", async () => {
+  const server = await start(item("barcode_scan"));
+  const other = await start(item("barcode_scan"), { issuedAt: server.issuedAt - 60 });
+  const context = await profile(browser);
+  for (const vendor of [server, other]) {
+    const { code, message } = await init(await openPage(context, shop()), vendor);
+    assert.equal(code, 0, message);
+  }
+});
+
+test("a vendor's clock may be ahead of the server's", async () => {
+  const now = Math.floor(Date.now() / 1000);
+  const server = await start(item("barcode_scan"), { issuedAt: now + DAY / 2 });
+  const { code, message } = await init(await openPage(await profile(browser), shop()), server);
+  assert.equal(code, 0, message);
 });
 
 test("the standby is asked where the main server does not answer", async () => {

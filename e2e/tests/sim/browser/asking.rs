@@ -10,7 +10,7 @@ use super::Browser;
 use super::errors::{
     ASKS_OTHER, ENDS, Failure, Outcome, TAKES_FRESH_UUID, caught, fail, malformed,
 };
-use super::grant::{Grant, verify};
+use super::grant::{DAY_SECONDS, Grant, verify};
 use super::reports::note_server;
 use super::requests::{Known, authorization_of};
 use super::server::{Answer, Sender, post};
@@ -194,13 +194,13 @@ impl Tab {
         })
     }
 
-    /// Refuse a server that was given an older file, or whose clock is before the file.
+    /// Refuse a server that was given an older file, or whose clock is far before the file.
     fn require_no_older_file(&self, profile: &Browser, grant: &Grant, time: u64) -> Outcome<()> {
         let newest = profile.store.read(|on| on.issues.get(&grant.file_id).copied())?;
         if newest.is_some_and(|newest| newest > grant.file_issued_at) {
             return fail(ErrorCode::LICENSE_SYNC_FAILED, "the license file is older than before");
         }
-        if time < grant.file_issued_at {
+        if time + DAY_SECONDS < grant.file_issued_at {
             return fail(ErrorCode::LICENSE_SYNC_FAILED, "the server's time is before its file");
         }
         Ok(())
