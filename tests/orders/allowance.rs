@@ -14,6 +14,8 @@ struct Allowance {
     allowed: AtomicU64,
     spent: AtomicU64,
     kept: AtomicU64,
+    /// What the disk has.
+    disk: AtomicU64,
 }
 
 impl Allowance {
@@ -24,6 +26,7 @@ impl Allowance {
             allowed: AtomicU64::new(allowed),
             spent: AtomicU64::new(0),
             kept: AtomicU64::new(0),
+            disk: AtomicU64::new(0),
         }
     }
 
@@ -35,13 +38,14 @@ impl Allowance {
                 return false;
             }
             if next > self.kept.load(Ordering::Acquire) {
+                self.disk.fetch_max(next, Ordering::Relaxed);
                 self.kept.fetch_max(next, Ordering::AcqRel);
                 now = self.spent.load(Ordering::Acquire);
                 continue;
             }
             match self.spent.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
-                    assert!(next <= self.kept.load(Ordering::Relaxed), "spent passes kept");
+                    assert!(next <= self.disk.load(Ordering::Relaxed), "the disk has less");
                     return true;
                 }
                 Err(other) => now = other,

@@ -7,22 +7,24 @@
 //! 0x18  digest of the boot in which the file was last used; 0: the system does not name it
 //! 0x20  digest of the UUID; 0 if not set yet: the first process that opens the file sets it
 //! 0x28  when the file was created in place of a lost one, by the boot clock; 0: nothing is lost
-//! 0x40  for each module (0: scans):  allowed | spent | kept | lost     (four words of 64 bits)
+//! 0x40  for each module (0: scans):  allowed | spent | kept | lost | keeping
+//!       (five words of 64 bits)
 //! ```
 //!
 //! A count is spent before it is counted, with one atomic exchange, so that two processes can never
 //! spend the same allowance. A process that dies in between has spent without a count; a later
 //! grant makes up for this. `spent` is in memory that a power cut can take back, and then more work
-//! would have been done than the file shows. So `spent` never passes `kept`, which is on the disk
-//! before it is used: after a power cut, all of `kept` counts as spent. No file distinguishes a
-//! power cut from any other start of the machine, so each start does the same. The exception is a
-//! start after the clean end of the device's last program, which keeps no more than is spent. The
-//! server never learns of what was lost in this way, so the device requests that much more.
+//! would have been done than the file shows. So `spent` never passes `kept`, and `kept` is on the
+//! disk, as `keeping`, before any thread sees it. After a power cut, all of it counts as spent. No
+//! file distinguishes a power cut from any other start of the machine, so each start does the same.
+//! The exception is a start after the clean end of the device's last program, which keeps no more
+//! than is spent. The server never learns of what was lost in this way, so the device requests that
+//! much more.
 //!
 //! | | |
 //! |---|---|
 //! | `spent + n ≤ kept` | counted |
-//! | `kept < spent + n ≤ allowed` | `kept` is raised, made durable, then as above |
+//! | `kept < spent + n ≤ allowed` | `keeping` is raised and made durable, then `kept` is raised, then as above |
 //! | `allowed < spent + n` | refused |
 //!
 //! **A lost file**, or a file that was damaged and set aside, counts as all spent. A missing file
@@ -62,7 +64,7 @@ const BOOT: usize = 0x18;
 const WHOSE: usize = 0x20;
 const LOST_AT: usize = 0x28;
 const MODULES: usize = 0x40;
-const MODULE_BYTES: usize = 0x20;
+const MODULE_BYTES: usize = 0x28;
 const MODULE_COUNT: usize = PAGE_MODULES.len() + 1;
 
 /// The divisor that gives the part of the remaining allowance by which `kept` is raised, with the
@@ -176,7 +178,9 @@ impl SpentAllowance {
         }
         if self.boot == UNKNOWN_BOOT || before != self.boot {
             for module in 0..MODULE_COUNT {
-                let kept = self.kept(module).load(Ordering::Acquire).min(self.allowed(module));
+                let kept = self.kept(module).load(Ordering::Acquire);
+                let kept = kept.max(self.keeping(module).load(Ordering::Acquire));
+                let kept = kept.min(self.allowed(module));
                 let spent = self.spent(module).fetch_max(kept, Ordering::AcqRel);
                 self.lost(module).fetch_add(kept.saturating_sub(spent), Ordering::AcqRel);
             }
@@ -247,7 +251,7 @@ impl SpentAllowance {
                 let unreported = unreported(module as u32);
                 let spent = used.saturating_add(unreported);
                 self.spent(module).store(spent, Ordering::Release);
-                self.kept(module).store(spent, Ordering::Release);
+                self.keep_only(module, spent);
                 // The server may know a part of it already: the next grant must bring that much
                 // more.
                 self.lost(module).store(unreported, Ordering::Release);
@@ -340,7 +344,7 @@ impl SpentAllowance {
         let _changing = self.changing.lock();
         for module in 0..MODULE_COUNT {
             let spent = self.spent(module).load(Ordering::Acquire) & !CLOSED;
-            self.kept(module).store(spent, Ordering::Release);
+            self.keep_only(module, spent);
         }
         // If this cannot be made durable, the next start loses no more than it would have lost
         // without this call.
@@ -354,8 +358,18 @@ impl SpentAllowance {
         let _changing = self.changing.lock();
         let allowed = self.allowed(module);
         let more = self.margin(allowed.saturating_sub(wanted));
-        self.kept(module).fetch_max(wanted.saturating_add(more), Ordering::AcqRel);
-        self.make_durable()
+        let keeping = wanted.saturating_add(more);
+        self.keeping(module).fetch_max(keeping, Ordering::AcqRel);
+        self.make_durable()?;
+        // Another thread or process may spend up to here from now on: the disk has it.
+        self.kept(module).fetch_max(keeping, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Lower what is kept of a module to what is spent.
+    fn keep_only(&self, module: usize, spent: u64) {
+        self.kept(module).store(spent, Ordering::Release);
+        self.keeping(module).store(spent, Ordering::Release);
     }
 
     /// Return how much more than requested is kept, out of what is left.
@@ -390,6 +404,10 @@ impl SpentAllowance {
 
     fn lost(&self, module: usize) -> &AtomicU64 {
         self.word(module, 3)
+    }
+
+    fn keeping(&self, module: usize) -> &AtomicU64 {
+        self.word(module, 4)
     }
 
     fn lost_at(&self) -> &AtomicU64 {

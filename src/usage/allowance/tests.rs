@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::fault_injection::disk::{Disk, Hang, play};
 use crate::files::Standing;
 
 const NOW_MS: u64 = 1_000_000;
@@ -70,6 +71,30 @@ fn after_a_power_cut_what_was_kept_is_spent() {
     of.file.word64(BOOT).fetch_xor(1, Ordering::Relaxed);
     let kept = 1 + 999 / KEPT_FRACTION;
     assert_eq!(spend_all(&open(&folder), 0), 1_000 - kept);
+}
+
+#[test]
+fn nobody_spends_what_the_disk_does_not_have_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = open(&folder);
+    of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
+    let hang: &'static Hang = Box::leak(Box::default());
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            play(Disk::Hangs(hang));
+            let spent = of.spend(0, 1);
+            play(Disk::Sound);
+            spent
+        });
+        hang.await_one();
+        // Another process sees no more than the disk has. If the power is cut now, all that any
+        // process could have spent counts as spent.
+        let other = open(&folder);
+        assert_eq!(other.kept(0).load(Ordering::Acquire), 0);
+        hang.let_go();
+        first.join().unwrap().unwrap();
+        assert_eq!(other.kept(0).load(Ordering::Acquire), 1 + 999 / KEPT_FRACTION);
+    });
 }
 
 #[test]

@@ -37,6 +37,7 @@ impl Browser {
         self.origin = other.origin;
         self.options = other.options.clone();
         self.clock.copy(other.clock);
+        (self.newest_put_back, self.newest_cleared) = (other.newest_put_back, other.newest_cleared);
         self.is_used = true;
     }
 
@@ -60,7 +61,7 @@ impl Browser {
 
     /// Return whether anything was ever taken from the profile by its user.
     pub(crate) fn has_lost(&self) -> bool {
-        self.was_put_back() || self.clears > 0
+        self.was_put_back() || self.newest_cleared.is_some()
     }
 
     /// Return whether a license is one that the profile had before it was put back, or before its
