@@ -85,7 +85,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 56] = [
+const ONCE_BROKEN: [u64; 58] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -142,6 +142,8 @@ const ONCE_BROKEN: [u64; 56] = [
     1_811_000_000_205,
     1_816_294_967_345,
     1_813_000_000_286,
+    1_820_000_000_941,
+    1_820_000_001_696,
 ];
 
 #[test]

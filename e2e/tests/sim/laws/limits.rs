@@ -149,7 +149,7 @@ pub(super) fn strict_is_never_granted_twice(world: &World, books: &Books, model:
 /// Check that each device performs no more of a strict item than it was ever allowed, and all
 /// devices no more than N + grace, even with every device offline. A device that was put back to an
 /// earlier state may do more, but only until it gets its next license, and what it did under a
-/// license that it had not shown.
+/// license that it had not shown, or that its earlier state has, too.
 pub(super) fn strict_is_never_exceeded(world: &World, net: &Net) -> Check {
     let model = &net.server.model;
     for (module, quota) in model.modules().into_iter().filter(|_| model.item.strict) {

@@ -322,7 +322,8 @@ impl World {
             return Ok(());
         }
         let after = browser.counted_by_segment();
-        let whose = (uuid.as_deref().unwrap_or_default(), newest);
+        let serials = (newest, browser.newest_serial());
+        let whose = (uuid.as_deref().unwrap_or_default(), serials);
         self.note_put_back(m, whose, (before, &after), |(_, kind, what)| {
             (UNDATED_SLOT, kind, what)
         });

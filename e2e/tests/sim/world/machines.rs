@@ -127,23 +127,24 @@ impl World {
             return;
         }
         let after = self.machines[m].counted_by_segment();
-        self.note_put_back(m, (&uuid, newest), (before, &after), |counter| counter);
+        let serials = (newest, self.machines[m].newest_serial());
+        self.note_put_back(m, (&uuid, serials), (before, &after), |counter| counter);
     }
 
-    /// Note that a device with this newest license was put back, and what it has lost: what was
-    /// counted before, and is neither counted after nor billed. `pool` names the counter in which
-    /// the work was noted as performed.
+    /// Note that a device was put back, with the serials of its newest license before and after,
+    /// and what it has lost: what was counted before, and is neither counted after nor billed.
+    /// `pool` names the counter in which the work was noted as performed.
     pub(super) fn note_put_back(
         &mut self,
         m: usize,
-        (uuid, newest): (&str, u32),
+        (uuid, (newest, newest_after)): (&str, (u32, u32)),
         (before, after): (Counted, &Counted),
         pool: impl Fn(Counter) -> Counter,
     ) {
         let mut net = self.net.lock();
         // A license that was never shown looks like one whose answer was lost: its allowance comes
-        // again.
-        let is_unseen = net.server.model.newest_shown(uuid) < newest;
+        // again. If the state was kept under the same license, nothing shows that it was put back.
+        let is_unseen = net.server.model.newest_shown(uuid) < newest || newest_after == newest;
         let family = net.families[m];
         net.installations.put_back(m);
         for (key, total) in before {
