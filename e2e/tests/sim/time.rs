@@ -8,6 +8,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use seatmeter::clock::Boot;
 
+/// The milliseconds that have passed on the boot clock when the first program of a start can run.
+pub(crate) const BOOT_MS: i64 = 5_000;
+
 /// The beginning of every world, Unix seconds: the first instant of a slot.
 pub(crate) const START: u64 = 1_800_000_000;
 
@@ -37,7 +40,7 @@ impl Time {
         let clock: &'static MachineClock =
             Box::leak(Box::new(MachineClock { time, ..MachineClock::default() }));
         clock.wall_ms.store(signed(self.now_ms.load(Relaxed)), Relaxed);
-        clock.boot_ms.store(5_000, Relaxed);
+        clock.boot_ms.store(BOOT_MS, Relaxed);
         clock.is_on.store(true, Relaxed);
         self.machines.lock().push(clock);
         clock
@@ -197,7 +200,7 @@ impl MachineClock {
 
     pub(crate) fn switch_on(&self) {
         if !self.is_on.swap(true, Relaxed) {
-            self.boot_ms.store(5_000, Relaxed);
+            self.boot_ms.store(BOOT_MS, Relaxed);
             self.suspended_ms.store(0, Relaxed);
         }
     }

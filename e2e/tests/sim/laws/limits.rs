@@ -54,7 +54,7 @@ pub(super) fn each_item_has_its_own(world: &World, net: &Net) -> Check {
     }
     for (module, limit) in limits.into_iter().filter(|_| is_strict) {
         let performed: u64 = performed_of(world, module).values().sum();
-        let most = limit + world.unheld(module).values().sum::<u64>();
+        let most = limit + world.unheld(module, false).values().sum::<u64>();
         if performed > most {
             return Err(format!("{performed} are performed of {most}, which are strict"));
         }
@@ -90,7 +90,7 @@ fn sums_of_each_item(world: &World, server: &Server) -> Check {
         for (module, quota) in model.modules() {
             let (item, limit) = (&model.item.item_id, model.limit(quota));
             // What was done before a loss of state is booked in full, under either item.
-            let limit = limit + world.unheld(module).values().sum::<u64>();
+            let limit = limit + world.unheld(module, was_restored).values().sum::<u64>();
             let own = format!(
                 "SELECT allowed FROM allowance WHERE item_id = '{item}' AND module = {module}"
             );
@@ -138,7 +138,7 @@ pub(super) fn strict_is_never_granted_twice(world: &World, books: &Books, model:
         let limit = model.limit(quota);
         let allowed = books.allowed(module);
         let most = limit.max(model.brought_back.allowed.get(&module).copied().unwrap_or(0));
-        let most = most + world.unheld(module).values().sum::<u64>();
+        let most = most + world.unheld(module, model.restores > 0).values().sum::<u64>();
         if allowed > most {
             return Err(format!("{allowed} are allowed of {most}, which are strict"));
         }
@@ -153,7 +153,7 @@ pub(super) fn strict_is_never_granted_twice(world: &World, books: &Books, model:
 pub(super) fn strict_is_never_exceeded(world: &World, net: &Net) -> Check {
     let model = &net.server.model;
     for (module, quota) in model.modules().into_iter().filter(|_| model.item.strict) {
-        let (limit, unheld) = (model.limit(quota), world.unheld(module));
+        let (limit, unheld) = (model.limit(quota), world.unheld(module, model.restores > 0));
         let performed = performed_of(world, module);
         let promised = promised_of(net, module);
         for (family, performed) in &performed {

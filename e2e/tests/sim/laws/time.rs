@@ -7,6 +7,7 @@ use seatmeter::license::Grant;
 use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 
 use super::Check;
+use crate::time::BOOT_MS;
 use crate::world::World;
 
 /// The largest error of a device's time. A server reports whole seconds, a device corrects its time
@@ -111,8 +112,8 @@ pub(crate) fn is_not_outlived(world: &World, m: usize, program: usize, grant: &G
     // After a restart of the machine nobody knows any more whether the time was set back since.
     let life = grant.local.valid_until.saturating_sub(grant.local.issued_at);
     let age = now.saturating_sub(meant.saturating_sub(life));
-    let up_for = machine.clock.boot_ms.load(Ordering::Relaxed) / 1_000;
-    if u64::try_from(up_for).is_ok_and(|up_for| up_for < age) {
+    let up_for = (machine.clock.boot_ms.load(Ordering::Relaxed) - BOOT_MS) / 1_000;
+    if u64::try_from(up_for).is_ok_and(|up_for| up_for <= age) {
         return Ok(());
     }
     if at.abs_diff(now) < HOUR && now > meant.saturating_add(HOUR) {

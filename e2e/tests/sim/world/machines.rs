@@ -149,8 +149,10 @@ impl World {
         net.installations.put_back(m);
         for (key, total) in before {
             let billed = self.books.segments.get(&key).copied().unwrap_or(0);
-            let kept = after.get(&key).copied().unwrap_or(0).max(billed);
-            let (lost, pool) = (total.saturating_sub(kept), (family, pool(key.1)));
+            let after = after.get(&key).copied().unwrap_or(0);
+            let lost = total.saturating_sub(after.max(billed));
+            let pool = (family, pool(key.1));
+            *self.put_back.entry(pool).or_default() += total.saturating_sub(after) - lost;
             *self.lost.entry(pool).or_default() += lost;
             if is_unseen {
                 *self.unheld.entry(pool).or_default() += lost;
@@ -169,10 +171,11 @@ impl World {
     }
 
     /// Return the work of each family in a module for which nothing holds it to its allowance; 0 is
-    /// the module of scans.
-    pub(crate) fn unheld(&self, module: u32) -> BTreeMap<usize, u64> {
+    /// the module of scans. `was_restored` is true if the server was put back at any time.
+    pub(crate) fn unheld(&self, module: u32, was_restored: bool) -> BTreeMap<usize, u64> {
         let mut unheld = BTreeMap::new();
-        for ((family, (_, kind, what)), n) in &self.unheld {
+        let put_back = self.put_back.iter().filter(|_| was_restored);
+        for ((family, (_, kind, what)), n) in self.unheld.iter().chain(put_back) {
             if (module == 0 && *kind == 1) || (module > 0 && *kind == 2 && *what == module) {
                 *unheld.entry(*family).or_default() += n;
             }

@@ -42,6 +42,9 @@ pub(crate) struct World {
     /// a license that it had not shown when it was put back: nothing holds it to what it was
     /// allowed. By family and counter.
     unheld: BTreeMap<(usize, Counter), u64>,
+    /// The work that the server has recorded, and that a machine which was put back has forgotten.
+    /// If the server is put back, too, nothing holds the machine to that.
+    put_back: BTreeMap<(usize, Counter), u64>,
     /// The usage that the server had recorded at the last check.
     pub(crate) books: Books,
     /// The same of the copy of the server.
@@ -103,6 +106,7 @@ impl World {
             performed: BTreeMap::new(),
             lost: BTreeMap::new(),
             unheld: BTreeMap::new(),
+            put_back: BTreeMap::new(),
             books: Books::default(),
             books_of_copy: Books::default(),
             was_used_up: false,
