@@ -50,4 +50,11 @@ for file in seatmeterd seatmeter-doctor; do
   [ -z "$needed" ] || { echo "$file is not static: it needs $needed" >&2; exit 1; }
   "$built/$file" --version >/dev/null
 done
+# As root, the server is also tried where nothing else is: it needs no file of a system.
+if [ "$(id -u)" -eq 0 ]; then
+  alone=$(mktemp -d)
+  trap 'rm -rf "$alone"' EXIT
+  cp "$built/seatmeterd" "$alone/"
+  chroot "$alone" /seatmeterd init --demo --data /data >/dev/null
+fi
 echo "$built"

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use seatmeter_protocol::license::LocalLicense;
 use seatmeter_protocol::signature::PublicKey;
+use seatmeter_protocol::slot::slot_of;
 
 use super::Browser;
 use super::store::{Content, TotalKey, TotalRow};
@@ -82,6 +83,15 @@ impl Browser {
     fn reported_as((segment, slot, kind, what): &TotalKey, row: &TotalRow) -> (String, Counter) {
         let (slot, under) = row.sent_as.clone().unwrap_or((*slot, None));
         (under.unwrap_or_else(|| segment.clone()), (slot, kind.number(), *what))
+    }
+
+    /// Return the totals that may be ahead of the time, and have no date yet.
+    pub(crate) fn counted_ahead(&self) -> Vec<(Counter, u64)> {
+        let now = slot_of(self.time.now());
+        let rows = self.store.content.totals.iter();
+        let rows = rows.filter(|((_, slot, ..), row)| row.sent_as.is_none() && *slot > now);
+        rows.map(|((_, slot, kind, what), row)| ((*slot, kind.number(), *what), row.total))
+            .collect()
     }
 
     /// Return every total that is reported under a known segment.

@@ -123,11 +123,15 @@ impl Model {
     }
 
     /// Return whether a device that is known shows nothing, and does not ask for its first answer
-    /// once more.
+    /// once more. One that has shown a license since had got that answer.
     fn begins_anew(&self, asking: &Asking<'_>) -> bool {
         let known = self.first_contacts.get(asking.device);
         asking.shown.is_none()
-            && known.is_some_and(|known| known.id != asking.first_contact || known.id.is_empty())
+            && known.is_some_and(|known| {
+                known.id != asking.first_contact
+                    || known.id.is_empty()
+                    || self.shown.contains_key(asking.device)
+            })
     }
 
     /// Return whether a device has lost the state that it had.

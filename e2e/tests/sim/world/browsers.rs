@@ -300,6 +300,14 @@ impl World {
             return Ok(());
         }
         self.with(m, Browser::kill_all)?;
+        let family = self.net.lock().families[m];
+        // Each of the two dates by itself what was counted ahead of the time.
+        let ahead = self.browser(m).map(|browser| browser.counted_ahead()).unwrap_or_default();
+        for ((_, kind, what), total) in ahead {
+            for pool in [&mut self.performed, &mut self.lost] {
+                *pool.entry((family, (UNDATED_SLOT, kind, what))).or_default() += total;
+            }
+        }
         let original = self.browsers[m].take();
         if let (Some(original), Some(copy)) = (&original, &mut self.browsers[free]) {
             copy.copy(original);
