@@ -123,15 +123,11 @@ impl Model {
     }
 
     /// Return whether a device that is known shows nothing, and does not ask for its first answer
-    /// once more. One that has shown a license since had got that answer.
+    /// once more.
     fn begins_anew(&self, asking: &Asking<'_>) -> bool {
         let known = self.first_contacts.get(asking.device);
         asking.shown.is_none()
-            && known.is_some_and(|known| {
-                known.id != asking.first_contact
-                    || known.id.is_empty()
-                    || self.shown.contains_key(asking.device)
-            })
+            && known.is_some_and(|known| known.id != asking.first_contact || known.id.is_empty())
     }
 
     /// Return whether a device has lost the state that it had.
@@ -263,7 +259,12 @@ impl Model {
                     |is_lost| self.item.strict && self.has_nothing_left(books, device, is_lost);
                 // A restored server, or the other of two, may not know what was given back.
                 let is_forgotten = asking.has_given_back && self.item.strict && self.restores > 0;
-                if has_none(is_lost) && !is_known || is_forgotten {
+                // One that shows nothing, and has shown a license, may have lost its state, or ask
+                // once more for an answer that was lost.
+                let may_have_lost =
+                    asking.shown.is_none() && self.shown.contains_key(asking.device);
+                if has_none(is_lost) && !is_known || has_none(true) && may_have_lost || is_forgotten
+                {
                     may.push(ErrorCode::USED_UP);
                 }
                 let has_none = has_none(is_lost && is_known);
