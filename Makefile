@@ -249,9 +249,9 @@ sbom: ## Write what is in the library and in the server as CycloneDX, into targe
 	@ls $(TARGET)/sbom/*.cdx.json
 
 .PHONY: musl
-musl: tools ## Build the server and the doctor as static programs for any Linux, with musl, into target/musl
-	@scripts/tools.sh python3=python3 objdump=binutils
-	@scripts/musl.sh $(TARGET)/musl
+musl: tools ## Build for musl: static server and doctor for any Linux, the library for systems such as Alpine; try them
+	@scripts/tools.sh python3=python3 objdump=binutils musl-gcc=musl-tools
+	@built=$$(scripts/musl.sh $(TARGET)/musl) && scripts/test-musl.sh "$$built" && echo "$$built"
 
 .PHONY: release
 release: ## Check, test, build and pack a release into target/release-VERSION: all but publishing it

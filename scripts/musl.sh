@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds the server and the doctor as static programs for any Linux, with musl: musl.sh FOLDER. Zig has musl, and links. Rust's standard
-# library for musl is built from its source: that of rustup's component rust-src, or the package rust-src of Debian with the same
-# version, from the archive of this system or from MIRROR. Prints the folder with what is built.
+# Builds for musl: the server and the doctor as static programs for any Linux, and the library for systems with musl, such as Alpine:
+# musl.sh FOLDER. Zig has musl and a C++ runtime, and links. Rust's standard library for musl is built from its source: that of rustup's
+# component rust-src, or the package rust-src of Debian with the same version, from the archive of this system or from MIRROR. Prints
+# the folder with what is built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p "$1"
@@ -39,22 +40,24 @@ if [ ! -d "$source" ]; then
 fi
 
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
-export RUSTFLAGS="${RUSTFLAGS:-} -Clink-self-contained=no --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$source=/rust"
-echo "building static programs with musl: many minutes, the first time" >&2
+flags="${RUSTFLAGS:-} -Clink-self-contained=no --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$source=/rust"
 # The standard library is built as cargo builds its own. This is open to a stable compiler only by this variable.
-RUSTC_BOOTSTRAP=1 __CARGO_TESTS_ONLY_SRC_ROOT=$source PATH=$tools:$PATH cargo zigbuild --quiet --release --target "$target" \
-  --target-dir "$out" -Zbuild-std=std,panic_unwind -p seatmeter-server >&2
+build() {
+  RUSTC_BOOTSTRAP=1 __CARGO_TESTS_ONLY_SRC_ROOT=$source PATH=$tools:$PATH RUSTFLAGS=$1 \
+    cargo zigbuild --quiet --release --target "$target" --target-dir "$2" -Zbuild-std=std,panic_unwind -p "$3" >&2
+}
+echo "building for musl: many minutes, the first time" >&2
+build "$flags" "$out" seatmeter-server
+build "$flags -Ctarget-feature=-crt-static" "$out/shared" seatmeter
 built=$out/$target/release
+cp "$out/shared/$target/release/libseatmeter.so" "$built/libseatmeter.so"
+ln -sf libseatmeter.so "$built/libseatmeter.so.0"
+
 for file in seatmeterd seatmeter-doctor; do
   needed=$(objdump -p "$built/$file" | sed -n 's/^ *NEEDED *//p')
   [ -z "$needed" ] || { echo "$file is not static: it needs $needed" >&2; exit 1; }
   "$built/$file" --version >/dev/null
 done
-# As root, the server is also tried where nothing else is: it needs no file of a system.
-if [ "$(id -u)" -eq 0 ]; then
-  alone=$(mktemp -d)
-  trap 'rm -rf "$alone"' EXIT
-  cp "$built/seatmeterd" "$alone/"
-  chroot "$alone" /seatmeterd init --demo --data /data >/dev/null
-fi
+needed=$(objdump -p "$built/libseatmeter.so" | sed -n 's/^ *NEEDED *//p')
+[ "$needed" = libc.so ] || { echo "libseatmeter.so needs more than musl: $needed" >&2; exit 1; }
 echo "$built"

@@ -23,6 +23,7 @@ make test
 scripts/reproducible.sh "$target" >"$target/reproducible.sha256"
 built=$(scripts/portable.sh "$target/portable")
 musl=$(scripts/musl.sh "$target/musl")
+scripts/test-musl.sh "$musl"
 rm -rf "$target/deb" "$target/rpm" "$target/modules"
 make deb rpm modules image BUILT="$built"
 make sbom docs
@@ -36,7 +37,7 @@ cp "$target"/deb/*.deb "$target"/rpm/*.rpm "$target"/sbom/*.cdx.json "$target/se
 for module in "$target"/modules/python/*.whl "$target"/modules/node/*.tgz "$target"/modules/java/seatmeter.jar "$target"/bindings/web/*.tgz; do
   if [ -f "$module" ]; then cp "$module" "$out/"; else echo "not in the release, because it was skipped: $module" >&2; fi
 done
-tar -C "$musl" --transform "s|^|seatmeterd-$version-static/|" -czf "$out/seatmeterd-$version-$(uname -m)-static.tar.gz" seatmeterd seatmeter-doctor
+tar -C "$musl" --transform "s|^|seatmeter-$version-musl/|" -czf "$out/seatmeter-$version-$(uname -m)-musl.tar.gz" seatmeterd seatmeter-doctor libseatmeter.so
 (cd "$out" && sha256sum -- * >SHA256SUMS)
 ls "$out"
 echo "To publish: git tag -s v$version, push the tag, and upload $out." >&2

@@ -146,7 +146,7 @@ pub(crate) fn allocate(file: &File, bytes: usize) -> io::Result<()> {
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration, shared: bool) {
     let private = if shared { 0 } else { libc::FUTEX_PRIVATE_FLAG };
     let limit = libc::timespec {
-        tv_sec: timeout.as_secs() as libc::time_t,
+        tv_sec: timeout.as_secs() as i64,
         tv_nsec: timeout.subsec_nanos() as libc::c_long,
     };
     // SAFETY: `word` and `limit` outlive the call; the kernel only reads them.
@@ -206,7 +206,7 @@ pub(crate) fn futex_wait_many(words: &[(&AtomicU32, u32)], timeout: Duration) ->
     // SAFETY: the kernel fills `until`.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut until) };
     let nanoseconds = until.tv_nsec + libc::c_long::from(timeout.subsec_nanos());
-    until.tv_sec += timeout.as_secs() as libc::time_t + nanoseconds / 1_000_000_000;
+    until.tv_sec += timeout.as_secs() as i64 + nanoseconds / 1_000_000_000;
     until.tv_nsec = nanoseconds % 1_000_000_000;
     // SAFETY: `words` and `until` outlive the call, and the words that they name outlive it by the
     // caller's references; the kernel only reads them.
