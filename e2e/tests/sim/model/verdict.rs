@@ -147,12 +147,14 @@ impl Model {
             must.push(ErrorCode::DEVICE_NOT_MATCH);
         }
         let mut own = self.authorized.values().filter(|one| one.device == *device);
-        if self.begins_anew(asking) && own.any(|one| one.until > at) {
+        let runs = own.any(|one| one.until > at);
+        if self.begins_anew(asking) && runs {
             must.push(ErrorCode::DEVICE_CLONED);
         }
         let known = self.first_contacts.get(device);
         let is_again = asking.shown.is_none() && known.is_some_and(|known| known.has_shown);
-        if asking.is_copied || is_again {
+        // A restored server does not know what runs.
+        if asking.is_copied || is_again && (runs || self.restores > 0) {
             may.push(ErrorCode::DEVICE_CLONED);
         }
     }
