@@ -12,7 +12,7 @@ fail() {
   exit 1
 }
 [ -z "$(git status --porcelain)" ] || fail "the tree has changes that are not committed: commit or remove them first"
-grep -q "^## $version\b" CHANGELOG.md || fail "CHANGELOG.md has no heading \"## $version\": rename \"Unreleased\""
+grep -q "^## $version\b" CHANGELOG.md || fail "CHANGELOG.md has no heading \"## $version\""
 if git rev-parse -q --verify "refs/tags/v$version" >/dev/null; then fail "v$version is released already: raise the version in Cargo.toml"; fi
 
 command -v cargo-deny >/dev/null || fail "licenses and sources must be checked: cargo install cargo-deny"

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+#[cfg(feature = "kill-points")]
 use crate::fault_injection::disk::{Disk, Hang, play};
 use crate::files::Standing;
 
@@ -73,6 +74,7 @@ fn after_a_power_cut_what_was_kept_is_spent() {
     assert_eq!(spend_all(&open(&folder), 0), 1_000 - kept);
 }
 
+#[cfg(feature = "kill-points")]
 #[test]
 fn nobody_spends_what_the_disk_does_not_have_yet() {
     let folder = tempfile::tempdir().unwrap();
