@@ -73,6 +73,10 @@ find-bugs: tools ## Put each mistake of e2e/bugs into a copy of the tree (BUG=co
 	@scripts/tools.sh patch=patch
 	@scripts/find-bugs.sh $(BUG)
 
+.PHONY: mutants
+mutants: ## Change the rules in one place at a time, and see that their unit tests notice it (cargo-mutants; half an hour)
+	@scripts/mutants.sh $(TARGET)
+
 .PHONY: soak
 soak: soak-sim tools ## Simulate for an hour on all cores, kill holders of seats 100 000 times (KILLS=100000); then soak-images
 	@SEATMETER_SOAK_KILLS=$(or $(KILLS),100000) cargo test --quiet --workspace --test seats crash:: -- --nocapture
