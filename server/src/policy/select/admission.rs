@@ -324,6 +324,14 @@ mod tests {
     }
 
     #[test]
+    fn a_module_that_was_never_used_has_all_of_its_quota() {
+        let of_ocr = Used { module: 4, used: 7, ..Used::default() };
+        let state = ItemState { used: vec![of_ocr], ..ItemState::default() };
+        assert_eq!(state.used_of(4), of_ocr);
+        assert_eq!(state.used_of(1), Used { module: 1, ..Used::default() });
+    }
+
+    #[test]
     fn a_device_that_holds_a_seat_counts_once_in_the_meter() {
         let occupied = Occupied {
             by_others: 10,
