@@ -137,13 +137,14 @@ mod tests {
 
     #[test]
     fn a_year_of_working_days_takes_less_than_two_kilobytes() {
+        const FIRST_DAY: u32 = 20_833; // in 2027
         let mut slots = ActiveSlots::default();
-        for day in 0..365 {
+        for day in FIRST_DAY..FIRST_DAY + 365 {
             for slot in 160..320 {
                 slots.raise(day * DAY_SLOTS + slot, 1);
             }
         }
-        slots.raise(400 * DAY_SLOTS, 1);
+        slots.raise((FIRST_DAY + 400) * DAY_SLOTS, 1);
         assert!(slots.stored_bytes() < 2_000, "{} bytes", slots.stored_bytes());
     }
 
@@ -163,8 +164,29 @@ mod tests {
                 "the first {end} bytes"
             );
         }
-        let twice = [good.clone(), good].concat();
-        assert_eq!(ActiveSlots::from_bytes(&twice), None, "no slot is there twice");
+    }
+
+    #[test]
+    fn what_no_device_can_have_done_is_not_taken() {
+        let stored = |levels: &[(u32, &[u32])]| {
+            let with_count = |(count, slots): &(u32, &[u32])| WithCount {
+                count: *count,
+                slots: slots.iter().collect(),
+            };
+            ActiveSlots { by_count: levels.iter().map(with_count).collect() }.to_bytes()
+        };
+        let is_taken = |bytes: &[u8]| ActiveSlots::from_bytes(bytes).is_some();
+        let fine = stored(&[(2, &[5]), (3, &[9])]);
+        assert!(is_taken(&fine));
+        assert!(!is_taken(&stored(&[(2, &[5]), (2, &[9])])), "a count is there once");
+        assert!(!is_taken(&stored(&[(2, &[5]), (3, &[5])])), "a slot has one count");
+        assert!(!is_taken(&stored(&[(0, &[5])])), "who is active counts as one at least");
+        assert!(!is_taken(&stored(&[(2, &[])])), "a count without a slot");
+        let mut longer = stored(&[(2, &[5])]);
+        let length = u32::try_from(longer.len() - 8 + 1).unwrap();
+        longer[4..8].copy_from_slice(&length.to_le_bytes());
+        longer.push(0);
+        assert!(!is_taken(&longer), "bytes beyond the slots");
     }
 
     proptest! {
@@ -181,11 +203,15 @@ mod tests {
                 slots = ActiveSlots::from_bytes(&slots.to_bytes()).unwrap();
             }
             prop_assert_eq!(slots.len(), highest.len() as u64);
+            prop_assert_eq!(slots.iter().count(), highest.len());
+            prop_assert_eq!(slots.iter().collect::<HashMap<_, _>>(), highest.clone());
             slots.forget_before(edge);
             for slot in 0..2_000 {
                 let expected = highest.get(&slot).copied().filter(|_| slot >= edge).unwrap_or(0);
                 prop_assert_eq!(slots.count(slot), expected);
             }
+            let is_empty = !highest.keys().any(|slot| *slot >= edge);
+            prop_assert_eq!(slots.is_empty(), is_empty);
             prop_assert_eq!(slots.to_bytes().len(), slots.stored_bytes());
         }
 

@@ -132,6 +132,36 @@ mod tests {
         assert_eq!(holders.occupied(2, 100), Occupied::default());
     }
 
+    #[test]
+    fn seats_whose_holders_are_not_known_are_held_by_others() {
+        let mut holders = Holders::of_seats(5);
+        let hold = Hold { seats: 2, until: 100 };
+        holders.learn(1, hold);
+        assert_eq!((holders.get(&1), holders.get(&2)), (Some(hold), None));
+        assert_eq!(holders.all_seats(), 5, "what is learned is part of them");
+        assert_eq!(
+            holders.occupied(2, 99),
+            Occupied { by_others: 5, own: None, first_free_at: Some(100) }
+        );
+        assert_eq!(
+            holders.occupied(1, 99),
+            Occupied { by_others: 3, own: Some(hold), first_free_at: None }
+        );
+        assert_eq!(holders.seats(100), 3, "the others are not known to have ended");
+    }
+
+    #[test]
+    fn a_holder_is_there_until_it_is_forgotten_and_its_end_is_the_one_learned_last() {
+        let mut holders = Holders::of_seats(2);
+        let renewed = Hold { seats: 2, until: 200 };
+        holders.learn(1, Hold { seats: 2, until: 100 });
+        holders.learn(1, renewed);
+        assert_eq!(holders.forget(199), [0_u32; 0]);
+        assert_eq!((holders.get(&1), holders.all_seats()), (Some(renewed), 2));
+        assert_eq!(holders.forget(200), [1]);
+        assert_eq!((holders.get(&1), holders.all_seats()), (None, 0));
+    }
+
     proptest! {
         /// Holds, releases and queries come at random while time passes. A plain list gives the
         /// same answers.

@@ -25,3 +25,22 @@ pub const AHEAD_SECONDS_MAX: u64 = DAY_SECONDS;
 pub fn last_open_slot(now: u64) -> u32 {
     slot_of(now.saturating_add(AHEAD_SECONDS_MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_can_be_reported_for_402_days_and_a_day_ahead() {
+        let midnight = 20_833 * DAY_SECONDS;
+        let first_of_day = 20_833 * 480;
+        assert_eq!(first_open_slot(midnight), first_of_day - 402 * 480);
+        assert_eq!(first_open_slot(midnight + 179), first_of_day - 402 * 480);
+        assert_eq!(first_open_slot(midnight + 180), first_of_day - 402 * 480 + 1);
+        assert_eq!(last_open_slot(midnight), first_of_day + 480);
+        assert_eq!(last_open_slot(midnight + 179), first_of_day + 480);
+        assert_eq!(last_open_slot(midnight + 180), first_of_day + 480 + 1);
+        assert_eq!(first_open_slot(5), 0);
+        assert!(last_open_slot(u64::MAX) > last_open_slot(midnight));
+    }
+}

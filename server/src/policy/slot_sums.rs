@@ -71,4 +71,16 @@ mod tests {
         assert_eq!(sums.iter().collect::<Vec<_>>(), [(960, 7)]);
         assert_eq!((sums.get(959), sums.get(960), sums.get(u32::MAX)), (0, 7, 0));
     }
+
+    #[test]
+    fn within_a_day_only_the_slots_before_are_forgotten() {
+        let mut sums = SlotSums::default();
+        for slot in [959, 960, 962, 963, 1_440] {
+            sums.add(slot, 1);
+        }
+        sums.forget_before(963);
+        assert_eq!(sums.iter().collect::<Vec<_>>(), [(963, 1), (1_440, 1)]);
+        sums.forget_before(1_000);
+        assert_eq!(sums.iter().collect::<Vec<_>>(), [(1_440, 1)]);
+    }
 }

@@ -264,8 +264,16 @@ mod tests {
     fn nobody_gets_anything_when_all_is_set_aside_until_a_device_gives_back() {
         let mut offline = Allowance { serial: 7, allowed: 1_050, used: 3, ..Allowance::default() };
         let mut all = Allowances { quota: 1_000, allowed: 1_050, devices: 2 };
-        let refusal = decide("item", &all, Allowance::default(), 1, 1).unwrap_err();
+        let refusal = decide("item", &all, Allowance::default(), 7, 1).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::USED_UP);
+        let numbers = ProblemNumbers {
+            requested: 7,
+            quota: 1_000,
+            used: 1_050,
+            grace: 50,
+            ..ProblemNumbers::default()
+        };
+        assert_eq!(refusal.numbers, Some(Box::new(numbers)), "what is set aside counts as used");
         assert_eq!(offline.given_back(6), offline, "not under an older local license");
         let forgotten = Allowance { serial: 5, ..offline };
         assert_eq!(forgotten.given_back(7).allowed, 3, "the server was restored");

@@ -358,6 +358,18 @@ mod tests {
         assert_eq!(Host::parse(&"a.".repeat(300)), Err(NoHost::Length));
     }
 
+    #[test]
+    fn a_text_is_read_up_to_the_length_that_a_field_can_have() {
+        // A soft hyphen of two bytes is not part of a name.
+        let filled = |name: &str, length: usize| {
+            let text = "\u{ad}".repeat((length - name.len()) / 2) + name;
+            Host::parse(&text).map(|host| host.domain().map(str::to_owned))
+        };
+        assert_eq!(filled("shop.company.com", TEXT_BYTES_MAX), Ok(Some("company.com".to_owned())));
+        assert_eq!(filled("company.com", TEXT_BYTES_MAX + 1), Err(NoHost::Length));
+        assert_eq!(filled("shop.company.com", 2 * TEXT_BYTES_MAX), Err(NoHost::Length));
+    }
+
     proptest! {
         #[test]
         fn any_text_is_a_host_or_not_and_its_form_is_its_own(text in "\\PC{0,40}") {

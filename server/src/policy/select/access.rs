@@ -140,4 +140,22 @@ mod tests {
         let process = Validation { process_names: one("till2"), ..all };
         assert_eq!(code(process), Some(ErrorCode::VALIDATION_FIELD_MISMATCH));
     }
+
+    #[test]
+    fn a_program_that_names_nothing_passes_where_nothing_is_listed_and_only_there() {
+        let nothing = ValidationFacts::default();
+        assert_eq!(may_use(&nothing, &Validation::default()), Ok(()));
+        let one = vec!["a.example".to_owned()];
+        let domain = Validation { website_domains: one.clone(), ..Validation::default() };
+        let refusal = may_use(&nothing, &domain).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::DOMAIN_MISMATCH);
+        assert!(refusal.detail.contains("the program names none"), "{}", refusal.detail);
+        for asked in [
+            Validation { application_ids: one.clone(), ..Validation::default() },
+            Validation { process_names: one, ..Validation::default() },
+        ] {
+            let refusal = may_use(&nothing, &asked).unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::VALIDATION_FIELD_MISMATCH, "{asked:?}");
+        }
+    }
 }

@@ -312,15 +312,111 @@ mod tests {
             admit(&Claim { modules, ..claim(1) }, &item, &state).map_err(|refusal| refusal.code)
         };
         assert_eq!(asking(&["OCR"]), Err(ErrorCode::USED_UP));
+        let serial = validity::next_serial(0, START);
         for modules in [&["CORE"][..], &[]] {
             let allowed: Vec<_> = asking(modules)
                 .unwrap()
                 .allowances
                 .iter()
-                .map(|(module, own)| (*module, own.allowed))
+                .map(|(module, own)| (*module, own.allowed, own.serial))
                 .collect();
-            assert_eq!(allowed, [(1, 52), (4, 0)], "{modules:?}");
+            assert_eq!(allowed, [(1, 52, serial), (4, 0, serial)], "{modules:?}");
         }
+    }
+
+    #[test]
+    fn a_strict_page_item_with_nothing_left_in_any_module_is_used_up() {
+        let page_quotas = Some(PageQuotas { core: 100, ocr: 100, ..PageQuotas::default() });
+        let item = LicenseItem { strict: true, page_quotas, ..item(ChargeWay::Page, 0) };
+        let gone = |module| Used { module, allowed: 105, devices: 1, ..Used::default() };
+        let state = ItemState { used: vec![gone(1), gone(4)], ..ItemState::default() };
+        let refusal = admit(&claim(1), &item, &state).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::USED_UP);
+        assert!(refusal.detail.contains("\"item, CORE pages\" is strict"), "{}", refusal.detail);
+    }
+
+    #[test]
+    fn a_device_shares_what_is_left_of_a_strict_item_with_those_that_hold_some_of_it() {
+        let item = LicenseItem { strict: true, ..item(ChargeWay::BarcodeScan, 100) };
+        let allowed = |used: Used| {
+            let state = ItemState { used: vec![used], ..ItemState::default() };
+            admit(&claim(1), &item, &state).map(|admission| admission.allowances[0].1.allowed)
+        };
+        assert_eq!(allowed(Used::default()), Ok(52), "half of 105");
+        let other = Used { allowed: 52, devices: 1, ..Used::default() };
+        assert_eq!(allowed(other), Ok(13), "half of 53, by two");
+        // A device that has some left is one of the devices already. Alone, it could have the 53
+        // and its 26, and gets half of that.
+        let own = Allowance { allowed: 52, used: 26, ..Allowance::default() };
+        assert_eq!(allowed(Used { used: 26, own, ..other }), Ok(26 + 39));
+        let refusal = allowed(Used { allowed: 105, ..other }).unwrap_err();
+        assert!(refusal.detail.contains("item \"item\" is strict"), "{}", refusal.detail);
+    }
+
+    #[test]
+    fn pages_that_are_used_up_stop_their_own_module_alone() {
+        let page_quotas = Some(PageQuotas { core: 100, ocr: 100, ..PageQuotas::default() });
+        let item = LicenseItem { page_quotas, ..item(ChargeWay::Page, 0) };
+        let core = Used { module: 1, used: 105, ..Used::default() };
+        let state = ItemState { used: vec![core], ..ItemState::default() };
+        let asking = |module: &str| {
+            let claim = Claim { modules: vec![module.into()], ..claim(1) };
+            admit(&claim, &item, &state).map_err(|refusal| refusal.code)
+        };
+        assert_eq!(asking("CORE"), Err(ErrorCode::USED_UP));
+        assert_eq!(asking("OCR"), Ok(Admission::default()));
+    }
+
+    #[test]
+    fn a_module_that_was_never_used_has_all_of_its_quota() {
+        let of_ocr = Used { module: 4, used: 7, ..Used::default() };
+        let state = ItemState { used: vec![of_ocr], ..ItemState::default() };
+        assert_eq!(state.used_of(4), of_ocr);
+        assert_eq!(state.used_of(1), Used { module: 1, ..Used::default() });
+    }
+
+    #[test]
+    fn a_meter_says_what_the_next_device_would_meet() {
+        use MeterState::{InGrace, UsedUp, Within};
+        for (way, held, grace, expected) in [
+            (ChargeWay::ClientDevice, 9, 1, Within),
+            (ChargeWay::ClientDevice, 10, 1, InGrace),
+            (ChargeWay::ActiveDevice, 10, 1, InGrace),
+            (ChargeWay::ActiveDevice, 11, 1, UsedUp),
+            (ChargeWay::Server, 9, 0, Within),
+            (ChargeWay::Server, 10, 0, UsedUp),
+        ] {
+            let occupied = Occupied { by_others: held, ..Occupied::default() };
+            let state = ItemState { occupied, ..ItemState::default() };
+            let (of, quota) = (Metered::Devices, 10);
+            let meter = Meter { of, module: 0, quota, used: held, grace, state: expected };
+            let item = item(way, 10);
+            assert_eq!(meters(&item, &state, START), [meter], "{way:?}");
+            let is_admitted = admit(&claim(1), &item, &state).is_ok();
+            assert_eq!(is_admitted, expected != UsedUp, "{way:?}, {held} held");
+        }
+    }
+
+    #[test]
+    fn scans_have_one_meter_and_pages_one_for_each_module() {
+        let meter =
+            |of, module, quota, used, grace, state| Meter { of, module, quota, used, grace, state };
+        let used = |module, used| Used { module, used, ..Used::default() };
+        let state = |used| ItemState { used, ..ItemState::default() };
+        assert_eq!(
+            meters(&item(ChargeWay::BarcodeScan, 1_000), &state(vec![used(0, 1_049)]), START),
+            [meter(Metered::Scans, 0, 1_000, 1_049, 50, MeterState::InGrace)]
+        );
+        let page_quotas = Some(PageQuotas { core: 100, ocr: 10, ..PageQuotas::default() });
+        let pages = LicenseItem { page_quotas, ..item(ChargeWay::Page, 0) };
+        assert_eq!(
+            meters(&pages, &state(vec![used(1, 99), used(4, 11)]), START),
+            [
+                meter(Metered::Pages, 1, 100, 99, 5, MeterState::Within),
+                meter(Metered::Pages, 4, 10, 11, 1, MeterState::UsedUp),
+            ]
+        );
+        assert_eq!(meters(&item(ChargeWay::Domain, 0), &ItemState::default(), START), []);
     }
 
     #[test]
