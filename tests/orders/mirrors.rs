@@ -83,7 +83,11 @@ fn of_an_allowance() {
             "spent.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Acquire)",
         ],
     );
-    makes(path, "keep", &["self.kept(module).fetch_max(", "Ordering::AcqRel)"]);
+    makes(
+        path,
+        "keep",
+        &["self.make_durable()?", "self.kept(module).fetch_max(", "Ordering::AcqRel)"],
+    );
     makes(
         path,
         "begin",
