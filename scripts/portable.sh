@@ -17,10 +17,11 @@ if ! "$tools/cargo-zigbuild" --version >/dev/null 2>&1; then
     { echo "pip could not install cargo-zigbuild and ziglang: see the lines above" >&2; exit 1; }
 fi
 
-# No path of this machine is in what is built, so that the same bytes come out elsewhere.
+# No path of this machine and no time is in what is built, so that the same bytes come out elsewhere and later.
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$out=/target --remap-path-prefix=$PWD=/seatmeter"
 c_paths="-ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$out=/target -ffile-prefix-map=$PWD=/seatmeter"
+c_paths+=' -Wno-builtin-macro-redefined -D__DATE__="no-date" -D__TIME__="no-time"'
 export CFLAGS="${CFLAGS:-} $c_paths" CXXFLAGS="${CXXFLAGS:-} $c_paths"
 
 echo "building for glibc $glibc, optimized: many minutes, the first time" >&2
