@@ -163,12 +163,15 @@ export class Counter {
         // It is the first count of the segment, or somebody has cleared the storage.
         await this.heal(on);
         await on.segments.put(segment);
-        for (const total of totals.values()) await on.totals.put({ ...total, unsent: 1 });
+        // They may have been sent: they keep their slots, or they would count in two.
+        for (const total of totals.values()) {
+          await on.totals.put({ ...total, as: total.slot, unsent: 1 });
+        }
       }
       healed.add(segment.id);
       const { of, ...total } = row;
       const stored = await on.totals.get([row.segment, row.slot, row.kind, row.what]);
-      if (stored && stored.as) Object.assign(total, { as: stored.as, under: stored.under });
+      if (stored) Object.assign(total, { as: stored.as, under: stored.under });
       await on.totals.put({ ...total, unsent: 1 });
     }
   }

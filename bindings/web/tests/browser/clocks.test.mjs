@@ -56,6 +56,32 @@ test("a count that was sent while the server's clock was ahead stays in that slo
   assert.ok(slots.every(({ slot }) => slot >= before + DAY / SLOT));
 });
 
+test("what was sent keeps its slot when the storage is cleared, and counts once", async () => {
+  const server = await start(item("barcode_scan"));
+  server.setAhead(DAY);
+  const page = await openPage(await profile(browser), shop());
+  assert.equal((await init(page, server)).code, 0);
+  assert.equal(await countFrame(page, "a", "b"), 2);
+  assert.equal(await sync(page), 0);
+  assert.equal(server.billed(), 2);
+  await clearStorage(page);
+  await server.setRight();
+  // While an answer is on its way, the page does not know yet that its time is wrong. It counts, and
+  // stores again what it has counted before.
+  await page.evaluate(() => {
+    const own = globalThis.fetch;
+    globalThis.fetch = async (...request) => {
+      const answer = await own(...request);
+      globalThis.fetch = own;
+      await license.countFrame([{ format: "qr_code", rawValue: "c" }]);
+      return answer;
+    };
+  });
+  assert.equal(await sync(page), 0);
+  assert.equal(await sync(page), 0);
+  assert.equal(server.billed(), 3, JSON.stringify(server.usage()));
+});
+
 test("a license of a server whose clock was ahead is renewed when that is right", async () => {
   const server = await start(item("barcode_scan"));
   server.setAhead(DAY);

@@ -207,7 +207,9 @@ impl Counter {
                 on.segments.insert(segment.id.clone(), segment.clone());
                 for ((slot, kind, what), total) in &*entry.totals.borrow() {
                     let key = (segment.id.clone(), *slot, *kind, *what);
-                    on.totals.insert(key, unsent(*total));
+                    // It may have been sent.
+                    let sent_as = Some((*slot, None));
+                    on.totals.insert(key, TotalRow { sent_as, ..unsent(*total) });
                 }
             }
             let sent_as = on.totals.get(key).and_then(|stored| stored.sent_as.clone());
