@@ -253,7 +253,7 @@ sbom: ## Write what is in the library and in the server as CycloneDX, into targe
 	@ls $(TARGET)/sbom/*.cdx.json
 
 .PHONY: musl
-musl: tools ## Build for musl: static server and doctor for any Linux, the library for systems such as Alpine; try them
+musl: tools ## Build for musl: static server and doctor, and the library; try them
 	@scripts/tools.sh python3=python3 objdump=binutils musl-gcc=musl-tools
 	@built=$$(scripts/musl.sh $(TARGET)/musl) && scripts/test-musl.sh "$$built" && echo "$$built"
 

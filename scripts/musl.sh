@@ -1,21 +1,15 @@
 #!/usr/bin/env bash
-# Builds for musl: the server and the doctor as static programs for any Linux, and the library for systems with musl, such as Alpine:
-# musl.sh FOLDER. Zig has musl and a C++ runtime, and links. Rust's standard library for musl is built from its source: that of rustup's
-# component rust-src, or the package rust-src of Debian with the same version, from the archive of this system or from MIRROR. Prints
-# the folder with what is built.
+# Builds for musl: the server and the doctor as static programs, and the library for programs that are linked with musl: musl.sh FOLDER.
+# Zig has musl and a C++ runtime, and links. Rust's standard library for musl is built from its source: that of rustup's component
+# rust-src, or the package rust-src of Debian with the same version, from the archive of this system or from MIRROR. Prints the folder
+# with what is built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p "$1"
 out=$(realpath "$1")
 target=$(uname -m)-unknown-linux-musl
 version=$(rustc --version | cut -d ' ' -f 2)
-tools=$out/tools/bin
-
-if ! "$tools/cargo-zigbuild" --version >/dev/null 2>&1; then
-  python3 -m venv "$out/tools" || { echo "static programs need Python with venv: apt-get install python3-venv" >&2; exit 1; }
-  "$tools/pip" install --quiet "cargo-zigbuild>=0.20,<0.30" "ziglang>=0.13" ||
-    { echo "pip could not install cargo-zigbuild and ziglang: see the lines above" >&2; exit 1; }
-fi
+tools=$(scripts/zig.sh "$out/tools")
 
 # Fetch Debian's package with the source of the standard library. The lists are not those of the system.
 fetch_source() {

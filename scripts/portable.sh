@@ -9,13 +9,7 @@ out=$(realpath "$1")
 glibc=${GLIBC:-2.28}
 architecture=$(uname -m)
 triple=$architecture-unknown-linux-gnu
-tools=$out/tools/bin
-
-if ! "$tools/cargo-zigbuild" --version >/dev/null 2>&1; then
-  python3 -m venv "$out/tools" || { echo "portable binaries need Python with venv: apt-get install python3-venv" >&2; exit 1; }
-  "$tools/pip" install --quiet "cargo-zigbuild>=0.20,<0.30" "ziglang>=0.13" ||
-    { echo "pip could not install cargo-zigbuild and ziglang: see the lines above" >&2; exit 1; }
-fi
+tools=$(scripts/zig.sh "$out/tools")
 
 # No path of this machine and no time is in what is built, so that the same bytes come out elsewhere and later.
 cargo_home=${CARGO_HOME:-$HOME/.cargo}

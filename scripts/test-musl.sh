@@ -4,38 +4,23 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 built=$(realpath "$1")
-work=$(mktemp -d)
-server=
-cleanup() {
-  [ -z "$server" ] || kill "$server"
-  rm -rf "$work"
-}
-trap cleanup EXIT
+server=$built/seatmeterd
+. scripts/trial_server.sh
 fail() {
   echo "$*" >&2
-  [ ! -s "$work/log" ] || tail -n 5 "$work/log" >&2
   exit 1
 }
 
-in_root=
-mkdir "$work/root"
-cp "$built/seatmeterd" "$work/root/"
-seatmeterd=$work/root/seatmeterd
-data=$work/root/data
 if [ "$(id -u)" -eq 0 ]; then
-  in_root="chroot $work/root"
-  seatmeterd=/seatmeterd
-  data=/data
+  # In an empty root, in which the folder of the data has the same name.
+  mkdir -p "$work/root$work"
+  cp "$built/seatmeterd" "$work/root/"
+  server=$work/alone
+  printf '#!/bin/sh\nexec chroot "%s" /seatmeterd "$@"\n' "$work/root" >"$server"
+  chmod +x "$server"
 fi
-$in_root "$seatmeterd" init --demo --data "$data" >/dev/null
-$in_root "$seatmeterd" serve --listen 127.0.0.1:0 --data "$data" >"$work/log" 2>&1 &
-server=$!
-for _ in $(seq 100); do
-  url=$(sed -n 's/^seatmeterd listening on //p' "$work/log")
-  [ -z "$url" ] || break
-  sleep 0.1
-done
-[ -n "$url" ] || fail "the server does not start"
+"$server" init --demo --data "$work/server" >/dev/null
+serve --listen 127.0.0.1:0
 
 for program in c_examples/own_decoder.c c_examples/report_leftovers.c tests/c/musl_hold.c; do
   name=$(basename "$program" .c)
@@ -44,7 +29,7 @@ done
 export SEATMETER_SERVER=$url SEATMETER_STATE_DIR=$work/device
 "$work/own_decoder" | grep -q "counted: 2" || fail "own_decoder has not counted"
 "$work/report_leftovers" | grep -q "is reported" || fail "the counts are not reported"
-$in_root "$seatmeterd" usage show --data "$data" | grep -q "2 scans" || fail "the server has not recorded the scans"
+"$server" usage show --data "$work/server" | grep -q "2 scans" || fail "the server has not recorded the scans"
 
 for _ in $(seq "${KILLS:-20}"); do
   mkfifo "$work/said"
