@@ -74,7 +74,7 @@ find-bugs: tools ## Put each mistake of e2e/bugs into a copy of the tree (BUG=co
 	@scripts/find-bugs.sh $(BUG)
 
 .PHONY: mutants
-mutants: ## Change the rules in one place at a time, and see that their unit tests notice it (cargo-mutants; half an hour)
+mutants: ## Change the rules in one place at a time, and see that their unit tests notice it (cargo-mutants; minutes)
 	@scripts/mutants.sh $(TARGET)
 
 .PHONY: soak

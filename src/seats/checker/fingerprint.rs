@@ -1,7 +1,7 @@
 //! The number by which a state is known again.
 
-/// A number of 128 bits, mixed from the words of a state: so long that no two of some million states
-/// have the same one by chance.
+/// A number of 128 bits, mixed from the words of a state: so long that no two of some million
+/// states have the same one by chance.
 pub(super) struct Fingerprint(u128);
 
 impl Fingerprint {
