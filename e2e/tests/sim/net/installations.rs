@@ -47,9 +47,9 @@ impl Installations {
     }
 
     /// Return whether a machine may look like a copy because it was put back: a moment after it was
-    /// heard, or to a state before its first license, or to one of a copy.
-    pub(super) fn may_look_copied(&self, m: usize, uuid: &str, shows: bool, now: u64) -> bool {
-        let is_alive = |until: u64| now < until || !shows || self.copies.contains(uuid);
+    /// heard, or to a state of a copy.
+    pub(super) fn may_look_copied(&self, m: usize, uuid: &str, now: u64) -> bool {
+        let is_alive = |until: u64| now < until || self.copies.contains(uuid);
         self.alive_until[m].is_some_and(is_alive)
     }
 }

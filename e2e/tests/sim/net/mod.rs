@@ -121,12 +121,6 @@ impl Letter {
     }
 }
 
-/// Return whether a request shows a license.
-fn shows_license(body: &[u8]) -> bool {
-    let body: serde_json::Value = serde_json::from_slice(body).expect("requests are JSON");
-    !body["held_license"].is_null() || !body["newest_license"].is_null()
-}
-
 /// Return the code of a refusal.
 fn refused_with(answer: &RawAnswer) -> Option<ErrorCode> {
     if answer.status == 200 {
@@ -213,11 +207,10 @@ impl Net {
         self.note_owner(letter);
         self.is_touched = true;
         let family = self.families[letter.machine];
-        let shows = shows_license(&letter.body);
         let now = self.time.now();
         // A server that was restored may not know the state to which a machine was put back.
         let may_be_copied =
-            self.installations.may_look_copied(letter.machine, &letter.uuid(), shows, now)
+            self.installations.may_look_copied(letter.machine, &letter.uuid(), now)
                 || self.installations.was_put_back(letter.machine)
                     && self.judged().any(|server| server.model.restores > 0);
         self.installations.arrives(letter.machine, now, is_late);
