@@ -23,7 +23,7 @@ cp Cargo.lock "$crate/"
 dependency() { cat "$manifest" Cargo.toml | sed -n "/^$1 = [\"{]/{/workspace/!p}" | sed -n 1p; }
 # Writes the manifest, for the dependencies named.
 manifest() {
-  printf '[package]\nname = "%s"\nedition = "2024"\n\n[features]\nkill-points = []\n\n[dependencies]\n' "$part"
+  printf '[package]\nname = "%s"\nedition = "2024"\n\n[workspace]\n\n[features]\nkill-points = []\n\n[dependencies]\n' "$part"
   echo "seatmeter-protocol = { path = \"$PWD/protocol\", features = [\"$protocol\"] }"
   for name in $dependencies; do dependency "$name"; done
   printf '\n[dev-dependencies]\n'
@@ -53,6 +53,8 @@ case $part in
     for_tests="fastrand tempfile"
     features=(--features kill-points)
     (cd src && cp -r device.rs environment.rs error.rs fault_injection files log os state usage "$crate/src/")
+    mkdir "$crate/tests"
+    cp -r tests/state "$crate/tests/"
     ;;
   *)
     echo "mutants.sh knows policy and usage, not $part" >&2

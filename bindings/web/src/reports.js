@@ -20,11 +20,13 @@ const collect = (store, keyId, lastSlot, isDated) =>
     for (const row of await on.totals.unsent()) {
       const segment = await on.segments.get(row.segment);
       if (!segment || segment.keyId !== keyId) continue;
+      const group = groups.get(segment.uuid) || { segments: new Map(), rows: 0 };
+      groups.set(segment.uuid, group);
       if (!row.as) {
         row.as = Math.min(row.slot, lastSlot);
         if (row.as < row.slot) {
           // Work cannot be later than now: the clock was ahead. It waits until the server has told
-          // the time, and is then dated.
+          // the time, for which a report without it asks, and is then dated.
           if (!isDated) continue;
           const of = row.segment + row.slot;
           if (!dated.has(of)) dated.set(of, randomId());
@@ -33,14 +35,12 @@ const collect = (store, keyId, lastSlot, isDated) =>
         // What was sent once keeps its slot, so that it never counts in two.
         await on.totals.put(row);
       }
-      const group = groups.get(segment.uuid) || { segments: new Map(), rows: 0 };
       if (group.rows >= ROWS_MAX || group.segments.size >= SEGMENTS_MAX) continue;
       group.rows++;
       const id = row.under || segment.id;
       const rows = group.segments.get(id) || { segment: { ...segment, id }, rows: [] };
       rows.rows.push(row);
       group.segments.set(id, rows);
-      groups.set(segment.uuid, group);
     }
     const found = [];
     for (const [uuid, group] of groups) {
@@ -62,24 +62,25 @@ const acknowledge = (store, rows) =>
   });
 
 /**
- * Note receipt and epoch of an answer. Under another epoch, the server may have lost what it had.
+ * Note receipt and epoch of an answer. Under another epoch, the server may have lost what it had,
+ * also of the other identities of this profile.
  */
 export const noteServer = (store, uuid, keyId, { epoch, receipt }) =>
   store.write(async (on) => {
-    const server = await on.servers.get([uuid, keyId]);
-    if (!server) return;
-    const isNew = epoch && server.epoch !== epoch;
-    await on.servers.put({
-      ...server,
-      epoch: epoch || server.epoch,
-      receipt: receipt || server.receipt,
-    });
+    let isNew = false;
+    for (const server of await on.servers.getAll()) {
+      if (server.keyId !== keyId) continue;
+      if (epoch && server.epoch !== epoch) {
+        isNew = true;
+        server.epoch = epoch;
+      }
+      if (receipt && server.uuid === uuid) server.receipt = receipt;
+      await on.servers.put(server);
+    }
     if (!isNew) return;
-    // Also what was counted under the identities before this one.
-    const segments = (await on.segments.getAll()).filter((s) => s.keyId === keyId);
-    const ids = segments.map(({ id }) => id);
     for (const row of await on.totals.getAll()) {
-      if (ids.includes(row.segment)) await on.totals.put({ ...row, unsent: 1 });
+      const segment = await on.segments.get(row.segment);
+      if (segment?.keyId === keyId) await on.totals.put({ ...row, unsent: 1 });
     }
   });
 
@@ -159,11 +160,12 @@ export const report = async (
       const recorded = group.segments.filter(({ segment }) =>
         (body.recorded || []).includes(segment.id),
       );
+      // First, so that nothing is acknowledged by an epoch of which this page knows nothing.
+      await noteServer(store, uuid, keyId, body);
       await acknowledge(
         store,
         recorded.flatMap(({ rows }) => rows),
       );
-      await noteServer(store, uuid, keyId, body);
       outcome.isDiverged = outcome.isDiverged || Boolean(body.is_diverged);
       outcome.standings.push(...(body.standings || []));
     }

@@ -85,7 +85,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 62] = [
+const ONCE_BROKEN: [u64; 65] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -148,6 +148,9 @@ const ONCE_BROKEN: [u64; 62] = [
     1_822_000_000_246,
     1_822_000_000_551,
     1_825_000_004_044,
+    1_809_000_000_114,
+    1_809_000_000_183,
+    1_809_000_000_876,
 ];
 
 #[test]

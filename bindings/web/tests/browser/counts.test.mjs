@@ -15,6 +15,7 @@ import {
   init,
   item,
   openPage,
+  pass,
   passForBoth,
   profile,
   putStorageBack,
@@ -265,6 +266,32 @@ test("what waits when a page takes another identity counts for the one before", 
   assert.equal(
     server.billed("image", (row) => row.device_uuid === deviceUuid),
     1,
+  );
+});
+
+test("what a copy has counted is billed although it gets no license of its own", async () => {
+  const server = await Server.start(item("client_device", { quota: 1 }));
+  const context = await profile(browser);
+  const page = await openPage(context, shop());
+  const { deviceUuid } = await init(page, server);
+  await idle(page);
+  // With its storage as it was two licenses ago, it is a copy.
+  const earlier = await copyStorage(page);
+  assert.equal(await sync(page), 0);
+  assert.equal(await sync(page), 0);
+  await putStorageBack(page, earlier);
+  assert.equal(await sync(page), -20120);
+  await away(page);
+  // It counts under the license that it has, and later than any server was heard.
+  await pass(page, SLOT);
+  assert.equal(await countFrame(page, "a", "b"), 2);
+  await page.close();
+  // No server has said anything to the next page of the new identity that it could believe.
+  const next = await openPage(context, shop());
+  assert.equal((await init(next, server)).code, -20120);
+  assert.equal(
+    server.billed("scan", (row) => row.device_uuid === deviceUuid),
+    2,
   );
 });
 

@@ -56,6 +56,7 @@ fn collect(store: &mut Store, key_id: &str, last: u32, is_dated: bool) -> Outcom
             let Some(segment) = on.segments.get(&key.0).filter(|of| of.key_id == key_id) else {
                 continue;
             };
+            let group = groups.entry(segment.uuid.clone()).or_default();
             if row.sent_as.is_none() {
                 let mut under = None;
                 if key.1 > last {
@@ -68,7 +69,6 @@ fn collect(store: &mut Store, key_id: &str, last: u32, is_dated: bool) -> Outcom
                 // What was sent once keeps its slot, so that it never counts in two.
                 row.sent_as = Some((key.1.min(last), under));
             }
-            let group = groups.entry(segment.uuid.clone()).or_default();
             let rows: usize = group.values().map(|(_, rows)| rows.len()).sum();
             if rows >= ROWS_MAX || group.len() >= SEGMENTS_MAX {
                 continue;
@@ -103,7 +103,7 @@ fn acknowledge(store: &mut Store, sent: &[&(TotalKey, TotalRow)]) -> Outcome<()>
 }
 
 /// Note receipt and epoch of an answer. Under another epoch, the server may have lost what it had,
-/// also of the identities before this one.
+/// also of the other identities of this profile.
 pub(super) fn note_server(
     store: &mut Store,
     uuid: &str,
@@ -112,15 +112,15 @@ pub(super) fn note_server(
     receipt: &str,
 ) -> Outcome<()> {
     store.write(|on| {
-        let Some(server) = on.servers.get_mut(&(uuid.to_owned(), key_id.to_owned())) else {
-            return;
-        };
-        let is_new = !epoch.is_empty() && server.epoch != epoch;
-        if !epoch.is_empty() {
-            server.epoch = epoch.to_owned();
-        }
-        if !receipt.is_empty() {
-            server.receipt = receipt.to_owned();
+        let mut is_new = false;
+        for server in on.servers.values_mut().filter(|server| server.key_id == key_id) {
+            if !epoch.is_empty() && server.epoch != epoch {
+                is_new = true;
+                server.epoch = epoch.to_owned();
+            }
+            if !receipt.is_empty() && server.uuid == uuid {
+                server.receipt = receipt.to_owned();
+            }
         }
         if is_new {
             send_again(on, key_id);
@@ -219,9 +219,10 @@ pub(super) fn report(
             let is_recorded = |segment: &&(SegmentRow, Rows)| body.recorded.contains(&segment.0.id);
             let recorded = group.segments.values().filter(is_recorded);
             let rows: Vec<_> = recorded.flat_map(|(_, rows)| rows).collect();
-            acknowledge(&mut profile.store, &rows)?;
+            // First, so that nothing is acknowledged by an epoch of which this page knows nothing.
             let uuid = &group.device.uuid;
             note_server(&mut profile.store, uuid, &to.key_id, &body.epoch, &body.receipt)?;
+            acknowledge(&mut profile.store, &rows)?;
             outcome.is_diverged |= body.is_diverged;
             outcome.standings.extend(body.standings);
         }

@@ -92,12 +92,23 @@ impl World {
         let Some(licensed) = self.machines[m].programs[program].licensed() else { return Ok(()) };
         let at = self.machines[m].programs[program].clock.unix_seconds();
         for _ in 0..n {
-            let outcome = self.act(m, program, |machine| {
-                let seat = licensed.take_seat()?;
-                machine.programs[program].seats.extend(seat);
-                Ok(())
-            })?;
-            laws::seats_are_those_of_the_grant(self, m, program, licensed, Some(&outcome))?;
+            let mut take = |world: &mut Self| {
+                let outcome = world.act(m, program, |machine| {
+                    let seat = licensed.take_seat()?;
+                    machine.programs[program].seats.extend(seat);
+                    Ok(())
+                })?;
+                laws::seats_are_those_of_the_grant(world, m, program, licensed, Some(&outcome))?;
+                Ok::<_, String>(outcome)
+            };
+            let mut outcome = take(self)?;
+            if matches!(outcome, Outcome::Done(None)) {
+                // What is given back is free at once, and can be taken again.
+                let last = self.machines[m].programs[program].seats.pop();
+                last.into_iter().for_each(|seat| licensed.give_seat(seat));
+                laws::seats_are_those_of_the_grant(self, m, program, licensed, None)?;
+                outcome = take(self)?;
+            }
             match outcome {
                 Outcome::Done(None) => {}
                 Outcome::Done(Some(ErrorCode::INSTANCE_COUNT_OVER_LIMIT)) | Outcome::Died => break,
