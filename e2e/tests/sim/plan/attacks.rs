@@ -55,6 +55,35 @@ pub(super) fn put_machines_back(steps: &mut Vec<Step>, seed: u64, machines: u64)
     });
 }
 
+/// In some worlds, a machine is put back again and again to the state before its first license, as
+/// a container that begins with the same image each time.
+pub(super) fn put_back_to_nothing(steps: &mut Vec<Step>, seed: u64, machines: u64) {
+    let mut random = Random::new(seed ^ 0xf_00ba);
+    if !random.percent(8) {
+        return;
+    }
+    let machine = machine(&mut random, machines);
+    let begins = [
+        What::Unplug(machine),
+        What::Start(machine),
+        What::Snapshot(machine),
+        What::Unplug(machine),
+        What::Start(machine),
+    ];
+    insert(steps, &mut random, 6, |random| {
+        vec![
+            (random.one_of(&[1_000, 80_000, 900_000]), What::PutBack(machine)),
+            (0, What::Start(machine)),
+            (0, What::Work(machine, random.between(1, 20))),
+            (random.one_of(&[1, 400, 30_000]), What::Rounds(machine, 2)),
+        ]
+    });
+    let first = steps[0].clone();
+    let step = |what| Step { after: 0, what, seed: random.word(), ..first.clone() };
+    let begins: Vec<Step> = begins.map(step).into();
+    steps.splice(0..0, begins);
+}
+
 /// In some worlds, strangers use the UUIDs and the codes of others.
 pub(super) fn steal(steps: &mut Vec<Step>, seed: u64, machines: u64) {
     let mut random = Random::new(seed ^ 0x5_7a19);

@@ -14,7 +14,9 @@ use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::LicenseItem;
 
 use crate::random::Random;
-use attacks::{bake_images, copy_servers, edit_databases, put_machines_back, steal};
+use attacks::{
+    bake_images, copy_servers, edit_databases, put_back_to_nothing, put_machines_back, steal,
+};
 use browsing::browse;
 use episodes::{
     ask_otherwise, clean_up, enter_namespaces, fail_over, move_about, set_servers_ahead, stop_some,
@@ -90,6 +92,7 @@ impl Plan {
         // The naive model of one item must judge what comes of these.
         if second.is_none() && !is_standby_apart && !are_servers_ahead {
             put_machines_back(&mut steps, seed, machines);
+            put_back_to_nothing(&mut steps, seed, machines);
             edit_databases(&mut steps, seed, machines);
             copy_servers(&mut steps, seed, machines);
         }
