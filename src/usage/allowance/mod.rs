@@ -209,13 +209,10 @@ impl SpentAllowance {
     pub fn keep_ahead(&self) {
         for module in 0..MODULE_COUNT {
             let spent = self.spent(module).load(Ordering::Acquire);
-            let (kept, allowed) = (self.kept(module).load(Ordering::Acquire), self.allowed(module));
-            let more = self.margin(allowed.saturating_sub(spent));
-            if spent > 0
-                && spent & CLOSED == 0
-                && kept < allowed
-                && kept.saturating_sub(spent) < more / 2
-            {
+            let kept = self.kept(module).load(Ordering::Acquire);
+            // Where all that is left is kept already, this is half of it at most.
+            let more = self.margin(self.allowed(module).saturating_sub(spent));
+            if spent > 0 && spent & CLOSED == 0 && kept.saturating_sub(spent) < more / 2 {
                 let _ = self.keep(module, spent);
             }
         }

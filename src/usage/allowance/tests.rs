@@ -22,7 +22,8 @@ fn open_as(uuid: &str, folder: &tempfile::TempDir) -> SpentAllowance {
 }
 
 fn spend_all(of: &SpentAllowance, module: u32) -> u64 {
-    (0..).take_while(|_| of.spend(module, 1).is_ok()).count() as u64
+    // More than any test grants, should nothing end it.
+    (0..10_000).take_while(|_| of.spend(module, 1).is_ok()).count() as u64
 }
 
 #[test]
@@ -130,6 +131,7 @@ fn after_a_clean_end_the_next_start_of_the_machine_costs_nothing() {
     of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
     of.spend(0, 10).unwrap();
     of.settle();
+    assert_eq!(of.kept(0).load(Ordering::Relaxed), 10);
     let next = boot(2);
     assert_eq!((next.needed(3), spend_all(&next, 0)), (3, 990));
 }
@@ -157,6 +159,29 @@ fn a_lost_file_counts_as_all_spent_until_a_later_grant_tells_how_much_it_was() {
 }
 
 #[test]
+fn the_grant_under_which_a_file_was_found_lost_tells_nothing_however_late_it_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = SpentAllowance::open(folder.path(), "item", "uuid", NOW_MS, || true).unwrap();
+    for later in [MOURNING_MS, 2 * MOURNING_MS] {
+        of.grant(4, &[allowance(0, 10, 2)], NOW_MS + later, |_| 7).unwrap();
+        assert_eq!(spend_all(&of, 0), 0);
+    }
+}
+
+#[test]
+fn after_a_start_of_the_machine_the_next_grant_tells_what_a_lost_file_had_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |boot, now_ms| {
+        SpentAllowance::open_in(boot, folder.path(), "item", "uuid", now_ms, || true).unwrap()
+    };
+    start(1, NOW_MS).grant(4, &[allowance(0, 10, 2)], NOW_MS, |_| 7).unwrap();
+    // The boot clock has begun anew, and nobody has the lost file mapped any more.
+    let of = start(2, MOURNING_MS);
+    of.grant(5, &[allowance(0, 10, 2)], MOURNING_MS + 1, |_| 5).unwrap();
+    assert_eq!(spend_all(&of, 0), 10 - 2 - 5);
+}
+
+#[test]
 fn a_program_whose_file_was_removed_or_replaced_sees_it() {
     let folder = tempfile::tempdir().unwrap();
     let of = open(&folder);
@@ -174,6 +199,7 @@ fn after_what_is_left_was_given_back_nothing_can_be_spent_before_the_next_grant(
     last.grant(1, &[allowance(0, 10, 0)], NOW_MS, |_| 0).unwrap();
     forgotten.spend(0, 3).unwrap();
     last.forgo();
+    assert_eq!(last.allowed(0), 3);
     assert_eq!(forgotten.spend(0, 1).unwrap_err().code, ErrorCode::USED_UP);
     last.grant(2, &[allowance(0, 10, 3)], NOW_MS, |_| 0).unwrap();
     assert_eq!(spend_all(&forgotten, 0), 7);
@@ -313,13 +339,61 @@ fn enough_is_kept_ahead_that_who_spends_does_not_wait_for_the_disk() {
     of.grant(1, &[allowance(0, 10_000, 0)], NOW_MS, |_| 0).unwrap();
     of.spend(0, 1).unwrap();
     let kept = || of.kept(0).load(Ordering::Relaxed);
-    let before = kept();
+    // The first count has kept an eighth of what it left. Half of that is not needed yet.
+    assert_eq!(kept(), 1 + 9_999 / 8);
+    of.spend(0, 666).unwrap();
+    assert_eq!(kept() - 667, (10_000 - 667) / 8 / 2);
     of.keep_ahead();
-    assert_eq!(kept(), before, "there is enough");
-    of.spend(0, before - 10).unwrap();
-    assert_eq!(kept(), before);
+    assert_eq!(kept(), 1_250, "there is enough");
+    of.spend(0, 1).unwrap();
     of.keep_ahead();
-    assert!(kept() > before + 500);
+    assert_eq!(kept(), 668 + (10_000 - 668) / 8);
+}
+
+#[test]
+fn nothing_is_kept_ahead_of_what_nobody_spends() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = open(&folder);
+    of.grant(1, &[allowance(0, 10_000, 0), allowance(1, 500, 0)], NOW_MS, |_| 0).unwrap();
+    of.spend(0, 1).unwrap();
+    of.keep_ahead();
+    assert_eq!(of.kept(1).load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn each_module_has_its_share_and_an_unknown_one_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = open(&folder);
+    let last = u32::try_from(PAGE_MODULES.len()).unwrap();
+    let unknown = last + 1;
+    let granted = [allowance(last, 10, 0), allowance(unknown, 10, 0)];
+    of.grant(1, &granted, NOW_MS, |_| 0).unwrap();
+    assert_eq!(spend_all(&of, last), 10);
+    assert!(of.spend(unknown, 1).is_err());
+    // What is in the file behind the last module is not touched, and means nothing.
+    let behind = of.word(unknown as usize, 1);
+    of.take_back(unknown, 1);
+    assert_eq!(behind.swap(10, Ordering::Relaxed), 0);
+    assert!(!of.runs_low(&[allowance(unknown, 10, 0)]));
+}
+
+#[test]
+fn a_grant_that_a_killed_program_had_begun_to_take_over_is_completed_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = open(&folder);
+    of.file.word64(SERIAL).store(5, Ordering::Relaxed);
+    of.grant(5, &[allowance(0, 10, 4)], NOW_MS, |_| 0).unwrap();
+    assert_eq!(spend_all(&of, 0), 6);
+}
+
+#[test]
+fn what_was_being_kept_when_the_power_went_is_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = open(&folder);
+    of.grant(1, &[allowance(0, 1_000, 0)], NOW_MS, |_| 0).unwrap();
+    of.keeping(0).store(300, Ordering::Relaxed);
+    of.file.word64(BOOT).fetch_xor(1, Ordering::Relaxed);
+    assert_eq!(spend_all(&open(&folder), 0), 700);
 }
 
 #[test]
@@ -328,7 +402,12 @@ fn it_runs_low_when_half_of_the_new_part_is_spent() {
     let of = open(&folder);
     let granted = [allowance(0, 120, 100)];
     of.grant(1, &granted, NOW_MS, |_| 0).unwrap();
+    of.spend(0, 10).unwrap();
     assert!(!of.runs_low(&granted));
-    of.spend(0, 11).unwrap();
+    of.spend(0, 1).unwrap();
     assert!(of.runs_low(&granted));
+    // A grant that has brought nothing cannot run low.
+    let nothing = [allowance(0, 120, 120)];
+    of.grant(2, &nothing, NOW_MS, |_| 0).unwrap();
+    assert!(!of.runs_low(&nothing));
 }

@@ -209,10 +209,9 @@ impl Net {
         let family = self.families[letter.machine];
         let now = self.time.now();
         // A server that was restored may not know the state to which a machine was put back.
-        let may_be_copied =
-            self.installations.may_look_copied(letter.machine, &letter.uuid(), now)
-                || self.installations.was_put_back(letter.machine)
-                    && self.judged().any(|server| server.model.restores > 0);
+        let may_be_copied = self.installations.may_look_copied(letter.machine, &letter.uuid(), now)
+            || self.installations.was_put_back(letter.machine)
+                && self.judged().any(|server| server.model.restores > 0);
         self.installations.arrives(letter.machine, now, is_late);
         self.strangers.overhear(letter);
         let asked = Asked {
