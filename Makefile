@@ -74,8 +74,8 @@ find-bugs: tools ## Put each mistake of e2e/bugs into a copy of the tree (BUG=co
 	@scripts/find-bugs.sh $(BUG)
 
 .PHONY: mutants
-mutants: ## Change the rules in one place at a time, and see that their unit tests notice it (cargo-mutants; minutes)
-	@scripts/mutants.sh $(TARGET)
+mutants: ## Change rules and counts in one place at a time, and see that their unit tests notice it (PART=policy or usage; needs cargo-mutants)
+	@status=0; for part in $(or $(PART),policy usage); do scripts/mutants.sh $(TARGET) $$part || status=$$?; done; exit $$status
 
 .PHONY: soak
 soak: soak-sim tools ## Simulate for an hour on all cores, kill holders of seats 100 000 times (KILLS=100000); then soak-images

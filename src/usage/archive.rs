@@ -191,4 +191,33 @@ mod tests {
         archive.add(&acknowledged(50 * DAY, 1)).unwrap();
         assert_eq!(archive.days().unwrap().len(), 2, "the newest, and one of half the size");
     }
+
+    #[test]
+    fn a_day_has_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::new(folder.path());
+        for slot in [3 * DAY, 3 * DAY + 1, 4 * DAY - 1] {
+            archive.add(&acknowledged(slot, 1)).unwrap();
+        }
+        assert_eq!(archive.days().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_last_byte_that_fits_is_kept_and_so_is_the_newest_day_whatever_its_size() {
+        let add = |days: &[(u32, u64)], day: u32| {
+            let folder = tempfile::tempdir().unwrap();
+            let archive = Archive::new(folder.path());
+            for (day, bytes) in days {
+                let path = folder.path().join(format!("{day:010}.{ENDING}"));
+                fs::File::create(path).unwrap().set_len(*bytes).unwrap();
+            }
+            archive.add(&acknowledged(day * DAY, 1)).unwrap();
+            let days = archive.days().unwrap();
+            (days.len(), fs::metadata(&days[days.len() - 1]).unwrap().len())
+        };
+        let (_, line) = add(&[], 50);
+        assert_eq!(add(&[(49, BYTES_MAX - line)], 50), (2, line));
+        assert_eq!(add(&[(49, BYTES_MAX - line + 1)], 50), (1, line));
+        assert_eq!(add(&[(60, BYTES_MAX + 1)], 50), (1, BYTES_MAX + 1));
+    }
 }

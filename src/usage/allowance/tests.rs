@@ -100,6 +100,17 @@ fn nobody_spends_what_the_disk_does_not_have_yet() {
     });
 }
 
+#[cfg(feature = "kill-points")]
+#[test]
+fn a_full_disk_keeps_nobody_from_a_file_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    open(&folder).grant(1, &[allowance(0, 10, 0)], NOW_MS, |_| 0).unwrap();
+    play(Disk::Full);
+    let again = SpentAllowance::open(folder.path(), "item", "uuid", NOW_MS, || false);
+    play(Disk::Sound);
+    assert_eq!(spend_all(&again.unwrap(), 0), 10);
+}
+
 #[test]
 fn whatever_power_cuts_cost_is_asked_for_so_that_none_is_the_last() {
     let folder = tempfile::tempdir().unwrap();
