@@ -67,7 +67,7 @@ const acknowledge = (store, rows) =>
  */
 export const noteServer = (store, uuid, keyId, { epoch, receipt }) =>
   store.write(async (on) => {
-    let isNew = false;
+    let isNew;
     for (const server of await on.servers.getAll()) {
       if (server.keyId !== keyId) continue;
       if (epoch && server.epoch !== epoch) {
@@ -124,7 +124,7 @@ export const report = async (
   store,
   { keyId, keyHex, urls, version, lastSlot, isDated, ms, keepalive, hear },
 ) => {
-  const outcome = { isDiverged: false, standings: [], failure: null };
+  const outcome = { standings: [] };
   const signs = new Set();
   let before = "";
   for (let round = 0; round < ROUNDS_MAX; round++) {
@@ -157,16 +157,14 @@ export const report = async (
       if (!answer) continue;
       await hear(answer, uuid);
       const { body } = answer;
-      const recorded = group.segments.filter(({ segment }) =>
-        (body.recorded || []).includes(segment.id),
-      );
+      const recorded = group.segments.filter(({ segment }) => body.recorded?.includes(segment.id));
       // First, so that nothing is acknowledged by an epoch of which this page knows nothing.
       await noteServer(store, uuid, keyId, body);
       await acknowledge(
         store,
         recorded.flatMap(({ rows }) => rows),
       );
-      outcome.isDiverged = outcome.isDiverged || Boolean(body.is_diverged);
+      outcome.isDiverged ||= body.is_diverged;
       outcome.standings.push(...(body.standings || []));
     }
   }
@@ -179,12 +177,7 @@ const toAny = async (urls, ask, signs, { device, server }) => {
     try {
       let answer = await ask(url);
       // The server does not know the report key any more: the device's own key proves who it is.
-      if (
-        !answer.ok &&
-        answer.body.code === -20004 &&
-        server.reportKey &&
-        !signs.has(device.uuid)
-      ) {
+      if (answer.body.code === -20004 && server.reportKey && !signs.has(device.uuid)) {
         signs.add(device.uuid);
         answer = await ask(url);
       }

@@ -209,11 +209,14 @@ export class Session {
   /** Report to the server of the license, and to others for which this profile has counted. */
   async #report({ ms, keepalive }) {
     const { keyId, serverKey: key } = this.grant || {};
-    if (key) await this.#reportTo({ keyId, key, urls: this.#options.servers }, ms, keepalive);
+    const { servers } = this.#options;
+    if (key) await this.#reportTo({ keyId, key, urls: servers }, ms, keepalive);
     for (const server of await this.store.read((on) => on.servers.getAll())) {
       if (server.keyId === keyId) continue;
+      // A page without a license may know another URL of that server.
+      const urls = server.urls.concat(key ? [] : servers);
       // Nobody waits for a server that has granted nothing here, and none holds back this one.
-      await this.#reportTo(server, ms / 4, keepalive).catch(() => {});
+      await this.#reportTo({ ...server, urls }, ms / 4, keepalive).catch(() => {});
     }
   }
 

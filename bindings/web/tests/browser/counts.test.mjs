@@ -269,6 +269,27 @@ test("what waits when a page takes another identity counts for the one before", 
   );
 });
 
+test("what the standby has licensed is billed by the main server to a page without a license", async () => {
+  const server = await Server.start(item("barcode_scan"));
+  const main = { ...server, url: server.url };
+  await server.kill();
+  await server.serve("127.0.0.1:0");
+  const standbyServer = server.url;
+  const context = await profile(browser);
+  const page = await openPage(context, shop());
+  assert.equal((await init(page, main, { standbyServer })).code, 0);
+  await idle(page);
+  await away(page);
+  assert.equal(await countFrame(page, "a", "b"), 2);
+  await page.close();
+  await server.kill();
+  await server.serve(new URL(main.url).host);
+  const next = await openPage(context, shop());
+  const { code } = await init(next, main, { standbyServer, handshakeCode: "another" });
+  assert.ok(code < 0, String(code));
+  assert.equal(server.billed(), 2);
+});
+
 test("what a copy has counted is billed although it gets no license of its own", async () => {
   const server = await Server.start(item("client_device", { quota: 1 }));
   const context = await profile(browser);

@@ -207,15 +207,20 @@ impl Tab {
     /// Report to the server of the license, and to others for which this profile has counted.
     pub(super) fn report(&mut self, profile: &mut Browser, ms: i64) -> Outcome<()> {
         let own = self.grant.as_ref().map(|grant| grant.key_id.clone());
+        let known = profile.options.servers.to_vec();
         if let Some(grant) = &self.grant {
-            let (key, urls) = (grant.server_key.clone(), profile.options.servers.to_vec());
+            let (key, urls) = (grant.server_key.clone(), known.clone());
             let to = Receiver { key_id: grant.key_id.clone(), key, urls };
             self.report_to(profile, &to, ms)?;
         }
         let servers: Vec<ServerRow> =
             profile.store.read(|on| on.servers.values().cloned().collect())?;
-        for ServerRow { key_id, key, urls, .. } in servers {
+        for ServerRow { key_id, key, mut urls, .. } in servers {
             if Some(&key_id) != own.as_ref() {
+                // A page without a license may know another URL of that server.
+                if own.is_none() {
+                    urls.extend(&known);
+                }
                 // Nobody waits for a server that has granted nothing here.
                 let to = Receiver { key_id, key, urls };
                 let _ = caught(self.report_to(profile, &to, ms / 4))?;

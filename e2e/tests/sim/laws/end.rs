@@ -10,7 +10,7 @@ use super::work::the_highest_is_had;
 use crate::books::Counter;
 use crate::browser::Browser;
 use crate::machine::Machine;
-use crate::model::{Asking, DAY};
+use crate::model::{Asking, DAY, SLOT};
 use crate::net::Net;
 use crate::time::START;
 use crate::world::World;
@@ -109,15 +109,21 @@ struct Standing {
 /// Check that no page is locked out without a reason that the rules give.
 fn pages_may_go_on(world: &World, m: usize) -> Check {
     let Some(browser) = &world.browsers[m] else { return Ok(()) };
+    let at = world.time.now();
     for tab in &browser.tabs {
         let (stands, trouble) = tab.standing();
+        let valid_until = tab.grant().map_or(0, |grant| grant.local.valid_until);
+        // It asks with its next count, or when its timer runs out.
+        if (valid_until..valid_until + SLOT).contains(&at) {
+            continue;
+        }
         let message = stands.iter().chain(&trouble).map(|one| one.message.as_str()).collect();
         let standing = Standing {
             x: 1,
             stands: stands.map(|failure| failure.code),
             trouble: trouble.map(|failure| failure.code),
             message,
-            valid_until: tab.grant().map_or(0, |grant| grant.local.valid_until),
+            valid_until,
         };
         is_in_no_trouble(world, m, &standing)?;
     }
