@@ -342,7 +342,7 @@ mod tests {
     use super::*;
     #[cfg(feature = "kill-points")]
     use crate::fault_injection::disk::{Disk, Hang, play};
-    use crate::usage::{Total, attribution};
+    use crate::usage::{Total, attribution, power_cut};
     use std::collections::HashMap;
     use std::path::Path;
 
@@ -530,6 +530,106 @@ mod tests {
         counter.close();
         let let_go = segments(folder.path()).iter().filter(|segment| segment.is_held()).count();
         assert_eq!(let_go, 1, "the second is there as long as somebody is at it");
+    }
+
+    #[test]
+    fn the_next_segment_is_made_when_less_than_a_quarter_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let mut mine = SlotEntries::default();
+        let mut slots = 0_u32..;
+        let mut count = || {
+            let work = [(UsageKind::Scan, 4, 1)];
+            counter.count(&mut mine, slots.next().unwrap(), &work).unwrap();
+            counter.lanes.iter().filter_map(|lane| Some(lane.lock().segment.as_ref()?.room())).min()
+        };
+        while count() != Some(ROOM_MIN) {}
+        counter.check_files();
+        assert_eq!(segments(folder.path()).len(), 1);
+        count();
+        counter.check_files();
+        assert_eq!(segments(folder.path()).len(), 2);
+    }
+
+    #[test]
+    fn who_catches_up_counts_at_once_for_the_new_license() {
+        const OTHER: &str = "ffeeddccbbaa99887766554433221100";
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let mut mine = SlotEntries::default();
+        let mut count = |is_up_to_date: bool| {
+            if is_up_to_date {
+                counter.catch_up(&mut mine);
+            }
+            counter.count(&mut mine, 1, &[(UsageKind::Scan, 1, 1)]).unwrap();
+        };
+        (0..2).for_each(|_| count(true));
+        assert_eq!(segments(folder.path()).len(), 1, "nothing has changed");
+        counter.count_as(attribution(OTHER, OTHER));
+        count(false);
+        assert_eq!(segments(folder.path()).len(), 1);
+        (0..2).for_each(|_| count(true));
+        let of_other = segments(folder.path()).into_iter().filter(|segment| {
+            segment.header().attribution.license_id == OTHER && segment.totals()[0].usage.total == 2
+        });
+        assert_eq!(of_other.count(), 1);
+    }
+
+    #[test]
+    fn it_begins_other_segments_and_lets_go_of_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let mut mine = SlotEntries::default();
+        counter.count(&mut mine, 1, &[(UsageKind::Scan, 1, 1)]).unwrap();
+        counter.begin_segments();
+        counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 1, 1)]).unwrap();
+        assert_eq!(segments(folder.path()).len(), 2);
+        assert!(!counter.has_let_go());
+        counter.close();
+        assert!(counter.has_let_go());
+    }
+
+    #[test]
+    fn what_it_has_counted_can_be_made_durable() {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        power_cut::keep_copies_in(disk.path());
+        let counter = counter(folder.path());
+        counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 1, 1)]).unwrap();
+        let copies = || std::fs::read_dir(disk.path()).unwrap().count();
+        assert_eq!(copies(), 0);
+        counter.make_durable(&Durable::default());
+        assert_eq!(copies(), 1);
+    }
+
+    #[cfg(feature = "kill-points")]
+    #[test]
+    fn a_segment_that_was_prepared_for_the_license_of_before_gets_no_counts() {
+        const OTHER: &str = "ffeeddccbbaa99887766554433221100";
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let mut mine = SlotEntries::default();
+        let mut count = |slots: std::ops::Range<u32>| {
+            for slot in slots {
+                counter.count(&mut mine, slot, &[(UsageKind::Scan, 4, 1)]).unwrap();
+            }
+        };
+        count(0..2_000);
+        let hang: &'static Hang = Box::leak(Box::default());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                play(Disk::Hangs(hang));
+                counter.prepare();
+            });
+            hang.await_one();
+            counter.count_as(attribution(OTHER, OTHER));
+            count(2_000..4_000);
+            hang.let_go();
+        });
+        count(4_000..6_000);
+        let of_before = segments(folder.path())
+            .into_iter()
+            .filter(|segment| segment.header().attribution.license_id == LICENSE);
+        assert_eq!(of_before.map(|segment| segment.totals().len()).sum::<usize>(), 2_000);
     }
 
     #[cfg(feature = "kill-points")]

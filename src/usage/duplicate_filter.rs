@@ -273,6 +273,62 @@ mod tests {
     }
 
     #[test]
+    fn what_is_forgotten_takes_no_memory() {
+        let mut duplicates = DuplicateFilter::new().unwrap();
+        let known = |duplicates: &DuplicateFilter| {
+            let hashes = duplicates.lines.iter().flat_map(|line| line.hashes);
+            hashes.filter(|hash| *hash != 0).count()
+        };
+        // Eight are in a line, and eight others take their places later.
+        for now_ms in [0, 3000, 6000] {
+            for n in 0..8 {
+                assert!(duplicates.counts(spread(now_ms + n), now_ms, 3000));
+            }
+            assert_eq!((duplicates.lines.len(), known(&duplicates)), (1, 8));
+        }
+        // Four of them are forgotten when there are too many: the table holds the others alone.
+        for n in 0..4 {
+            assert!(duplicates.counts(spread(6000 + n), 9000, 3000));
+        }
+        duplicates.grow(9000 + LONG_AGO_MS, 3000);
+        assert_eq!(known(&duplicates), 4);
+    }
+
+    #[test]
+    fn a_barcode_goes_where_most_is_free_or_else_where_the_oldest_is() {
+        let survey = |room, oldest| Survey { room, oldest };
+        for (one, other, is_better) in [
+            (survey(2, 9), survey(1, 4), true),
+            (survey(1, 4), survey(2, 9), false),
+            (survey(1, 4), survey(1, 5), true),
+            (survey(1, 5), survey(1, 5), false),
+            (survey(1, 5), survey(1, 4), false),
+        ] {
+            assert_eq!(one.is_better_than(other), is_better, "{one:?} {other:?}");
+        }
+        let mut line = Line::default();
+        (0..ENTRIES).for_each(|entry| line.put(entry, 1, 100 - entry as u64));
+        let survey = line.survey(3093, 3000);
+        // Those that were counted at 93 and before are forgotten.
+        assert_eq!((survey.room, survey.oldest_entry()), (1, ENTRIES - 1));
+        assert_eq!(line.survey(3092, 3000).room, 0);
+        assert_eq!(line.survey(3095, 3000).room, 3);
+    }
+
+    #[test]
+    fn what_was_taken_back_counts_the_next_time_and_nothing_else_does() {
+        let mut duplicates = DuplicateFilter::new().unwrap();
+        for n in 0..100 {
+            assert!(duplicates.counts(spread(n), 0, 3000));
+        }
+        duplicates.take_back(spread(7));
+        duplicates.take_back(spread(1000));
+        for n in 0..100 {
+            assert_eq!(duplicates.counts(spread(n), 1, 3000), n == 7, "{n}");
+        }
+    }
+
+    #[test]
     #[cfg_attr(miri, ignore = "hours")]
     fn memory_is_small_at_first_and_bounded_under_a_flood() {
         let mut duplicates = DuplicateFilter::new().unwrap();

@@ -88,6 +88,8 @@ mod tests {
     use seatmeter_protocol::message::UsageKind;
 
     use super::*;
+    #[cfg(feature = "kill-points")]
+    use crate::fault_injection::disk::{Disk, play};
     use crate::usage::{attribution, power_cut};
 
     const ID: &str = "00112233445566778899aabbccddeeff";
@@ -118,5 +120,54 @@ mod tests {
         segment.acknowledge(entry, 4);
         segment.check_file().unwrap();
         assert_eq!(writes(&durable), 0, "the server has it");
+    }
+
+    #[cfg(feature = "kill-points")]
+    #[test]
+    fn what_has_failed_is_tried_again_in_the_next_round_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let segment = Segment::create(folder.path(), &attribution(ID, ID), 0).unwrap();
+        let entry = segment.entry(1, UsageKind::Scan, 4).unwrap();
+        segment.count(entry, 3);
+        let durable = Durable::default();
+        let ensure = |segment: &Segment| {
+            durable.ensure(&segment.path(), segment, &segment.totals()).map_err(|e| e.kind())
+        };
+        play(Disk::Dead);
+        let failed = ensure(&segment);
+        play(Disk::Sound);
+        let why = failed.unwrap_err();
+        assert_eq!(ensure(&segment), Err(why), "after a failure, the kernel reports success");
+        segment.count(entry, 1);
+        assert_eq!(ensure(&segment), Err(why));
+        durable.begin_round();
+        assert_eq!(ensure(&segment), Ok(()));
+        durable.begin_round();
+        play(Disk::Dead);
+        let known = ensure(&segment);
+        play(Disk::Sound);
+        assert_eq!(known, Ok(()), "the disk is not asked for what it has");
+    }
+
+    #[test]
+    fn a_late_call_makes_nothing_durable_and_no_file_is_remembered_that_is_gone() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let durable = Durable::default();
+        let remembered = || durable.known.lock().len();
+        let segments = folders.each_ref().map(|folder| {
+            let segment = Segment::create(folder.path(), &attribution(ID, ID), 0).unwrap();
+            segment.count(segment.entry(1, UsageKind::Scan, 4).unwrap(), 3);
+            std::fs::write(folder.path().join("another.file"), "no segment").unwrap();
+            segment
+        });
+        durable.ensure_all(folders[0].path(), || true);
+        assert_eq!(remembered(), 0);
+        folders.iter().for_each(|folder| durable.ensure_all(folder.path(), || false));
+        assert_eq!(remembered(), 2);
+        std::fs::remove_file(segments[0].path()).unwrap();
+        durable.ensure_all(folders[1].path(), || false);
+        assert_eq!(remembered(), 2, "another folder's are looked at when its turn comes");
+        durable.ensure_all(folders[0].path(), || false);
+        assert_eq!(remembered(), 1);
     }
 }

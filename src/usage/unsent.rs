@@ -75,7 +75,31 @@ mod tests {
         let unsent = |license, uuid, module| unsent_of(folder.path(), license, uuid, module);
         assert_eq!((unsent(ID, ID, 0), unsent(ID, ID, 1)), (2, 0));
         assert_eq!((unsent("another", ID, 0), unsent(ID, "another", 0)), (0, 0));
+        let has = |license, uuid| has_counted(folder.path(), license, uuid);
+        assert_eq!((has(ID, ID), has("another", ID), has(ID, "another")), (true, false, false));
         std::fs::write(folder.path().join(format!("{ID}.segment")), "torn").unwrap();
         assert_eq!(oldest_unsent(folder.path()), Some(7 * 180));
+    }
+
+    #[test]
+    fn pages_are_unsent_by_module_and_a_counter_of_nothing_has_counted_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let segment = Segment::create(folder.path(), &attribution(ID, ID), 0).unwrap();
+        let entry = |kind, what| segment.entry(1, kind, what).unwrap();
+        let entries = [
+            (entry(UsageKind::Page, 1), 5),
+            (entry(UsageKind::Page, 2), 7),
+            (entry(UsageKind::Scan, 2), 11),
+            (entry(UsageKind::Image, 0), 13),
+        ];
+        assert!(!has_counted(folder.path(), ID, ID));
+        entries.into_iter().for_each(|(entry, n)| segment.count(entry, n));
+        assert!(has_counted(folder.path(), ID, ID));
+        let unsent = [0, 1, 2, 3].map(|module| unsent_of(folder.path(), ID, ID, module));
+        assert_eq!(unsent, [11, 5, 7, 0]);
+        segment.acknowledge(entries[1].0, 4);
+        assert_eq!(unsent_of(folder.path(), ID, ID, 2), 3);
+        segment.acknowledge(entries[1].0, 7);
+        assert_eq!(unsent_of(folder.path(), ID, ID, 2), 0);
     }
 }
