@@ -128,7 +128,7 @@ pub(crate) struct Browser {
     newest_put_back: Option<u32>,
     /// The serial of the newest license that was stored when the user last cleared the storage.
     newest_cleared: Option<u32>,
-    /// How often the user has cleared the storage.
+    /// How often the profile was left without an identity.
     pub(crate) clears: u32,
     is_used: bool,
 }

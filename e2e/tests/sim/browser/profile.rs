@@ -51,6 +51,8 @@ impl Browser {
     /// Put the profile back to the copy that was kept; return whether there is one.
     pub(crate) fn put_back(&mut self) -> bool {
         let Some(kept) = self.kept.clone() else { return false };
+        // Without an identity, it begins as another device.
+        self.clears += u32::from(kept.device.is_none());
         self.store.content = kept;
         self.newest_put_back = Some(self.newest_serial());
         true

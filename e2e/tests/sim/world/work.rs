@@ -92,7 +92,7 @@ impl World {
         let Some(licensed) = self.machines[m].programs[program].licensed() else { return Ok(()) };
         let at = self.machines[m].programs[program].clock.unix_seconds();
         for _ in 0..n {
-            let mut take = |world: &mut Self| {
+            let take = |world: &mut Self| {
                 let outcome = world.act(m, program, |machine| {
                     let seat = licensed.take_seat()?;
                     machine.programs[program].seats.extend(seat);
