@@ -28,7 +28,7 @@ const CHECK: usize = 0x68;
 pub(super) const ENTRIES: u32 = if cfg!(fuzzing) { 64 } else { 2048 };
 
 /// The most entries that a file may claim; a file that claims more is not believed.
-const ENTRIES_MAX: u32 = 1 << 20;
+pub(super) const ENTRIES_MAX: u32 = 1 << 20;
 
 /// A new file: mapped and locked, with its identity.
 pub(super) struct Made {

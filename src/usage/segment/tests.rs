@@ -1,6 +1,6 @@
 use std::fs::File;
 
-use super::file::ENTRIES;
+use super::file::{ENTRIES, ENTRIES_MAX, fill_file};
 use super::test_support::attribution;
 use super::*;
 
@@ -89,6 +89,12 @@ fn damage_is_refused_or_skipped_and_never_believed() {
         fs::write(&path, &good[..length]).unwrap();
         assert!(Segment::open(&path).is_err(), "cut to {length}");
     }
+    for (length, why) in [(HEADER_BYTES - 1, "its header"), (good.len() - 1, "cut short")] {
+        fs::write(&path, &good[..length]).unwrap();
+        assert!(Segment::open(&path).unwrap_err().to_string().contains(why));
+    }
+    fs::write(&path, [&good[..], b"more"].concat()).unwrap();
+    assert_eq!(Segment::open(&path).unwrap().totals().len(), 3, "what follows means nothing");
     // The range is 0x48 bytes of header and its check, with nothing between.
     for offset in 0..0x50 {
         let mut bytes = good.clone();
@@ -221,4 +227,98 @@ fn who_only_reads_a_file_sees_what_its_counters_hold() {
         ours
     );
     assert_eq!(ours.len(), 2);
+}
+
+#[test]
+fn a_header_that_claims_more_entries_than_any_library_makes_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = new_segment(folder.path()).header();
+    let open = |entries| {
+        let path = folder.path().join(format!("{entries}.new"));
+        drop(fill_file(&path, &header, entries).unwrap());
+        Segment::open(&path).map(|segment| segment.entries).ok()
+    };
+    assert_eq!(open(0), Some(0));
+    assert_eq!(open(ENTRIES_MAX), Some(ENTRIES_MAX));
+    assert_eq!(open(ENTRIES_MAX + 1), None);
+}
+
+#[test]
+fn the_checks_change_with_each_bit() {
+    assert_eq!((mix(0), mix(1)), (0, 0xb456_bcfc_34c2_cb2c));
+    assert_eq!(mix(0x0123_4567_89ab_cdef), 0x87cb_fbfe_8902_2cea);
+    for (slot, kind, what) in [(0, 0, 0), (10_000_000, 3, 0x0100_0000), (u32::MAX, 255, u32::MAX)] {
+        let check = entry_check(slot, kind, what);
+        for bit in 0..32 {
+            assert_ne!(entry_check(slot ^ 1 << bit, kind, what), check);
+            assert_ne!(entry_check(slot, kind, what ^ 1 << bit), check);
+            assert_ne!(entry_check(slot, kind ^ 1 << (bit % 8), what), check);
+        }
+    }
+}
+
+#[test]
+fn a_segment_of_the_archive_is_made_again_once_with_its_totals_and_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let total = |slot, total| UsageTotal { slot, kind: UsageKind::Scan, what: 4, total };
+    let archived = |totals: Vec<UsageTotal>| Acknowledged {
+        device_uuid: DEVICE.to_owned(),
+        server: attribution(LICENSE, DEVICE).server,
+        segment: SegmentReport {
+            segment_id: "1".repeat(32),
+            license_id: LICENSE.to_owned(),
+            local_license: None,
+            totals,
+        },
+    };
+    let totals = vec![total(12, 5), total(10, 7)];
+    let again = archived(totals.clone());
+    let made = Segment::make_again(folder.path(), &again).unwrap().unwrap();
+    let header = made.header();
+    assert_eq!((header.begun_at, header.attribution), (10 * 180, attribution(LICENSE, DEVICE)));
+    assert_eq!(made.totals().iter().map(|total| total.usage).collect::<Vec<_>>(), totals);
+    assert!(made.totals().iter().all(|total| total.acknowledged == 0));
+    assert!(Segment::make_again(folder.path(), &again).unwrap().is_none(), "it is there");
+    let wrong = SegmentReport { segment_id: "../other".to_owned(), ..archived(totals).segment };
+    let error = Segment::make_again(folder.path(), &Acknowledged { segment: wrong, ..again });
+    assert_eq!(error.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_file_that_was_swept_away_is_made_again_and_other_errors_are_told_at_once() {
+    let tries = |kind: io::ErrorKind, fails: u32| {
+        let mut calls = 0;
+        let made = until_made(|| {
+            calls += 1;
+            if calls <= fails { Err(io::Error::from(kind)) } else { Ok(()) }
+        });
+        (made.is_ok(), calls)
+    };
+    for swept in [io::ErrorKind::ResourceBusy, io::ErrorKind::NotFound] {
+        assert_eq!(tries(swept, CREATE_ATTEMPTS - 1), (true, CREATE_ATTEMPTS));
+        assert_eq!(tries(swept, CREATE_ATTEMPTS), (false, CREATE_ATTEMPTS));
+    }
+    assert_eq!(tries(io::ErrorKind::StorageFull, 1), (false, 1));
+}
+
+#[cfg(feature = "kill-points")]
+#[test]
+fn a_segment_stays_until_the_archive_and_the_disk_have_taken_it() {
+    use crate::fault_injection::disk::{Disk, play};
+    let folder = tempfile::tempdir().unwrap();
+    let mine = new_segment(folder.path());
+    let entry = mine.entry(10, UsageKind::Scan, 4).unwrap();
+    mine.count(entry, 3);
+    mine.acknowledge(entry, 3);
+    let archive = Archive::new(folder.path());
+    // To grow the archive, to make it durable, and to remove the file.
+    for nth in 1..=3 {
+        play(Disk::FailsOnce(nth));
+        let removed = mine.remove_if_done(&archive);
+        play(Disk::Sound);
+        assert!(removed.is_err(), "use {nth}");
+        assert!(mine.path().exists(), "use {nth}");
+    }
+    assert!(mine.remove_if_done(&archive).unwrap());
+    assert!(!mine.path().exists());
 }
