@@ -208,6 +208,19 @@ fn a_file_whose_owner_counts_into_it_is_not_set_aside() {
 }
 
 #[test]
+fn a_folder_or_a_link_with_the_name_of_a_segment_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("1.segment"), folder.path().join("2.segment"));
+    fs::create_dir(&path).unwrap();
+    std::os::unix::fs::symlink("1.segment", &link).unwrap();
+    for path in [path, link] {
+        let aside = Segment::set_aside_damaged(&path).unwrap().unwrap();
+        assert!(path.symlink_metadata().is_err() && aside.symlink_metadata().is_ok());
+        assert_eq!(Segment::open(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
+
+#[test]
 fn who_only_reads_a_file_sees_what_its_counters_hold() {
     let folder = tempfile::tempdir().unwrap();
     let segment =
