@@ -279,6 +279,44 @@ fn a_file_that_was_cut_short_is_lost_and_counting_goes_on_in_another() {
     }
 }
 
+#[test]
+fn a_file_that_was_cut_short_before_it_was_deleted_is_lost_too() {
+    let mut bench = Bench::new();
+    bench.report();
+    let recorded = bench.billed();
+    let file = bench.file();
+    fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(0).unwrap();
+    fs::remove_file(&file).unwrap();
+    let checked = bench.counter.check_files();
+    assert_eq!(checked.carried, [Carried::Cut { path: file }]);
+    bench.count(3, 2);
+    bench.counter.close();
+    bench.report();
+    assert_eq!(bench.billed(), recorded + 2);
+}
+
+#[test]
+fn another_segment_that_has_taken_the_name_of_a_file_is_kept() {
+    let mut bench = Bench::new();
+    let other = Bench::new();
+    let (mine, theirs) = (bench.file(), other.file());
+    let id = other.segments()[0].header().segment_id;
+    other.counter.close();
+    fs::rename(theirs, &mine).unwrap();
+    bench.counter.check_files();
+    bench.count(2, 1);
+    let kept = fs::read_dir(bench.usage()).unwrap().flatten().filter_map(|file| {
+        let segment = Segment::open(&file.path()).ok()?;
+        Some((
+            segment.header().segment_id == id,
+            segment.totals().iter().map(|t| t.usage.total).sum(),
+        ))
+    });
+    let mut kept: Vec<(bool, u64)> = kept.collect();
+    kept.sort_unstable();
+    assert_eq!(kept, [(false, 13), (true, 12)]);
+}
+
 /// The counts of a process that is killed while it carries them.
 #[cfg(feature = "kill-points")]
 mod killed {

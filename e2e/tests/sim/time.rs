@@ -82,6 +82,10 @@ impl ServerClock {
         self.was_ahead.fetch_or(seconds > 0, Relaxed);
     }
 
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.ahead_seconds.load(Relaxed) > 0
+    }
+
     pub(crate) fn was_ahead(&self) -> bool {
         self.was_ahead.load(Relaxed)
     }

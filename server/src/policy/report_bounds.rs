@@ -20,11 +20,11 @@ pub const TOTAL_MAX: u64 = 10_000_000;
 pub const COUNTERS_MAX: usize = 64;
 
 /// Return the first slot in which a device may have counted that was first granted a license at
-/// this instant; 0 if that is not known. A clock may be wrong by a day, and a server's clock that
-/// was ahead may have given the instant.
+/// this instant; 0 if that is not known. A clock may be wrong by a day. An instant that is still to
+/// come was given by a clock that was ahead, and tells nothing.
 #[must_use]
 pub fn first_slot(first_granted_at: u64, now: u64) -> u32 {
-    slot_of(first_granted_at.min(now).saturating_sub(DAY_SECONDS))
+    if first_granted_at > now { 0 } else { slot_of(first_granted_at.saturating_sub(DAY_SECONDS)) }
 }
 
 /// Return the last slot in which a device may have counted: a clock may be wrong by a day.
@@ -175,7 +175,8 @@ mod tests {
         assert_eq!(fault, SegmentFault::SlotTooLate);
         assert!(late.contains("more than a day ahead"), "{late}");
         assert_eq!(first_slot(0, now), 0, "it is not known");
-        assert_eq!(first_slot(now + 400 * DAY_SECONDS, now), first_slot(now, now));
+        assert_eq!(first_slot(now, now), slot_of(now - DAY_SECONDS));
+        assert_eq!(first_slot(now + 1, now), 0, "a clock that was ahead has given it");
     }
 
     #[test]

@@ -210,3 +210,61 @@ fn word(bytes: &[u8], at: usize) -> u64 {
     let word = bytes.get(at..at + 8).and_then(|word| word.try_into().ok());
     word.map_or(0, u64::from_le_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use seatmeter_protocol::message::UsageKind;
+
+    use super::super::test_support::attribution;
+    use super::*;
+
+    const ID: &str = "00112233445566778899aabbccddeeff";
+
+    /// A segment with three counters, of which one is acknowledged in part and one completely.
+    fn counted(folder: &Path) -> (Segment, [u32; 3]) {
+        let segment = Segment::create(folder, &attribution(ID, ID), 0).unwrap();
+        let entries = [1, 2, 3].map(|slot| segment.entry(slot, UsageKind::Scan, 4).unwrap());
+        for (entry, acknowledged) in entries.into_iter().zip([0, 3, 7]) {
+            segment.count(entry, 7);
+            segment.acknowledge(entry, acknowledged);
+        }
+        (segment, entries)
+    }
+
+    #[test]
+    fn each_entry_is_carried_as_it_is_and_the_free_ones_stay_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let (segment, entries) = counted(folder.path());
+        let before = segment.totals();
+        fs::remove_file(segment.path()).unwrap();
+        assert!(matches!(segment.check_file(), Ok(Some(Carried::Whole { .. }))));
+        assert_eq!(segment.totals(), before);
+        assert_eq!(Segment::open(&segment.path()).unwrap().totals(), before);
+        let next = segment.entry(4, UsageKind::Page, 1).unwrap();
+        assert_eq!(next, entries[2] + 1);
+        segment.count(next, 1);
+        assert_eq!(segment.totals().last().map(|total| total.acknowledged), Some(0));
+    }
+
+    #[test]
+    fn what_happens_to_the_old_file_while_it_is_carried_is_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let (segment, [counting, acknowledged, taken_back]) = counted(folder.path());
+        let seen = segment.mapped.copy().unwrap();
+        segment.count(counting, 5);
+        segment.acknowledge(acknowledged, 6);
+        // The server has forgotten: a reporter has taken this back.
+        segment.acknowledged(taken_back).store(0, Ordering::Release);
+        fs::remove_file(segment.path()).unwrap();
+        segment.carry(&seen).unwrap();
+        let totals = segment.totals();
+        let found = |entry| {
+            let total = totals.iter().find(|total| total.entry == entry).unwrap();
+            (total.usage.total, total.acknowledged)
+        };
+        assert_eq!(
+            (found(counting), found(acknowledged), found(taken_back)),
+            ((12, 0), (7, 6), (7, 0))
+        );
+    }
+}

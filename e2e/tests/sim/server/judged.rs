@@ -167,8 +167,11 @@ impl Server {
                 let is_too_early =
                     |refused: &&SegmentRefusal| !has_slots_ahead(&report, refused, at);
                 // A page reports before it renews: its license may be of a time when the clock of
-                // the server was ahead. It sends again what was refused.
-                let is_dated_ahead = asked.origin.is_some() && self.time.was_ahead();
+                // the server was ahead. A device that has the true time from another server may
+                // have counted before what this one takes for its first license. Both send again
+                // what was refused.
+                let is_dated_ahead =
+                    self.time.is_ahead() || asked.origin.is_some() && self.time.was_ahead();
                 if let Some(refused) = refused.find(is_too_early)
                     && !is_dated_ahead
                     && self.model.restores == 0
