@@ -3,11 +3,12 @@
 #
 #   mutants.sh TARGET policy|usage [ARGUMENTS of cargo mutants …]
 #
-# The rules (server/src/policy), or the counts without what only tests use (src/usage), are laid out as a crate of their own in TARGET/mutants, with the few files
-# that they need, so that each change builds in seconds. What no test notices is listed in TARGET/mutants/PART/mutants.out/missed.txt.
+# The rules (server/src/policy), or the counts without what only tests use (src/usage), are laid out as a crate of their own in
+# TARGET/mutants, with the few files that they need, so that each change builds in seconds. What no test notices is listed in
+# TARGET/mutants/PART/mutants.out/missed.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -ge 2 ] || { sed -n '2,7s/^# \?//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,8s/^# \?//p' "$0" >&2; exit 2; }
 mkdir -p "$1"
 target=$(realpath "$1")
 part=$2

@@ -39,7 +39,7 @@ pub fn has_counted(folder: &Path, license_id: &str, device_uuid: &str) -> bool {
         let attribution = &segment.header().attribution;
         let is_mine =
             attribution.license_id == license_id && attribution.device_uuid == device_uuid;
-        is_mine && segment.totals().into_iter().any(|total| total.usage.total > 0)
+        is_mine && !segment.totals().is_empty()
     })
 }
 
