@@ -512,6 +512,19 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_in_use_is_looked_at_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let counter = counter(folder.path());
+        let mut mine = SlotEntries::default();
+        counter.count(&mut mine, 1, &[(UsageKind::Scan, 4, 1)]).unwrap();
+        for _ in 0..3 {
+            assert_eq!(counter.check_files().carried, []);
+        }
+        std::fs::remove_file(segments(folder.path())[0].path()).unwrap();
+        assert_eq!(counter.check_files().carried.len(), 1);
+    }
+
+    #[test]
     fn the_next_segment_is_there_before_the_present_one_is_full() {
         let folder = tempfile::tempdir().unwrap();
         let counter = counter(folder.path());
