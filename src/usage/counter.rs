@@ -595,7 +595,7 @@ mod tests {
         let mut mine = SlotEntries::default();
         counter.count(&mut mine, 1, &[(UsageKind::Scan, 1, 1)]).unwrap();
         counter.begin_segments();
-        counter.count(&mut SlotEntries::default(), 1, &[(UsageKind::Scan, 1, 1)]).unwrap();
+        counter.count(&mut mine, 2, &[(UsageKind::Scan, 1, 1)]).unwrap();
         assert_eq!(segments(folder.path()).len(), 2);
         assert!(!counter.has_let_go());
         counter.close();

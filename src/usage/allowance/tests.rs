@@ -196,7 +196,9 @@ fn after_a_start_of_the_machine_the_next_grant_tells_what_a_lost_file_had_spent(
 fn a_program_whose_file_was_removed_or_replaced_sees_it() {
     let folder = tempfile::tempdir().unwrap();
     let of = open(&folder);
-    assert_eq!(of.standing(), Standing::Same);
+    of.grant(1, &[allowance(0, 10, 0)], NOW_MS, |_| 0).unwrap();
+    of.spend(0, 3).unwrap();
+    assert!(of.standing() == Standing::Same && !of.is_closed());
     std::fs::remove_file(folder.path().join("item.spent")).unwrap();
     assert_eq!(of.standing(), Standing::Lost);
     let next = open(&folder);
@@ -325,6 +327,37 @@ fn what_was_spent_stays_spent_when_the_file_is_deleted_replaced_or_comes_back() 
         let other = other.carry().unwrap();
         other.spend(0, 2).unwrap();
         assert_eq!(spend_all(&one, 0) + spend_all(&other, 0), 82);
+    }
+}
+
+#[test]
+fn an_empty_file_that_another_program_has_just_made_takes_over_what_was_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = open(&folder);
+    of.grant(1, &[allowance(0, 100, 0)], NOW_MS, |_| 0).unwrap();
+    of.spend(0, 10).unwrap();
+    fs::remove_file(&of.path).unwrap();
+    fs::File::create(&of.path).unwrap().set_len(FILE_BYTES as u64).unwrap();
+    of.carry().unwrap();
+    let again = SpentAllowance::open(folder.path(), "item", "uuid", NOW_MS, || true).unwrap();
+    assert_eq!(spend_all(&again, 0), 90);
+}
+
+#[cfg(feature = "kill-points")]
+#[test]
+fn a_file_that_cannot_be_made_again_is_tried_again_with_all_that_was_spent() {
+    // To make it longer, to make it durable, to give it its name, and to make that durable.
+    for nth in 1..=4 {
+        let folder = tempfile::tempdir().unwrap();
+        let of = open(&folder);
+        of.grant(1, &[allowance(0, 100, 0)], NOW_MS, |_| 0).unwrap();
+        of.spend(0, 10).unwrap();
+        fs::remove_file(&of.path).unwrap();
+        play(Disk::FailsOnce(nth));
+        let carried = of.carry();
+        play(Disk::Sound);
+        assert!(carried.is_err(), "use {nth}");
+        assert_eq!(spend_all(&of.carry().unwrap(), 0), 90, "use {nth}");
     }
 }
 
