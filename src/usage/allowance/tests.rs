@@ -340,6 +340,7 @@ fn an_empty_file_that_another_program_has_just_made_takes_over_what_was_spent() 
     fs::File::create(&of.path).unwrap().set_len(FILE_BYTES as u64).unwrap();
     of.carry().unwrap();
     let again = SpentAllowance::open(folder.path(), "item", "uuid", NOW_MS, || true).unwrap();
+    assert_eq!(again.lost_at().load(Ordering::Relaxed), 0, "nothing was lost");
     assert_eq!(spend_all(&again, 0), 90);
 }
 
