@@ -286,7 +286,9 @@ impl Session {
         // Only one thread at a time does this: the keeper and an initialization may each have got a
         // grant of another item.
         let mut users = self.users.lock();
-        self.join_users(&mut users, &grant.local.item_id)?;
+        // The membership is kept only beside a license in use, because nothing checks its file
+        // otherwise, and it must be that of the license in use if this fails.
+        let joined = self.join_users(users.as_ref(), &grant.local.item_id)?;
         *self.basis.lock() = Some(basis);
         *self.refused.lock() = None;
         let before = self.licensed();
@@ -294,11 +296,13 @@ impl Session {
             && licensed.renew(&grant)
         {
             licensed.hear(notice);
+            *users = joined.or(users.take());
             return Ok(licensed);
         }
         let Dependencies { clock, wake, .. } = self.dependencies;
         let licensed =
             Licensed::new(grant, &self.state.seats(), self.usage_folder()?, clock, wake)?;
+        *users = joined.or(users.take());
         // This comes before anybody can work under it, because a module may be used up.
         licensed.hear(notice);
         let licensed = self.licensed.publish_new(licensed);
@@ -309,12 +313,17 @@ impl Session {
         Ok(licensed)
     }
 
-    fn join_users(&self, users: &mut Option<Users>, item_id: &str) -> Result<()> {
+    /// Join the users of an item: those of `current`, if it is the item in use, else others, which
+    /// are returned.
+    fn join_users(&self, current: Option<&Users>, item_id: &str) -> Result<Option<Users>> {
         let path = self.state.seats().join(format!("{}.users", pool_name(item_id)));
-        if users.as_ref().is_none_or(|users| users.path() != path) {
-            *users = Some(Users::new(path));
+        if let Some(users) = current.filter(|users| users.path() == path) {
+            users.join()?;
+            return Ok(None);
         }
-        users.as_ref().map_or(Ok(()), Users::join)
+        let users = Users::new(path);
+        users.join()?;
+        Ok(Some(users))
     }
 
     /// Apply what this device has learned since, whichever process received it: a server notice,

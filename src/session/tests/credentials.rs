@@ -2,7 +2,6 @@
 //! includes the server notices.
 
 use seatmeter_protocol::charge_way::ChargeWay;
-use seatmeter_protocol::license::PageQuotas;
 
 use super::*;
 use crate::parameters::Settings;
@@ -151,11 +150,6 @@ fn a_code_that_is_good_for_any_executable_serves_all_of_them_at_once() {
     let wrong = Shows { password: "wrong", ..tool };
     bench.then_refuses(ErrorCode::SESSION_PASSWORD_WRONG);
     assert_eq!(code(begin(&program(&bench, wrong), wrong)), ErrorCode::SESSION_PASSWORD_WRONG);
-}
-
-fn pages_item() -> LicenseItem {
-    let page_quotas = Some(PageQuotas { core: 100, ocr: 100, ..PageQuotas::default() });
-    LicenseItem { charge_way: ChargeWay::Page, quota: 0, page_quotas, ..item() }
 }
 
 const OCR: u32 = 4;

@@ -169,3 +169,41 @@ fn why_a_segment_is_refused_or_set_aside_and_what_was_repaired_is_said_once() {
     assert_eq!(times("item-1.pool was deleted or replaced while in use"), 1, "{lines:?}");
     assert_eq!(seat.map(|seat| session.licensed().unwrap().give_seat(seat)), Some(()));
 }
+
+// The membership of a start that failed stayed on the lost file, which nothing checks without a
+// license. The last of the other programs then took itself for the last of all.
+#[cfg(feature = "kill-points")]
+#[test]
+fn a_program_whose_first_start_failed_keeps_its_license_when_another_program_ends() {
+    use crate::fault_injection::disk::{Disk, play};
+
+    let mut failed = 0;
+    for fails_at in 1..=12 {
+        let bench = Bench::new(2);
+        let first = bench.session("CODE");
+        let strict = LicenseItem { strict: true, ..pages_item() };
+        bench.then_grants_from(strict, |local| {
+            (local.charge_way, local.seats) = (ChargeWay::Page, 0);
+            local.allowances = vec![CountAllowance { module: 1, allowed: 100, used: 0 }];
+        });
+        initialize(&first).unwrap();
+        drop(first);
+
+        let session = bench.session("CODE");
+        play(Disk::FailsOnce(fails_at));
+        let outcome = session.use_stored_grant();
+        play(Disk::Sound);
+        failed += u32::from(outcome.is_err());
+        for file in fs::read_dir(session.state.seats()).unwrap().flatten() {
+            fs::remove_file(file.path()).unwrap();
+        }
+        session.watch();
+        initialize(&session).unwrap();
+
+        let other = bench.session_of_stored("CODE");
+        other.close(Deadline::after(bench.clock, Duration::from_secs(5))).unwrap();
+        session.watch();
+        count(&session, 1);
+    }
+    assert!(failed > 0, "no start has failed");
+}

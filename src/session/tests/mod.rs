@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::{
-    DAY_SECONDS, Generation, LicenseFile, LicenseItem, LocalLicense,
+    CountAllowance, DAY_SECONDS, Generation, LicenseFile, LicenseItem, LocalLicense, PageQuotas,
 };
 use seatmeter_protocol::message::{ItemStanding, Meter, MeterState, Metered, Problem, UsageKind};
 use seatmeter_protocol::signature::Signed;
@@ -172,6 +172,11 @@ impl Bench {
     fn report(&self, session: &Session) -> Result<Reported> {
         session.report(Deadline::after(self.clock, Duration::from_secs(5)))
     }
+}
+
+fn pages_item() -> LicenseItem {
+    let page_quotas = Some(PageQuotas { core: 100, ocr: 100, ..PageQuotas::default() });
+    LicenseItem { charge_way: ChargeWay::Page, quota: 0, page_quotas, ..item() }
 }
 
 fn count(session: &Session, pages: u64) {
