@@ -85,7 +85,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 69] = [
+const ONCE_BROKEN: [u64; 70] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -155,6 +155,7 @@ const ONCE_BROKEN: [u64; 69] = [
     1_812_000_001_127,
     1_813_000_001_956,
     1_814_000_006_247,
+    1_815_000_002_998,
 ];
 
 #[test]

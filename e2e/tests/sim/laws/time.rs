@@ -35,12 +35,12 @@ pub(super) fn time_never_goes_back(world: &mut World) -> Check {
 }
 
 /// Check the state after a stopped process woke with an older license. The device keeps its UUID,
-/// unless it has copies, and nothing newer that others stored meanwhile is replaced by something
-/// older.
+/// unless it has copies or may look like one, and nothing newer that others stored meanwhile is
+/// replaced by something older.
 pub(crate) fn who_wakes_takes_nothing(
     world: &World,
     m: usize,
-    uuid: &str,
+    (uuid, may_look_copied): (&str, bool),
     serial: Option<u32>,
 ) -> Check {
     let machine = &world.machines[m];
@@ -49,7 +49,7 @@ pub(crate) fn who_wakes_takes_nothing(
     let has_copies = families.iter().filter(|family| **family == families[m]).count() > 1;
     let now = machine.uuid();
     let is_taken = world.net.lock().installations.taken.contains(uuid);
-    if !has_copies && !is_taken && now != uuid {
+    if !has_copies && !may_look_copied && !is_taken && now != uuid {
         return Err(format!(
             "machine {m} was {uuid}, and is {now} since a stopped program has woken"
         ));

@@ -208,10 +208,7 @@ impl Net {
         self.is_touched = true;
         let family = self.families[letter.machine];
         let now = self.time.now();
-        // A server that was restored may not know the state to which a machine was put back.
-        let may_be_copied = self.installations.may_look_copied(letter.machine, &letter.uuid(), now)
-            || self.installations.was_put_back(letter.machine)
-                && self.judged().any(|server| server.model.restores > 0);
+        let may_be_copied = self.may_look_copied(letter.machine, &letter.uuid());
         self.installations.arrives(letter.machine, now, is_late);
         self.strangers.overhear(letter);
         let asked = Asked {
@@ -252,6 +249,14 @@ impl Net {
                 None
             }
         }
+    }
+
+    /// Return whether a machine may be told to be a copy because it was put back to an earlier
+    /// state. A server that was restored may not know that state.
+    pub(crate) fn may_look_copied(&self, m: usize, uuid: &str) -> bool {
+        self.installations.may_look_copied(m, uuid, self.time.now())
+            || self.installations.was_put_back(m)
+                && self.judged().any(|server| server.model.restores > 0)
     }
 
     /// Return both servers, or the one if both share their data.

@@ -78,6 +78,7 @@ impl World {
         }
         let machine = &mut self.machines[m];
         let uuid = machine.uuid();
+        let may_look_copied = self.net.lock().may_look_copied(m, &uuid);
         let state = machine.folder.clone();
         let others = Arc::new(Mutex::new(machine.programs.split_off(1)));
         let gone_on = Arc::new(Mutex::new(None));
@@ -114,7 +115,7 @@ impl World {
         if !self.had_disk_trouble {
             self.require_cause(&Outcome::Done(outcome.err().map(|error| error.code)))?;
         }
-        laws::who_wakes_takes_nothing(self, m, &uuid, serial)
+        laws::who_wakes_takes_nothing(self, m, (&uuid, may_look_copied), serial)
     }
 
     pub(super) fn close(&mut self, m: usize) -> Check {
