@@ -41,7 +41,7 @@ pub(crate) fn who_wakes_takes_nothing(
     world: &World,
     m: usize,
     (uuid, may_look_copied): (&str, bool),
-    serial: Option<u32>,
+    license: Option<LocalLicense>,
 ) -> Check {
     let machine = &world.machines[m];
     let Some(program) = machine.programs.last() else { return Ok(()) };
@@ -54,11 +54,14 @@ pub(crate) fn who_wakes_takes_nothing(
             "machine {m} was {uuid}, and is {now} since a stopped program has woken"
         ));
     }
-    let on_disk = program.serial_on_disk(&machine.folder);
-    if now == uuid && serial > on_disk && world.net.lock().server.model.restores == 0 {
-        return Err(format!(
-            "machine {m} had license {serial:?} on its disk, and has {on_disk:?} now"
-        ));
+    // Each item has serials of its own, and it is not judged which item is granted.
+    let on_disk = program.license_on_disk(&machine.folder);
+    let is_older = license.is_some_and(|license| match &on_disk {
+        Some(now) => now.item_id == license.item_id && now.serial < license.serial,
+        None => true,
+    });
+    if now == uuid && is_older && world.net.lock().server.model.restores == 0 {
+        return Err(format!("machine {m} had a newer license on its disk than {on_disk:?}"));
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use seatmeter::session::{Dependencies, FIRST_CONTACT_BOUND, Session};
 use seatmeter::state::StateDirectory;
 use seatmeter::usage::{SlotEntries, power_cut};
 use seatmeter_protocol::charge_way::DeploymentType;
-use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::license::{LicenseItem, LocalLicense};
 
 use crate::net::{MAIN, STANDBY, Wire};
 use crate::plan::Plan;
@@ -110,11 +110,10 @@ impl Program {
         Some(licensed)
     }
 
-    /// Return the serial of the license on the disk.
-    pub(crate) fn serial_on_disk(&self, state: &Path) -> Option<u32> {
+    /// Return the license on the disk.
+    pub(crate) fn license_on_disk(&self, state: &Path) -> Option<LocalLicense> {
         let state = StateDirectory::open(state.to_owned()).ok()?;
-        let store = GrantStore::new(&state, self.session.name());
-        Some(store.held_license()?.serial)
+        GrantStore::new(&state, self.session.name()).held_license()
     }
 
     /// End as the kernel ends a process: its mappings and locks are released.

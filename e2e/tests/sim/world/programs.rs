@@ -96,7 +96,7 @@ impl World {
                 // The second request shows the license of the first. From then on the previous
                 // license is a copy's.
                 let outcome = sync().and_then(|()| sync());
-                *gone_on.lock() = Some((outcome, others[0].serial_on_disk(&state)));
+                *gone_on.lock() = Some((outcome, others[0].license_on_disk(&state)));
                 time.pass(seconds * 1000);
             }
         };
@@ -111,11 +111,11 @@ impl World {
         machine.programs.append(&mut others.lock());
         machine.note_grants(false);
         outcome?;
-        let Some((outcome, serial)) = gone_on.lock().take() else { return Ok(()) };
+        let Some((outcome, license)) = gone_on.lock().take() else { return Ok(()) };
         if !self.had_disk_trouble {
             self.require_cause(&Outcome::Done(outcome.err().map(|error| error.code)))?;
         }
-        laws::who_wakes_takes_nothing(self, m, (&uuid, may_look_copied), serial)
+        laws::who_wakes_takes_nothing(self, m, (&uuid, may_look_copied), license)
     }
 
     pub(super) fn close(&mut self, m: usize) -> Check {
