@@ -85,7 +85,7 @@ fn worlds_obey_the_laws() {
 
 /// The seeds of worlds that once broke a law, by a fault of the library, of the server, or of the
 /// simulation. They stay the same worlds as long as plans are made in the same way.
-const ONCE_BROKEN: [u64; 71] = [
+const ONCE_BROKEN: [u64; 72] = [
     20_147,
     5_004_818,
     4_301_970_282,
@@ -157,6 +157,7 @@ const ONCE_BROKEN: [u64; 71] = [
     1_814_000_006_247,
     1_815_000_002_998,
     1_816_000_000_724,
+    1_817_000_000_484,
 ];
 
 #[test]

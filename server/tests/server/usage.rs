@@ -7,6 +7,7 @@ use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
 use seatmeter_protocol::segment_refusal::SegmentFault;
 use seatmeter_protocol::signature::Signed;
 use seatmeter_protocol::slot::slot_of;
+use seatmeter_server::operator::commands::Change;
 use seatmeter_server::policy::report_bounds::TOTAL_MAX;
 use seatmeter_server::store::{UsageFilter, UsageRow};
 
@@ -96,6 +97,29 @@ fn slots_in_which_a_device_cannot_have_counted_are_left_out_and_named() {
         assert_eq!(answer.refused, [], "slot {slot}");
     }
     assert_eq!(recorded(), 5);
+}
+
+#[test]
+fn what_is_counted_after_a_clock_that_was_ahead_is_accepted_is_recorded_also_when_it_comes_late() {
+    let day = 86_400;
+    for is_accepted in [true, false] {
+        let server = TestServer::with_items(vec![item("instances", 4)]);
+        let (device, segment_id) = (id(), id());
+        server.clock.set(START + 3 * day);
+        let license_id = server.authorize(&request(&device, 1)).unwrap().license_id;
+        let send = |total| {
+            let counted = vec![scans(10_000_000, 2, total)];
+            server.report(&report(&device, vec![segment(&segment_id, &license_id, counted)]))
+        };
+        server.clock.set(START);
+        if is_accepted {
+            server.wait(server.licensing.change(Change::AcceptClock, "ann")).unwrap();
+        } else {
+            assert_eq!(send(1).refused, [], "the device is heard before the wrong time has come");
+        }
+        server.clock.set(START + 15 * day);
+        assert_eq!(send(2).refused, [], "accepted: {is_accepted}");
+    }
 }
 
 #[test]

@@ -192,11 +192,20 @@ impl Plain {
         }
         let is_to_be_noted = now >= known.heard_at + HEARD_PRECISION
             || matches!(place, Some(Relation::Granted | Relation::Newer));
+        if known.first_granted_at > now {
+            known.first_granted_at = 0;
+        }
         if is_to_be_noted && place != Some(Relation::Earlier) {
             known.heard_at = known.heard_at.max(now);
         }
         self.identities.insert(uuid.clone(), known);
         false
+    }
+
+    /// Forget the first grants that were dated by a clock that was ahead.
+    pub(super) fn accept_clock(&mut self, now: u64) {
+        let ahead = self.identities.values_mut().filter(|known| known.first_granted_at > now);
+        ahead.for_each(|known| known.first_granted_at = 0);
     }
 
     /// Return the store after a restore: it has another epoch, and is careful for a slot.

@@ -103,6 +103,7 @@ impl Plain {
             Change::SetAccess { validation, .. } => self.validation = validation.clone(),
             Change::RevokeItem { .. } => self.is_revoked = true,
             Change::ReleaseDevice { device_uuid, .. } => self.release(device_uuid, now),
+            Change::AcceptClock => self.accept_clock(now),
             // Alerts decide nothing.
             Change::RearmAlert { .. } => {}
             other => unreachable!("{other:?} is not simulated"),

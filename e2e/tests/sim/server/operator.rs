@@ -64,6 +64,9 @@ impl Server {
         *copy.compared.plain.lock() = plain;
         copy.model = self.model.clone();
         (copy.issues, copy.raises) = (self.issues, self.raises);
+        if self.time.was_ahead() {
+            copy.accept_clock();
+        }
         copy.promised = self.promised.clone();
         let epoch = Some(epoch_of(&self.store));
         (self.unnoticed, copy.unnoticed) = (epoch.clone(), epoch);
@@ -123,6 +126,20 @@ impl Server {
 
     pub(crate) fn change(&mut self, change: Change) -> Result<(), Error> {
         now(self.licensing.change(change, "sim"))
+    }
+
+    /// Let the operator accept the clock, which was ahead before.
+    pub(crate) fn accept_clock(&mut self) {
+        self.change(Change::AcceptClock).expect("the store is sound");
+    }
+
+    /// Set by how much the clock is ahead. When it is set right, the operator accepts it.
+    pub(crate) fn set_ahead(&mut self, seconds: u64) {
+        let before = self.time.now();
+        self.time.set_ahead(seconds);
+        if self.time.now() < before {
+            self.accept_clock();
+        }
     }
 
     pub(crate) fn revoke(&mut self) {
@@ -224,6 +241,10 @@ impl Server {
         self.change_code(code);
         if is_revoked {
             self.revoke();
+        }
+        if self.time.was_ahead() {
+            // The backup may have the time of then.
+            self.accept_clock();
         }
         true
     }

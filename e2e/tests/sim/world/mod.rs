@@ -262,10 +262,10 @@ impl World {
         match what {
             What::Unplug(m) => net.is_unplugged[m] ^= true,
             What::LoseMain(m) => net.has_lost_main[m] ^= true,
-            What::ServerAhead(seconds) => net.server.time.set_ahead(seconds),
+            What::ServerAhead(seconds) => net.server.set_ahead(seconds),
             What::StandbyAhead(seconds) => {
-                if let Some(standby) = &net.apart {
-                    standby.time.set_ahead(seconds);
+                if let Some(standby) = &mut net.apart {
+                    standby.set_ahead(seconds);
                 }
             }
             What::ServerDown => net.server.is_up ^= true,

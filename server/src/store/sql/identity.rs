@@ -95,7 +95,7 @@ impl Identity {
     }
 
     fn is_to_be_noted(&self, now: u64) -> bool {
-        now >= self.last_heard_at.saturating_add(HEARD_PRECISION)
+        now >= self.last_heard_at.saturating_add(HEARD_PRECISION) || self.first_granted_at > now
     }
 }
 
@@ -439,6 +439,10 @@ pub(super) fn hear(
     let mut identity = known.unwrap_or_else(|| Identity::new(device_key.clone()));
     if is_newest {
         identity.last_heard_at = identity.last_heard_at.max(now);
+    }
+    if identity.first_granted_at > now {
+        // A clock that was ahead has given it, and it tells nothing.
+        identity.first_granted_at = 0;
     }
     match (place, newest) {
         (Some(Relation::Granted), Some(newest)) if (newest.is_ours)() => {

@@ -31,6 +31,11 @@ pub(in crate::store) fn accept(sql: &dyn Sql, now: u64) -> Result<String, Error>
         "UPDATE server_time SET newest_at = ?1, accepted = accepted + 1 WHERE only_row = 1",
         values![now],
     )?;
+    // A first license that was dated ahead does not tell since when its device counts.
+    sql.execute(
+        "UPDATE device_identity SET first_granted_at = 0 WHERE first_granted_at > ?1",
+        values![now],
+    )?;
     Ok(match newest_at.checked_sub(now) {
         Some(later) => format!("{} had been recorded, {later} s later", utc::text(newest_at)),
         None => format!("{} had been recorded, which is not later", utc::text(newest_at)),
