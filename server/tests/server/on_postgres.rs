@@ -43,13 +43,16 @@ const ABOUT_SQLITE: [&str; 6] = [
 
 macro_rules! or_skip {
     ($cluster:expr) => {
-        match $cluster {
-            Some(cluster) => cluster,
+        or_skip!($cluster, "PostgreSQL (initdb, postgres)")
+    };
+    ($started:expr, $what:literal) => {
+        match $started {
+            Some(started) => started,
             None => {
                 use std::io::Write;
                 let _ = writeln!(
                     std::io::stderr(),
-                    "skipped: PostgreSQL (initdb, postgres) is not on this machine"
+                    concat!("skipped: ", $what, " is not on this machine")
                 );
                 return;
             }

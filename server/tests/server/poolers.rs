@@ -19,7 +19,7 @@ fn pooled(mode: &str) -> Option<(Cluster, Pooler)> {
 
 /// Two servers, many devices that report at both; what is recorded must be what they have done.
 fn two_servers_serve(mode: &str) {
-    let (cluster, pooler) = or_skip!(pooled(mode));
+    let (cluster, pooler) = or_skip!(pooled(mode), "PostgreSQL or PgBouncer");
     let name = cluster.new_database();
     let url = pooler.url(&name);
     let servers = [server_on(&url), server_on(&url)];
@@ -73,7 +73,7 @@ fn two_servers_behind_a_pooler_in_session_mode_record_what_each_is_told() {
 
 #[test]
 fn tests_of_a_store_pass_behind_a_pooler_where_no_statement_has_a_name() {
-    let (_cluster, pooler) = or_skip!(pooled("transaction"));
+    let (_cluster, pooler) = or_skip!(pooled("transaction"), "PostgreSQL or PgBouncer");
     let mut tests = std::process::Command::new(std::env::current_exe().unwrap());
     tests.args(["access::", "authorizations::", "correction::", "edited::", "usage::"]);
     tests.args(["--skip", "correction::commands"]);
@@ -84,7 +84,7 @@ fn tests_of_a_store_pass_behind_a_pooler_where_no_statement_has_a_name() {
 
 #[test]
 fn a_pooler_in_statement_mode_is_refused_with_the_setting_to_change() {
-    let (cluster, pooler) = or_skip!(pooled("statement"));
+    let (cluster, pooler) = or_skip!(pooled("statement"), "PostgreSQL or PgBouncer");
     let url = pooler.url(&cluster.new_database());
     let error = Location::Url(url).open().err().unwrap().to_string();
     assert!(error.contains("pool_mode = transaction"), "{error}");

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::{
-    CountAllowance, DAY_SECONDS, Generation, LicenseFile, LicenseItem, LocalLicense, PageQuotas,
+    DAY_SECONDS, Generation, LicenseFile, LicenseItem, LocalLicense, PageQuotas,
 };
 use seatmeter_protocol::message::{ItemStanding, Meter, MeterState, Metered, Problem, UsageKind};
 use seatmeter_protocol::signature::Signed;
