@@ -39,6 +39,13 @@ impl Identity {
             first_granted_at: 0,
         }
     }
+
+    /// Forget the first grant if a clock that was ahead has dated it.
+    fn forget_grant_ahead(&mut self, now: u64) {
+        if self.first_granted_at > now {
+            self.first_granted_at = 0;
+        }
+    }
 }
 
 impl Plain {
@@ -192,9 +199,7 @@ impl Plain {
         }
         let is_to_be_noted = now >= known.heard_at + HEARD_PRECISION
             || matches!(place, Some(Relation::Granted | Relation::Newer));
-        if known.first_granted_at > now {
-            known.first_granted_at = 0;
-        }
+        known.forget_grant_ahead(now);
         if is_to_be_noted && place != Some(Relation::Earlier) {
             known.heard_at = known.heard_at.max(now);
         }
@@ -204,8 +209,7 @@ impl Plain {
 
     /// Forget the first grants that were dated by a clock that was ahead.
     pub(super) fn accept_clock(&mut self, now: u64) {
-        let ahead = self.identities.values_mut().filter(|known| known.first_granted_at > now);
-        ahead.for_each(|known| known.first_granted_at = 0);
+        self.identities.values_mut().for_each(|known| known.forget_grant_ahead(now));
     }
 
     /// Return the store after a restore: it has another epoch, and is careful for a slot.

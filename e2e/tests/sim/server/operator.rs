@@ -129,7 +129,7 @@ impl Server {
     }
 
     /// Let the operator accept the clock, which was ahead before.
-    pub(crate) fn accept_clock(&mut self) {
+    fn accept_clock(&mut self) {
         self.change(Change::AcceptClock).expect("the store is sound");
     }
 

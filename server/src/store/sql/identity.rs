@@ -95,7 +95,12 @@ impl Identity {
     }
 
     fn is_to_be_noted(&self, now: u64) -> bool {
-        now >= self.last_heard_at.saturating_add(HEARD_PRECISION) || self.first_granted_at > now
+        now >= self.last_heard_at.saturating_add(HEARD_PRECISION) || self.is_granted_ahead(now)
+    }
+
+    /// Return whether the first grant is still to come: a clock that was ahead has dated it.
+    fn is_granted_ahead(&self, now: u64) -> bool {
+        self.first_granted_at > now
     }
 }
 
@@ -440,8 +445,7 @@ pub(super) fn hear(
     if is_newest {
         identity.last_heard_at = identity.last_heard_at.max(now);
     }
-    if identity.first_granted_at > now {
-        // A clock that was ahead has given it, and it tells nothing.
+    if identity.is_granted_ahead(now) {
         identity.first_granted_at = 0;
     }
     match (place, newest) {
