@@ -148,6 +148,7 @@ fuzz_target!(|bytes: &[u8]| {
             shown: store.held(),
             newest_known: None,
             needed: 0,
+            lost: Vec::new(),
             refused_by: Mutex::default(),
         };
         let answered =

@@ -55,8 +55,13 @@ pub const RECEIPT_BYTES_MAX: usize = 256;
 pub const SEGMENTS_MAX: usize = 256;
 /// Most totals in one report; more go into the next.
 pub const TOTALS_MAX: usize = 4_096;
-/// The largest amount that a device may need at once of a strict item.
-pub const NEEDED_MAX: u64 = 10_000;
+/// The largest total of one counter of a segment in one slot: more than four of the largest counts
+/// of one call.
+pub const TOTAL_MAX: u64 = 20_000_000_000;
+/// The largest amount that a device may need at once of a strict item: the largest count of one call.
+pub const NEEDED_MAX: u64 = u32::MAX as u64;
+/// Most lost allowances in one request.
+pub const LOST_MAX: usize = 256;
 /// Most ended local licenses in one report.
 pub const ENDED_MAX: usize = 256;
 
@@ -120,6 +125,10 @@ pub struct AuthorizationRequest {
     /// for example the barcodes of one image.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub needed: u64,
+    /// Strict items: what the device cannot count any more of what it was allowed, though it has
+    /// not counted it. Work that a power cut has hidden may be in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostAllowance>,
     /// The receipt in the last answer of this server, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub receipt: String,
@@ -290,6 +299,19 @@ pub struct UsageReport {
     /// them, and it gives back the seats and allowances that it holds by them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<EndedLicense>,
+}
+
+/// The part of the allowances of one item and module that a device cannot count any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LostAllowance {
+    /// Id of the strict item.
+    pub item_id: String,
+    /// Module of pages; 0 for scans.
+    #[serde(default, skip_serializing_if = "is_no_module")]
+    pub module: u32,
+    /// How much is lost, in all, since the device first used the item.
+    pub lost: u64,
 }
 
 /// A local license that a device has ended.

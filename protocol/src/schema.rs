@@ -91,6 +91,8 @@ fn ranges() -> Vec<(&'static str, &'static str, Value)> {
         ("AuthorizationRequest", "product_edition", text()),
         ("AuthorizationRequest", "first_contact", id_or_empty()),
         ("AuthorizationRequest", "needed", up_to(NEEDED_MAX)),
+        ("AuthorizationRequest", "lost", items_up_to(LOST_MAX)),
+        ("LostAllowance", "item_id", text()),
         ("AuthorizationAnswer", "epoch", id_or_empty()),
         ("AuthorizationAnswer", "receipt", receipt()),
         ("AuthorizationCheck", "epoch", id_or_empty()),
@@ -427,7 +429,7 @@ fn what_a_server_refuses_is_not_of_the_schema() {
         |body| body["device"]["uuid"] = "44".into(),
         |body| body["handshake_code"] = Value::Null,
         |body| body["charge_way"] = "hour".into(),
-        |body| body["needed"] = 10_001.into(),
+        |body| body["needed"] = 4_294_967_296_u64.into(),
         |body| body["key_share"] = "x".repeat(64).into(),
         |body| drop(body.as_object_mut().unwrap().remove("device_key")),
     ];

@@ -51,8 +51,8 @@ pub struct SegmentFaultEntry {
 refusals! {
     SlotTooEarly = "slot_too_early", true, false, "A slot is more than a day before the first license of the device.";
     SlotTooLate = "slot_too_late", true, true, "A slot is more than a day ahead of the server's time.";
-    TotalTooLarge = "total_too_large", false, false, "A total is above 10 000 000.";
-    SumTooLarge = "sum_too_large", false, true, "A counter is above 10 000 000 together with the segments before it in the report.";
+    TotalTooLarge = "total_too_large", false, false, "A total is above 20 000 000 000.";
+    SumTooLarge = "sum_too_large", false, true, "A counter is above 20 000 000 000 together with the segments before it in the report.";
     TooManyCounters = "too_many_counters", false, false, "A slot has more than 64 counters, together with those recorded before.";
     LicenseUnknown = "license_unknown", false, true, "The server knows no local license with this id, and the segment shows none of its own.";
     LicenseOfOtherDevice = "license_of_other_device", false, false, "The local license belongs to another device.";

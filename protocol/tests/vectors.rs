@@ -192,6 +192,7 @@ fn authorization_request() -> AuthorizationRequest {
         key_share: KeyShare::try_from("99".repeat(32)).unwrap(),
         first_contact: "88".repeat(16),
         needed: 3,
+        lost: vec![LostAllowance { item_id: "pages".into(), module: 4, lost: 64 }],
         receipt: "receipt".into(),
         challenge: Some(Signed::seal(&made, &key("02")).unwrap()),
     }

@@ -26,7 +26,7 @@ use seatmeter_server::policy::charge_way::{
 use seatmeter_server::policy::holders::{Hold, Holders};
 use seatmeter_server::policy::running::Running;
 use seatmeter_server::policy::strict_allowance;
-use seatmeter_server::policy::strict_allowance::{Allowance, Allowances};
+use seatmeter_server::policy::strict_allowance::{Allowance, Allowances, Need};
 
 const ROUNDS: usize = 7;
 const DECISIONS: u32 = 200_000;
@@ -129,10 +129,11 @@ fn round(devices: u32) -> Vec<(&'static str, f64)> {
         }),
     ));
     let all = Allowances { quota: 1_000_000, allowed: 400_000, devices: n };
+    let need = Need { needed: 4, lost: 0 };
     figures.push((
         "strict allowance",
         each(devices, |device| {
-            strict_allowance::decide("item", &all, Allowance::default(), 4, device).is_ok()
+            strict_allowance::decide("item", &all, Allowance::default(), need, device).is_ok()
         }),
     ));
     figures

@@ -270,6 +270,7 @@ fn authorization(charge_way: ChargeWay, device: &str, license_id: &str) -> Autho
             buffer_days: 7,
             website: String::new(),
             needed: 0,
+            lost: Vec::new(),
             now: NOW,
         },
         proven_hash: None,

@@ -12,8 +12,8 @@ use seatmeter_protocol::item_check::{DOCUMENT_VERSION, LIST_MAX, check_file};
 use seatmeter_protocol::license::{CountAllowance, LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
     AuthorizationAnswer, AuthorizationCheck, AuthorizationRequest, DeviceFacts, ENDED_MAX,
-    NEEDED_MAX, SEGMENTS_MAX, TEXT_BYTES_MAX, TOTALS_MAX, UsageAnswer, UsageKind, UsageReport,
-    UsageTotal,
+    LOST_MAX, NEEDED_MAX, SEGMENTS_MAX, TEXT_BYTES_MAX, TOTALS_MAX, UsageAnswer, UsageKind,
+    UsageReport, UsageTotal,
 };
 use seatmeter_protocol::page_module::PAGE_MODULE_MAX;
 use seatmeter_protocol::request_auth::{Agreement, KeyShare, Proof, ReportKey, RequestFacts};
@@ -159,6 +159,7 @@ impl Licensing {
                 buffer_days: request.buffer_days,
                 website: request.validation.website_domain.clone(),
                 needed: request.needed,
+                lost: request.lost.clone(),
                 now: self.clock.unix_seconds(),
             },
             proven_hash: None,
@@ -431,6 +432,10 @@ fn require_authorization(request: &AuthorizationRequest) -> Result<(), Error> {
             request.needed
         )));
     }
+    if request.lost.len() > LOST_MAX {
+        return Err(Error::bad_request(format!("more than {LOST_MAX} lost allowances are named")));
+    }
+    request.lost.iter().try_for_each(|lost| require_text("lost.item_id", &lost.item_id))?;
     if request.modules.len() > LIST_MAX {
         return Err(Error::bad_request(format!("more than {LIST_MAX} modules are asked for")));
     }

@@ -185,6 +185,14 @@ impl GrantStore {
         self.held()?.peek().ok()
     }
 
+    /// Return the ids of all strict items in the license file of the grant.
+    pub fn strict_items(&self) -> Vec<String> {
+        let answer: Option<AuthorizationAnswer> = self.grant.peek();
+        let file = answer.and_then(|answer| answer.license_file.peek::<LicenseFile>().ok());
+        let items = file.map(|file| file.items).unwrap_or_default();
+        items.into_iter().filter(|item| item.strict).map(|item| item.item_id).collect()
+    }
+
     /// Return whether no grant is on the disk.
     pub fn is_missing(&self) -> bool {
         matches!(self.grant.path().try_exists(), Ok(false))

@@ -52,8 +52,8 @@ pub struct Licensed {
     used_up_modules: AtomicU32,
     /// The allowances, under a strict item.
     allowance: Option<Allowance>,
-    /// The amount that could not be counted for lack of allowance: the next grant must bring at
-    /// least as much.
+    /// The amount that could not be counted for lack of allowance, under this item or the strict
+    /// one before: the next grant of a strict item must bring at least as much.
     needed: AtomicU64,
     /// The requests for a renewal before it is due.
     early_renewal: EarlyRenewal,
@@ -133,7 +133,10 @@ impl Licensed {
         if let Some(pool) = &self.pool {
             pool.grant(grant.local.seats, grant.number);
         }
-        self.needed.store(0, Ordering::Relaxed);
+        // The grant that was too small brings nothing new.
+        if self.allowance.is_some() && grant.local != mine.local {
+            self.needed.store(0, Ordering::Relaxed);
+        }
         *self.grant.write() = grant.clone();
         *self.stopped.lock() = None;
         self.ended.store(false, Ordering::Relaxed);
@@ -229,17 +232,26 @@ impl Licensed {
     }
 
     /// Return whether a grant is needed before this one is due for renewal: work is not possible,
-    /// or the allowance runs low.
+    /// the allowance runs low, or it was too small for a count.
     pub fn wants_renewal(&self) -> bool {
         let grant = self.grant();
-        let runs_low = |allowance: &Allowance| allowance.now().runs_low(&grant.local.allowances);
-        self.stopped().is_some() || self.allowance.as_ref().is_some_and(runs_low)
+        let is_too_small = |allowance: &Allowance| {
+            self.needed() > 0 || allowance.now().runs_low(&grant.local.allowances)
+        };
+        self.stopped().is_some() || self.allowance.as_ref().is_some_and(is_too_small)
     }
 
-    /// Return what the next grant must allow at least.
+    /// Return what the next grant of a strict item must allow at least.
     pub fn needed(&self) -> u64 {
-        let refused = self.needed.load(Ordering::Relaxed);
-        self.allowance.as_ref().map_or(refused, |allowance| allowance.now().needed(refused))
+        self.needed.load(Ordering::Relaxed)
+    }
+
+    /// Take over what the item before did not allow, so that the program does not go back to that
+    /// item before it allows as much. A strict item has brought as much already.
+    pub fn follows(&self, before: &Self) {
+        if self.allowance.is_none() {
+            self.needed.fetch_max(before.needed(), Ordering::Relaxed);
+        }
     }
 
     /// Keep no more allowance than is spent. No process of the device works under the item any

@@ -305,6 +305,9 @@ impl Session {
         *users = joined.or(users.take());
         // This comes before anybody can work under it, because a module may be used up.
         licensed.hear(notice);
+        if let Some(before) = before {
+            licensed.follows(before);
+        }
         let licensed = self.licensed.publish_new(licensed);
         if let Some(before) = before {
             before.leave();

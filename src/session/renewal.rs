@@ -1,10 +1,12 @@
 //! Requests for a grant: which process sends them, and how the server's answer changes the device.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
+use seatmeter_protocol::message::{LOST_MAX, LostAllowance};
 use seatmeter_protocol::signature::PublicKey;
 
 use super::Session;
@@ -18,7 +20,9 @@ use crate::licensed::Licensed;
 use crate::log::{Level, say};
 use crate::os::FileLock;
 use crate::os::locks::{DEVICE_TURN, GRANT_TURN, Held, Mutex, Rank};
+use crate::seats::pool_name;
 use crate::sync::{Answered, LicenseRequest, authorize};
+use crate::usage::lost_of;
 
 /// The interval at which a process checks whether it is its turn.
 const TURN_POLL: Duration = Duration::from_millis(10);
@@ -100,6 +104,19 @@ impl Session {
         Shown { newest: newest.or_else(in_memory), receipt }
     }
 
+    /// Return what a device with this UUID has lost of the allowances of its strict items, also of
+    /// those under which it does not work now: the server may choose them again.
+    fn lost_allowances(&self, uuid: &str) -> Vec<LostAllowance> {
+        let seats = self.state.seats();
+        let known: BTreeSet<String> =
+            GrantStore::all(&self.state).iter().flat_map(GrantStore::strict_items).collect();
+        let of_item = |item_id: String| {
+            let lost = lost_of(&seats, &pool_name(&item_id), uuid).into_iter();
+            lost.map(move |(module, lost)| LostAllowance { item_id: item_id.clone(), module, lost })
+        };
+        known.into_iter().flat_map(of_item).take(LOST_MAX).collect()
+    }
+
     /// Note a stored grant's license in the record of its server before it is shown. If the disk
     /// does not take it, it is tried again with the next request.
     fn record_shown(&self, grant: &Grant) {
@@ -130,6 +147,7 @@ impl Session {
         let shown = self.store.held();
         let (store, credentials) = (&self.store, &self.credentials);
         let needed = self.licensed().map_or(0, Licensed::needed);
+        let lost = self.lost_allowances(device.uuid());
         let license_request = LicenseRequest {
             state: &self.state,
             device: &device,
@@ -138,6 +156,7 @@ impl Session {
             shown,
             of_server: self.shown_of(shown_to.as_ref(), device.uuid()),
             needed,
+            lost,
             refused_by: Mutex::default(),
         };
         let Answered { value: outcome, server, epoch } =

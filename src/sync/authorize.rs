@@ -4,8 +4,8 @@ use seatmeter_protocol::PROTOCOL_VERSION;
 use seatmeter_protocol::error_code::{DeviceAction, ErrorCode};
 use seatmeter_protocol::license::{LicenseFile, LocalLicense};
 use seatmeter_protocol::message::{
-    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, NEEDED_MAX,
-    ValidationFacts,
+    AUTHORIZATIONS_PATH, AuthorizationAnswer, AuthorizationRequest, DeviceFacts, LostAllowance,
+    NEEDED_MAX, ValidationFacts,
 };
 use seatmeter_protocol::request_auth::{Agreement, KeyShare};
 use seatmeter_protocol::signature::{PublicKey, Signed, SigningKey};
@@ -40,6 +40,8 @@ pub struct LicenseRequest<'a> {
     pub of_server: Shown,
     /// The amount that a strict item must allow at least.
     pub needed: u64,
+    /// What the device has lost of its allowances of strict items.
+    pub lost: Vec<LostAllowance>,
     /// The server that has refused, if other programs of the device know its key.
     pub refused_by: Mutex<Option<PublicKey>>,
 }
@@ -172,8 +174,8 @@ fn message(
         device_key,
         key_share,
         first_contact: String::new(),
-        // A device that needs more at once gets this much, and asks again.
         needed: license_request.needed.min(NEEDED_MAX),
+        lost: license_request.lost.clone(),
         receipt: String::new(),
         challenge: None,
     })

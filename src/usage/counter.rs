@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use seatmeter_protocol::error_code::ErrorCode;
-use seatmeter_protocol::message::UsageKind;
+use seatmeter_protocol::message::{TOTAL_MAX, UsageKind};
 use seatmeter_protocol::slot::slot_start;
 
 use super::durable::Durable;
@@ -75,8 +75,13 @@ struct Current {
 /// The number of free entries below which a lane's next segment is created.
 const ROOM_MIN: usize = 512;
 
-/// The most that one call may count of anything, so that a total cannot overflow.
+/// The most that one call may count of anything.
 const WORK_MAX: u64 = u32::MAX as u64;
+
+/// The total from which an entry is full. A server refuses a total above [`TOTAL_MAX`], and each
+/// thread that counts into an entry may add to it once more before it knows that the entry is full.
+const FULL: u64 = WORK_MAX;
+const _: () = assert!(FULL + 3 * WORK_MAX < TOTAL_MAX);
 
 /// The entries of one slot, kept by one user of the counter.
 #[derive(Debug, Default)]
@@ -100,6 +105,10 @@ impl SlotEntries {
     #[inline]
     fn find(&self, kind: UsageKind, what: u32) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.kind == kind && entry.what == what)
+    }
+
+    fn has_full(&self) -> bool {
+        self.entries.iter().any(|entry| entry.total.load(Ordering::Relaxed) >= FULL)
     }
 
     #[inline]
@@ -226,13 +235,17 @@ impl Counter {
             }
         }
         kill_point("count: before");
+        let mut is_full = false;
         for (kind, what, n) in work {
             if let Some(entry) = mine.find(*kind, *what) {
-                entry.total.fetch_add(*n, Ordering::Relaxed);
+                is_full |= entry.total.fetch_add(*n, Ordering::Relaxed) >= FULL;
                 kill_point("count: between two counters");
             }
         }
         kill_point("count: after");
+        if is_full {
+            Self::leave_full(mine);
+        }
         Ok(())
     }
 
@@ -258,6 +271,21 @@ impl Counter {
         for lane in &self.lanes {
             let left = std::mem::take(&mut *lane.lock());
             // Unmap without the lock: other threads may need it to count.
+            drop(left);
+        }
+    }
+
+    /// Take no entry of this slot again that is full. The lane's next count begins a segment.
+    #[cold]
+    fn leave_full(mine: &mut SlotEntries) {
+        mine.entries.clear();
+        let Some(lane) = &mine.lane else { return };
+        let mut current = lane.lock();
+        // Another thread may have done so already.
+        if current.entries.has_full() {
+            let left = (std::mem::take(&mut current.entries), current.segment.take());
+            // The segment is unmapped without the lock.
+            drop(current);
             drop(left);
         }
     }

@@ -13,7 +13,7 @@ mod segment;
 mod unique;
 mod unsent;
 
-pub use allowance::SpentAllowance;
+pub use allowance::{SpentAllowance, lost_of};
 pub use archive::{Acknowledged, Archive};
 pub use counter::{CheckedFiles, Counter, SlotEntries, Work};
 pub use duplicate_filter::DuplicateFilter;

@@ -30,7 +30,7 @@ export const authorizationOf = (options, device, { server, held, first }, share,
   device_key: device.publicKey,
   key_share: share,
   first_contact: first,
-  needed: Math.min(needed, 10000) || undefined,
+  needed: needed || undefined,
   receipt: server.receipt || undefined,
 });
 

@@ -172,6 +172,7 @@ pub(crate) fn request() -> AuthorizationRequest {
         key_share: share(1),
         first_contact: "88".repeat(16),
         needed: 0,
+        lost: Vec::new(),
         receipt: String::new(),
         challenge: None,
     }

@@ -278,6 +278,7 @@ pub(crate) fn authorization(
         key_share: agreement.share().clone(),
         first_contact: uuid.to_owned(),
         needed: 0,
+        lost: Vec::new(),
         receipt: String::new(),
         challenge: None,
     }

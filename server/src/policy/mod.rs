@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
 use seatmeter_protocol::license::LicenseItem;
+use seatmeter_protocol::message::LostAllowance;
 use seatmeter_protocol::version::Version;
 
 use crate::error::Refusal;
@@ -57,8 +58,19 @@ pub struct Claim {
     pub website: String,
     /// For strict items, the least allowance that the device needs beyond what it has used.
     pub needed: u64,
+    /// What the device has lost of its allowances of strict items.
+    pub lost: Vec<LostAllowance>,
     /// The instant of the request, Unix seconds.
     pub now: u64,
+}
+
+impl Claim {
+    /// Return what the device has lost of its allowance of this item and module.
+    #[must_use]
+    pub fn lost_of(&self, item_id: &str, module: u32) -> u64 {
+        let of_item = |lost: &&LostAllowance| lost.item_id == item_id && lost.module == module;
+        self.lost.iter().filter(of_item).map(|lost| lost.lost).max().unwrap_or(0)
+    }
 }
 
 /// An item of the handshake code, with the facts that the rules need about it.
@@ -186,6 +198,7 @@ pub(crate) mod fixture {
             buffer_days: 7,
             website: String::new(),
             needed: 0,
+            lost: Vec::new(),
             now: START,
         }
     }

@@ -9,12 +9,9 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use seatmeter_protocol::license::DAY_SECONDS;
-use seatmeter_protocol::message::{SegmentReport, UsageTotal};
+use seatmeter_protocol::message::{SegmentReport, TOTAL_MAX, UsageTotal};
 use seatmeter_protocol::segment_refusal::SegmentFault;
 use seatmeter_protocol::slot::slot_of;
-
-/// The greatest total of one counter of a segment in one slot of 180 s.
-pub const TOTAL_MAX: u64 = 10_000_000;
 
 /// The greatest number of counters of a segment in one slot.
 pub const COUNTERS_MAX: usize = 64;
@@ -143,11 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn ten_million_in_a_slot_and_counter_are_booked_and_one_more_is_not() {
+    fn twenty_billion_in_a_slot_and_counter_are_booked_and_one_more_is_not() {
         assert_eq!(alone(&[total(7, 1, TOTAL_MAX), total(7, 2, TOTAL_MAX)]), Ok(()));
         let (fault, told) = alone(&[total(7, 1, 1), total(8, 1, TOTAL_MAX + 1)]).unwrap_err();
         assert_eq!(fault, SegmentFault::TotalTooLarge);
-        assert!(told.contains("10000001 in slot 8"), "{told}");
+        assert!(told.contains("20000000001 in slot 8"), "{told}");
     }
 
     #[test]
@@ -193,7 +190,7 @@ mod tests {
         assert_eq!(fault, SegmentFault::SumTooLarge);
         let (fault, _) = sums.add(&segment(TOTAL_MAX + 1)).unwrap_err();
         assert_eq!(fault, SegmentFault::TotalTooLarge, "it is too large alone");
-        assert!(told.contains("10000001 in slot 7"), "{told}");
+        assert!(told.contains("20000000001 in slot 7"), "{told}");
         assert_eq!(sums.add(&segment(1)), Ok(()), "what was refused does not count");
     }
 

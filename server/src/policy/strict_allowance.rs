@@ -25,6 +25,9 @@
 //! that a device rarely has to ask, and so small that a device that disappears does not take much
 //! with it. The share shrinks as the rest shrinks, down to 1.
 //!
+//! A device that was cut from power cannot tell how much it had counted, so it counts a part of its
+//! allowance no more. It names this part in each request, and gets its share on top of it.
+//!
 //! Only the device itself can give an allowance back, because only the device knows that it
 //! performs nothing more. A silent device may have performed all that it was allowed, and report it
 //! late. An operator who declares a device lost gives its allowance back instead.
@@ -143,11 +146,22 @@ impl Allowances {
     }
 }
 
-/// Return how much a device gets of what it could get. `needed` is the least with which it can
-/// continue, such as the barcodes of one image.
+/// What a device needs, to go on under the item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Need {
+    /// The least with which it can continue, such as the barcodes of one image.
+    pub needed: u64,
+    /// What it cannot count any more of what it was allowed, though it has not counted it: this
+    /// stays set aside, because the work may have been done.
+    pub lost: u64,
+}
+
+/// Return how much a device gets of what it could get. If that is less than it needs, it is of no
+/// use to set all of it aside.
 #[must_use]
 pub fn share(could_get: u64, devices: u64, needed: u64) -> u64 {
     let half = could_get / devices.max(1).saturating_mul(2);
+    let needed = if needed <= could_get { needed } else { 0 };
     half.max(needed).max(1).min(could_get)
 }
 
@@ -160,10 +174,11 @@ pub fn decide(
     item_id: &str,
     all: &Allowances,
     own: Allowance,
-    needed: u64,
+    need: Need,
     serial: u32,
 ) -> Result<Allowance, Refusal> {
-    let could_get = all.left().saturating_add(own.unused());
+    let Need { needed, lost } = need;
+    let could_get = all.left().saturating_add(own.unused()).saturating_sub(lost);
     if could_get == 0 {
         return Err(Refusal::with_numbers(
             ErrorCode::USED_UP,
@@ -182,7 +197,8 @@ pub fn decide(
             },
         ));
     }
-    let unused = own.unused().max(share(could_get, all.devices, needed));
+    let with_lost = lost.saturating_add(share(could_get, all.devices, needed));
+    let unused = own.unused().max(with_lost);
     Ok(Allowance { serial, allowed: own.used.saturating_add(unused), ..own })
 }
 
@@ -192,6 +208,10 @@ mod tests {
     use proptest::prelude::*;
     use seatmeter_protocol::slot::SLOT_SECONDS;
 
+    fn needing(needed: u64) -> Need {
+        Need { needed, ..Need::default() }
+    }
+
     #[test]
     fn a_share_shrinks_with_what_is_left_down_to_one() {
         for (could_get, devices, needed, expected) in [
@@ -200,7 +220,8 @@ mod tests {
             (1_000, 10, 1, 50),
             (1_000, 10, 80, 80),
             (10, 10, 1, 1),
-            (10, 10, 80, 10),
+            (10, 10, 10, 10),
+            (10, 10, 11, 1),
             (1, 10, 0, 1),
             (0, 1, 1, 0),
             (u64::MAX, u64::MAX, 0, 1),
@@ -261,10 +282,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_has_lost_stays_set_aside_and_it_gets_its_share_on_top() {
+        let all = Allowances { quota: 1_000, allowed: 600, devices: 1 };
+        let own = Allowance { serial: 1, allowed: 600, used: 100, ..Allowance::default() };
+        for (needed, lost, expected) in [
+            // It could get 450 and the 500 that it has; half is no more than it has.
+            (0, 0, 600),
+            (0, 400, 100 + 400 + (950 - 400) / 2),
+            (0, 500, 100 + 500 + (950 - 500) / 2),
+            (300, 500, 100 + 500 + 300),
+            (450, 500, 1_050),
+            (451, 500, 100 + 500 + (950 - 500) / 2),
+            (0, 949, 1_050),
+        ] {
+            let decided = decide("item", &all, own, Need { needed, lost }, 2).unwrap();
+            assert_eq!(decided.allowed, expected, "needed {needed}, lost {lost}");
+            assert_eq!(decided.used, 100, "the server does not know whether it was used");
+        }
+        for lost in [950, u64::MAX] {
+            let refusal = decide("item", &all, own, Need { needed: 0, lost }, 2).unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::USED_UP);
+        }
+    }
+
+    #[test]
     fn nobody_gets_anything_when_all_is_set_aside_until_a_device_gives_back() {
         let mut offline = Allowance { serial: 7, allowed: 1_050, used: 3, ..Allowance::default() };
         let mut all = Allowances { quota: 1_000, allowed: 1_050, devices: 2 };
-        let refusal = decide("item", &all, Allowance::default(), 7, 1).unwrap_err();
+        let refusal = decide("item", &all, Allowance::default(), needing(7), 1).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::USED_UP);
         let numbers = ProblemNumbers {
             requested: 7,
@@ -281,15 +326,21 @@ mod tests {
         let all_used = Allowance { serial: 7, allowed: 3, used: 3, ..Allowance::default() };
         assert_eq!(offline, all_used);
         all.allowed = offline.allowed;
-        assert_eq!(decide("item", &all, Allowance::default(), 1, 1).unwrap().allowed, 1_047 / 4);
+        assert_eq!(
+            decide("item", &all, Allowance::default(), needing(1), 1).unwrap().allowed,
+            1_047 / 4
+        );
     }
 
     #[test]
     fn asking_again_gives_no_more() {
         let mut all = Allowances { quota: 1_000, allowed: 0, devices: 1 };
-        let first = decide("item", &all, Allowance::default(), 1, 1).unwrap();
+        let first = decide("item", &all, Allowance::default(), needing(1), 1).unwrap();
         all.allowed = first.allowed;
-        assert_eq!(decide("item", &all, first, 1, 2), Ok(Allowance { serial: 2, ..first }));
+        assert_eq!(
+            decide("item", &all, first, needing(1), 2),
+            Ok(Allowance { serial: 2, ..first })
+        );
     }
 
     /// One device with its true state, its local license, and the messages on their way to and from
@@ -307,7 +358,7 @@ mod tests {
     enum Step {
         Perform(usize, u64),
         Report(usize),
-        Ask(usize, u64),
+        Ask(usize, u64, u64),
         Receive(usize, usize),
         GiveBack(usize),
         TakeBack(usize, usize),
@@ -321,7 +372,8 @@ mod tests {
             prop_oneof![
                 (device.clone(), 1..200_u64).prop_map(|(d, n)| Step::Perform(d, n)),
                 device.clone().prop_map(Step::Report),
-                (device.clone(), 0..9_u64).prop_map(|(d, n)| Step::Ask(d, n)),
+                (device.clone(), 0..9_u64, 0..40_u64)
+                    .prop_map(|(d, n, lost)| Step::Ask(d, n, lost)),
                 (device.clone(), 0..9_usize).prop_map(|(d, n)| Step::Receive(d, n)),
                 device.clone().prop_map(Step::GiveBack),
                 (device, 0..9_usize).prop_map(|(d, n)| Step::TakeBack(d, n)),
@@ -346,7 +398,7 @@ mod tests {
                         device.performed = (device.performed + n).min(device.allowed).max(device.performed);
                     }
                     Step::Report(d) => server[d] = server[d].reported(devices[d].performed),
-                    Step::Ask(d, needed) => {
+                    Step::Ask(d, needed, lost) => {
                         server[d] = server[d].reported(devices[d].performed);
                         serial += 1;
                         let all = Allowances {
@@ -354,7 +406,7 @@ mod tests {
                             allowed: server.iter().map(|own| own.allowed).sum(),
                             devices: server.iter().filter(|own| own.unused() > 0).count() as u64,
                         };
-                        if let Ok(allowance) = decide("item", &all, server[d], needed, serial) {
+                        if let Ok(allowance) = decide("item", &all, server[d], Need { needed, lost }, serial) {
                             server[d] = allowance;
                             devices[d].answers.push(allowance);
                         }

@@ -66,6 +66,7 @@ pub(crate) fn authorization(uuid: &str, license_id: &str) -> Authorization {
             buffer_days: 7,
             website: String::new(),
             needed: 0,
+            lost: Vec::new(),
             now: START,
         },
         proven_hash: None,

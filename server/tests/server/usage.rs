@@ -8,7 +8,6 @@ use seatmeter_protocol::segment_refusal::SegmentFault;
 use seatmeter_protocol::signature::Signed;
 use seatmeter_protocol::slot::slot_of;
 use seatmeter_server::operator::commands::Change;
-use seatmeter_server::policy::report_bounds::TOTAL_MAX;
 use seatmeter_server::store::{UsageFilter, UsageRow};
 
 use crate::support::*;
@@ -196,7 +195,7 @@ fn what_cannot_be_booked_does_not_hold_up_the_rest() {
             segment(
                 &too_much,
                 &license_id,
-                vec![scans(10_000_001, 2, 5), scans(10_000_002, 2, 10_000_001)],
+                vec![scans(10_000_001, 2, 5), scans(10_000_002, 2, TOTAL_MAX + 1)],
             ),
             segment(&last, &license_id, vec![scans(10_000_001, 2, 20)]),
         ],
@@ -294,13 +293,19 @@ fn counters_of_a_slot_beyond_what_a_device_has_are_refused_whenever_they_come() 
 }
 
 #[test]
-fn more_than_ten_thousand_at_once_are_not_asked_for() {
+fn more_than_one_call_can_count_is_not_asked_for_and_lost_allowances_have_a_bound() {
     let server = server();
-    let asked = |needed| AuthorizationRequest { needed, ..request(&id(), 1) };
-    server.authorize(&asked(NEEDED_MAX)).unwrap();
-    let problem = server.authorize(&asked(NEEDED_MAX + 1)).unwrap_err();
-    assert_eq!(problem.status, 400);
-    assert!(problem.detail.contains("needed is 10001"), "{}", problem.detail);
+    let lost = |n| vec![LostAllowance { item_id: "scans".into(), module: 0, lost: u64::MAX }; n];
+    let asked = |needed, n| AuthorizationRequest { needed, lost: lost(n), ..request(&id(), 1) };
+    server.authorize(&asked(NEEDED_MAX, LOST_MAX)).unwrap();
+    for (needed, n, why) in [
+        (NEEDED_MAX + 1, 0, "needed is 4294967296"),
+        (0, LOST_MAX + 1, "more than 256 lost allowances"),
+    ] {
+        let problem = server.authorize(&asked(needed, n)).unwrap_err();
+        assert_eq!(problem.status, 400);
+        assert!(problem.detail.contains(why), "{}", problem.detail);
+    }
 }
 
 fn pages(what: u32) -> UsageTotal {

@@ -175,8 +175,6 @@ fn why_a_segment_is_refused_or_set_aside_and_what_was_repaired_is_said_once() {
 #[cfg(feature = "kill-points")]
 #[test]
 fn a_program_whose_first_start_failed_keeps_its_license_when_another_program_ends() {
-    use seatmeter_protocol::license::CountAllowance;
-
     use crate::fault_injection::disk::{Disk, play};
 
     let mut failed = 0;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use seatmeter_protocol::charge_way::ChargeWay;
 use seatmeter_protocol::license::{
-    DAY_SECONDS, Generation, LicenseFile, LicenseItem, LocalLicense, PageQuotas,
+    CountAllowance, DAY_SECONDS, Generation, LicenseFile, LicenseItem, LocalLicense, PageQuotas,
 };
 use seatmeter_protocol::message::{ItemStanding, Meter, MeterState, Metered, Problem, UsageKind};
 use seatmeter_protocol::signature::Signed;
@@ -251,6 +251,51 @@ fn a_stored_license_is_used_at_once_and_nobody_is_asked() {
     bench.then_grants();
     session.keep();
     assert_eq!(session.status().origin, Origin::Server);
+}
+
+#[test]
+fn a_program_tells_what_it_needs_of_a_strict_item_until_one_allows_it() {
+    let bench = Bench::new(2);
+    let session = bench.session("CODE");
+    let then_allows = |allowed| {
+        let strict = LicenseItem { strict: true, ..pages_item() };
+        bench.then_grants_from(strict, move |local| {
+            (local.charge_way, local.seats) = (ChargeWay::Page, 0);
+            local.allowances = vec![CountAllowance { module: 1, allowed, used: 0 }];
+        });
+    };
+    let needed = || bench.transport.asked.lock().last().unwrap().1["needed"].as_u64();
+    then_allows(20);
+    initialize(&session).unwrap();
+    assert_eq!(needed(), None);
+    let pages = |n| session.licensed().unwrap().count_without_reader(&[(UsageKind::Page, 1, n)]);
+    assert_eq!(pages(50).unwrap_err().code, ErrorCode::USED_UP);
+    // The server has another item for that.
+    bench.then_grants_from(LicenseItem { item_id: "other".into(), ..item() }, |local| {
+        local.item_id = "other".into();
+    });
+    session.keep();
+    assert_eq!(needed(), Some(50));
+    for _ in 0..2 {
+        pages(50).unwrap();
+        bench.pass(6 * 3600);
+        bench.transport.then(Step::RecordAll);
+        bench.then_grants_from(LicenseItem { item_id: "other".into(), ..item() }, |local| {
+            local.item_id = "other".into();
+        });
+        session.keep();
+        assert_eq!(needed(), Some(50), "the strict item may still have less");
+    }
+    bench.pass(6 * 3600);
+    then_allows(100);
+    session.keep();
+    assert_eq!(needed(), Some(50));
+    pages(50).unwrap();
+    bench.pass(6 * 3600);
+    bench.transport.then(Step::RecordAll);
+    then_allows(105);
+    session.keep();
+    assert_eq!(needed(), None);
 }
 
 #[test]

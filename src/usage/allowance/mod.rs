@@ -18,8 +18,8 @@
 //! disk, as `keeping`, before any thread sees it. After a power cut, all of it counts as spent. No
 //! file distinguishes a power cut from any other start of the machine, so each start does the same.
 //! The exception is a start after the clean end of the device's last program, which keeps no more
-//! than is spent. The server never learns of what was lost in this way, so the device requests that
-//! much more.
+//! than is spent. The server never learns of what was lost in this way, so the device names it in
+//! each request ([`lost_of`]), and gets its share on top of it.
 //!
 //! | | |
 //! |---|---|
@@ -53,7 +53,7 @@ use seatmeter_protocol::signature::digest_hex;
 
 use crate::error::{Error, Result};
 use crate::fault_injection::disk::{self, Use};
-use crate::files::{FileIdentity, file_made_if_missing, set_aside_same};
+use crate::files::{FileIdentity, file_made_if_missing, private_file, set_aside_same};
 use crate::os::locks::{CHANGING, Mutex};
 use crate::os::{MappedFile, Uncanceled, boot_id};
 
@@ -151,6 +151,14 @@ impl SpentAllowance {
             set_aside_same(&path, &file).map_err(failed)?;
         }
         Err(failed(io::ErrorKind::InvalidData.into()))
+    }
+
+    /// Map a file that is there, whatever is in it.
+    fn existing(boot: u64, path: PathBuf) -> io::Result<Self> {
+        let file = private_file(&path, OpenOptions::new().read(true).write(true))?;
+        let mapped = MappedFile::open(&file, FILE_BYTES)?;
+        let identity = FileIdentity::of(&file)?;
+        Ok(Self { path, file: mapped, identity, boot, changing: Mutex::default() })
     }
 
     /// Return whether the file belongs to this UUID. A file that names no UUID yet takes this one.
@@ -324,17 +332,6 @@ impl SpentAllowance {
         )
     }
 
-    /// Return what the next grant must allow at least, beyond what the server knows to be used, so
-    /// that the refused amount can be counted. What was lost is added, because it uses up a part of
-    /// the grant.
-    pub fn needed(&self, refused: u64) -> u64 {
-        let lost = (0..MODULE_COUNT).map(|module| self.lost(module).load(Ordering::Relaxed)).max();
-        match lost {
-            None | Some(0) => refused,
-            Some(lost) => lost.saturating_add(refused.max(KEPT_MIN)),
-        }
-    }
-
     /// Keep no more than is spent, so that the next start of the machine loses nothing. The last
     /// program of the device calls this while it spends nothing.
     pub fn settle(&self) {
@@ -414,6 +411,30 @@ impl SpentAllowance {
     fn word(&self, module: usize, number: usize) -> &AtomicU64 {
         self.file.word64(MODULES + module * MODULE_BYTES + number * 8)
     }
+}
+
+/// Return what a device with this UUID has lost of its allowances of an item, by module. A device
+/// that has no allowances of the item has lost nothing.
+pub fn lost_of(folder: &Path, item: &str, device_uuid: &str) -> Vec<(u32, u64)> {
+    lost_in(boot_digest(&boot_id()), folder, item, device_uuid)
+}
+
+fn lost_in(boot: u64, folder: &Path, item: &str, device_uuid: &str) -> Vec<(u32, u64)> {
+    let whose = digest(device_uuid);
+    let names = [format!("{item}.{whose:016x}.spent"), format!("{item}.spent")];
+    let is_own = |of: &SpentAllowance| {
+        let word = |at| of.file.word64(at).load(Ordering::Acquire);
+        word(0) == MAGIC && word(WHOSE) == whose
+    };
+    let existing = names
+        .into_iter()
+        .filter_map(|name| SpentAllowance::existing(boot, folder.join(name)).ok().filter(is_own));
+    let Some(own) = existing.into_iter().next() else { return Vec::new() };
+    // The machine may have started since the file was last used. A file that is there needs no
+    // disk for this.
+    let _ = own.begin(0, || false);
+    let lost = |module: usize| (module as u32, own.lost(module).load(Ordering::Acquire));
+    (0..MODULE_COUNT).map(lost).filter(|(_, lost)| *lost > 0).collect()
 }
 
 fn map(path: &Path) -> io::Result<(MappedFile, File)> {

@@ -114,22 +114,34 @@ fn a_full_disk_keeps_nobody_from_a_file_that_is_there() {
 #[test]
 fn whatever_power_cuts_cost_is_asked_for_so_that_none_is_the_last() {
     let folder = tempfile::tempdir().unwrap();
+    let lost = |boot| match lost_in(boot, folder.path(), "item", "uuid")[..] {
+        [] => 0,
+        [(0, lost)] => lost,
+        ref other => panic!("{other:?}"),
+    };
+    assert_eq!(lost(1), 0);
     let (mut allowed, mut used, mut serial) = (100, 0, 1);
     for boot in 1..200 {
+        // A program that works under another item knows it, too.
+        let before = lost(boot);
         let of =
             SpentAllowance::open_in(boot, folder.path(), "item", "uuid", NOW_MS, || false).unwrap();
         of.grant(serial, &[allowance(0, allowed, used)], NOW_MS, |_| 0).unwrap();
         if of.spend(0, 5).is_err() {
             // A server with enough left grants this much.
-            allowed = allowed.max(used + of.needed(5));
+            allowed = allowed.max(used + lost(boot) + 50);
             serial += 1;
             let granted = [allowance(0, allowed, used)];
             of.grant(serial, &granted, NOW_MS, |_| 0).unwrap();
-            assert!(!of.runs_low(&granted) || of.needed(5) > 5);
             of.spend(0, 5).unwrap();
         }
+        assert_eq!(lost(boot), before);
         used += 5;
     }
+    assert!(lost(200) > 8_000, "each cost some");
+    assert_eq!(lost_in(200, folder.path(), "item", "other"), []);
+    assert_eq!(lost_in(200, folder.path(), "none", "uuid"), []);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was created");
 }
 
 #[test]
@@ -144,7 +156,8 @@ fn after_a_clean_end_the_next_start_of_the_machine_costs_nothing() {
     of.settle();
     assert_eq!(of.kept(0).load(Ordering::Relaxed), 10);
     let next = boot(2);
-    assert_eq!((next.needed(3), spend_all(&next, 0)), (3, 990));
+    assert_eq!(lost_in(2, folder.path(), "item", "uuid"), []);
+    assert_eq!(spend_all(&next, 0), 990);
 }
 
 /// Open the file as a program that finds it lost, under the grant of this serial.

@@ -323,7 +323,7 @@ fn who_prepares_a_segment_on_a_disk_that_hangs_keeps_no_count_waiting() {
 }
 
 #[test]
-fn a_number_that_would_run_a_total_over_is_refused_and_counts_nothing() {
+fn a_number_above_the_largest_of_one_call_is_refused_and_counts_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let counter = counter(folder.path());
     let mut mine = SlotEntries::default();
@@ -334,4 +334,25 @@ fn a_number_that_would_run_a_total_over_is_refused_and_counts_nothing() {
         assert_eq!(error.code, ErrorCode::PARAMETER_VALUE_INVALID);
     }
     assert_eq!(billed(folder.path()), HashMap::from([((1, UsageKind::Scan, 4), WORK_MAX)]));
+}
+
+#[test]
+fn however_much_is_counted_in_a_slot_no_total_is_above_what_a_server_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let counter = counter(folder.path());
+    let mut counting = [SlotEntries::default(), SlotEntries::default(), SlotEntries::default()];
+    for _ in 0..10 {
+        for mine in &mut counting {
+            let work = [(UsageKind::Image, 0, 1), (UsageKind::Scan, 4, WORK_MAX)];
+            counter.count(mine, 1, &work).unwrap();
+            counter.count(mine, 1, &[(UsageKind::Scan, 8, 1)]).unwrap();
+        }
+        counter.check_files();
+    }
+    let sums = billed(folder.path());
+    assert_eq!(sums[&(1, UsageKind::Scan, 4)], 30 * WORK_MAX);
+    assert_eq!(sums[&(1, UsageKind::Scan, 8)], 30);
+    assert_eq!(sums[&(1, UsageKind::Image, 0)], 30);
+    let totals = segments(folder.path()).into_iter().flat_map(|segment| segment.totals());
+    assert!(totals.map(|total| total.usage.total).all(|total| total <= TOTAL_MAX));
 }

@@ -3,7 +3,7 @@
 use seatmeter_protocol::charge_way::DeploymentType;
 use seatmeter_protocol::error_code::ErrorCode;
 use seatmeter_protocol::message::{
-    AuthorizationRequest, DeviceFacts, MeterState, Metered, NEEDED_MAX, ValidationFacts,
+    AuthorizationRequest, DeviceFacts, MeterState, Metered, ValidationFacts,
 };
 use seatmeter_protocol::request_auth::KeyShare;
 use seatmeter_protocol::signature::Signed;
@@ -57,7 +57,8 @@ pub(super) fn authorization_of(
         device_key: device.key.public().clone(),
         key_share: share.clone(),
         first_contact: known.first.clone(),
-        needed: needed.min(NEEDED_MAX),
+        needed,
+        lost: Vec::new(),
         receipt: known.server.as_ref().map(|server| server.receipt.clone()).unwrap_or_default(),
         challenge: None,
     }

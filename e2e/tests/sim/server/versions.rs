@@ -3,7 +3,7 @@
 use crate::plan::Version;
 
 /// The fields that requests did not have in the first version.
-pub(super) const LATER_IN_REQUESTS: [&str; 2] = ["needed", "ended"];
+pub(super) const LATER_IN_REQUESTS: [&str; 3] = ["needed", "lost", "ended"];
 pub(super) const LATER_IN_ANSWERS: [&str; 5] =
     ["meters", "standings", "numbers", "allowances", "any_program"];
 

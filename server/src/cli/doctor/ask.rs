@@ -251,6 +251,7 @@ fn request(
         key_share: agreement.share().clone(),
         first_contact: String::new(),
         needed: 0,
+        lost: Vec::new(),
         receipt: String::new(),
         challenge: None,
     })

@@ -3,6 +3,7 @@
 
 use clap::Args;
 use seatmeter_protocol::charge_way::{ChargeWay, DeploymentType};
+use seatmeter_protocol::message::LostAllowance;
 use seatmeter_protocol::version::Version;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -48,6 +49,9 @@ pub struct Asked {
     pub website: String,
     /// The allowance that it needs of a strict item.
     pub needed: u64,
+    /// What it has lost of its allowances of strict items.
+    #[schema(value_type = Vec<Object>)]
+    pub lost: Vec<LostAllowance>,
 }
 
 impl Asked {
@@ -65,6 +69,7 @@ impl Asked {
             buffer_days: claim.buffer_days,
             website: claim.website.clone(),
             needed: claim.needed,
+            lost: claim.lost.clone(),
         }
     }
 
@@ -82,6 +87,7 @@ impl Asked {
             buffer_days: self.buffer_days,
             website: self.website.clone(),
             needed: self.needed,
+            lost: self.lost.clone(),
             now,
         }
     }

@@ -28,7 +28,7 @@ use crate::policy::holders::Hold;
 use crate::policy::metered::{Standing, standing};
 use crate::policy::overuse::OveruseRule;
 use crate::policy::running::Running;
-use crate::policy::strict_allowance::{self, Allowance, Allowances};
+use crate::policy::strict_allowance::{self, Allowance, Allowances, Need};
 use crate::policy::{Claim, ItemState, validity};
 
 /// The grant of an item to a request.
@@ -43,9 +43,12 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Return whether the device may count as much more as it needs, in each module.
-    pub(super) fn is_enough(&self, claim: &Claim) -> bool {
-        self.allowances.iter().all(|(_, allowance)| allowance.unused() >= claim.needed)
+    /// Return whether the device can count as much more of this item as it needs, in each module.
+    pub(super) fn is_enough(&self, claim: &Claim, item: &LicenseItem) -> bool {
+        self.allowances.iter().all(|(module, allowance)| {
+            let lost = claim.lost_of(&item.item_id, *module);
+            allowance.unused().saturating_sub(lost) >= claim.needed
+        })
     }
 }
 
@@ -165,7 +168,7 @@ fn allowances(
     if !item.strict {
         return Ok(admission);
     }
-    let mut first_refusal = None;
+    let (mut first_refusal, mut is_granted) = (None, false);
     let serial = validity::next_serial(state.newest_serial, claim.now);
     for (module, quota) in item.metered_quotas() {
         let used = state.used_of(module);
@@ -175,8 +178,12 @@ fn allowances(
             0 => item.item_id.clone(),
             _ => format!("{}, {} pages", item.item_id, page_module_name(module)),
         };
-        match strict_allowance::decide(&name, &all, used.own, claim.needed, serial) {
-            Ok(allowance) => admission.allowances.push((module, allowance)),
+        let need = Need { needed: claim.needed, lost: claim.lost_of(&item.item_id, module) };
+        match strict_allowance::decide(&name, &all, used.own, need, serial) {
+            Ok(allowance) => {
+                admission.allowances.push((module, allowance));
+                is_granted = true;
+            }
             Err(refusal) if asked.contains(&module) => return Err(refusal),
             Err(refusal) => {
                 admission.allowances.push((module, Allowance { serial, ..used.own }));
@@ -185,11 +192,7 @@ fn allowances(
         }
     }
     match first_refusal {
-        Some(refusal)
-            if admission.allowances.iter().all(|(_, allowance)| allowance.unused() == 0) =>
-        {
-            Err(refusal)
-        }
+        Some(refusal) if !is_granted => Err(refusal),
         _ => Ok(admission),
     }
 }

@@ -83,8 +83,9 @@ pub fn choose(
     }
     // With an item that has less left than needed, the device would come back with the same need.
     let order_of = |(index, admission): &(usize, Admission)| {
-        let by_rule = || preference(claim, &candidates[*index].item);
-        (!admission.is_enough(claim), (order == Order::ByRule).then(by_rule))
+        let item = &candidates[*index].item;
+        let by_rule = || preference(claim, item);
+        (!admission.is_enough(claim, item), (order == Order::ByRule).then(by_rule))
     };
     let best = fitting.into_iter().min_by_key(order_of);
     best.ok_or_else(|| match nearest {

@@ -237,6 +237,7 @@ impl Devices {
                 buffer_days: 7,
                 website: String::new(),
                 needed: 0,
+                lost: Vec::new(),
                 now,
             },
             proven_hash: None,

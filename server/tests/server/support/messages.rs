@@ -32,6 +32,7 @@ pub(crate) fn request(uuid: &str, seats: u32) -> AuthorizationRequest {
         key_share: key_share(),
         first_contact: uuid.to_owned(),
         needed: 0,
+        lost: Vec::new(),
         receipt: String::new(),
         challenge: None,
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::policy::fixture::{EXPIRY, START, candidate, claim};
 use crate::policy::select::admission::Used;
 use seatmeter_protocol::license::PageQuotas;
+use seatmeter_protocol::message::LostAllowance;
 
 fn changed(quota: u64, change: impl FnOnce(&mut LicenseItem)) -> Candidate {
     let mut candidate = candidate(quota);
@@ -127,6 +128,13 @@ fn a_strict_item_with_less_left_than_is_needed_comes_after_the_others() {
         assert_eq!(index(6, &both), 1, "it is not");
         assert_eq!(index(6, &both[..1]), 0, "there is no other");
         assert_eq!(index(106, &both), 0, "neither is enough, and the order decides");
+        // What the device has lost of an item is not left of it.
+        let lost = |item_id: &str, module| {
+            let lost = vec![LostAllowance { item_id: item_id.into(), module, lost: 1 }];
+            choose(&Claim { lost, ..needing(5) }, &both, order).unwrap().0
+        };
+        assert_eq!(lost("item-100", 0), 1);
+        assert_eq!((lost("another", 0), lost("item-100", 2)), (0, 0), "it is not of this");
     }
 }
 
