@@ -28,14 +28,17 @@ pub(super) struct Allowance {
 }
 
 /// The wake-up for a call that runs out of allowance. It wakes the thread that can get more, at
-/// most once a second.
+/// most once a second. While the server has too little, it does so less and less often: a program
+/// may call again and again.
 pub(super) struct EarlyRenewal {
     wake: fn(),
     asked_at_ms: AtomicU64,
+    pause_ms: AtomicU64,
 }
 
-/// The shortest time between two requests for more allowance, in milliseconds.
+/// The shortest time between two requests for more allowance, in milliseconds, and the longest.
 const EARLY_RENEWAL_MS: u64 = 1_000;
+const EARLY_RENEWAL_MS_MAX: u64 = 64_000;
 
 impl Licensed {
     /// Apply the grant's allowances to the counter. Under another UUID, spending and counting are
@@ -175,12 +178,23 @@ fn open_spent(
 
 impl EarlyRenewal {
     pub(super) fn new(wake: fn()) -> Self {
-        Self { wake, asked_at_ms: AtomicU64::new(0) }
+        let pause_ms = AtomicU64::new(EARLY_RENEWAL_MS);
+        Self { wake, asked_at_ms: AtomicU64::new(0), pause_ms }
     }
 
-    fn call(&self, now_ms: u64) {
+    /// Take over whether a grant allows what was needed.
+    pub(super) fn answered(&self, is_enough: bool) {
+        let pause = match is_enough {
+            true => EARLY_RENEWAL_MS,
+            false => (2 * self.pause_ms.load(Ordering::Relaxed)).min(EARLY_RENEWAL_MS_MAX),
+        };
+        self.pause_ms.store(pause, Ordering::Relaxed);
+    }
+
+    pub(super) fn call(&self, now_ms: u64) {
         let asked = self.asked_at_ms.load(Ordering::Relaxed);
-        let is_due = asked == 0 || now_ms.saturating_sub(asked) >= EARLY_RENEWAL_MS;
+        let pause = self.pause_ms.load(Ordering::Relaxed);
+        let is_due = asked == 0 || now_ms.saturating_sub(asked) >= pause;
         if is_due
             && self
                 .asked_at_ms

@@ -134,8 +134,11 @@ impl Licensed {
             pool.grant(grant.local.seats, grant.number);
         }
         // The grant that was too small brings nothing new.
-        if self.allowance.is_some() && grant.local != mine.local {
-            self.needed.store(0, Ordering::Relaxed);
+        if let Some(allowance) = &self.allowance
+            && grant.local != mine.local
+        {
+            let needed = self.needed.swap(0, Ordering::Relaxed);
+            self.early_renewal.answered(allowance.now().allows(needed));
         }
         *self.grant.write() = grant.clone();
         *self.stopped.lock() = None;

@@ -293,3 +293,22 @@ fn what_is_spent_of_an_allowance_whose_file_is_deleted_stays_spent_in_every_prog
     assert_eq!(count(1, 1).unwrap_err().code, ErrorCode::USED_UP);
     assert_eq!(counted(folder.path(), "a"), 500);
 }
+
+#[test]
+fn a_program_that_needs_too_much_again_and_again_asks_less_and_less_often() {
+    static WOKEN: AtomicU64 = AtomicU64::new(0);
+    let renewal = EarlyRenewal::new(|| _ = WOKEN.fetch_add(1, Ordering::Relaxed));
+    let mut answered = 0;
+    for second in 1..=1_000 {
+        renewal.call(second * 1_000);
+        let woken = WOKEN.load(Ordering::Relaxed);
+        (answered..woken).for_each(|_| renewal.answered(false));
+        answered = woken;
+    }
+    assert!((15..25).contains(&answered), "{answered}");
+    renewal.answered(true);
+    for second in 1_001..=1_010 {
+        renewal.call(second * 1_000);
+    }
+    assert!(WOKEN.load(Ordering::Relaxed) >= answered + 9);
+}

@@ -178,7 +178,7 @@ pub fn decide(
     serial: u32,
 ) -> Result<Allowance, Refusal> {
     let Need { needed, lost } = need;
-    let could_get = all.left().saturating_add(own.unused()).saturating_sub(lost);
+    let could_get = all.left().saturating_add(own.unused());
     if could_get == 0 {
         return Err(Refusal::with_numbers(
             ErrorCode::USED_UP,
@@ -197,8 +197,12 @@ pub fn decide(
             },
         ));
     }
-    let with_lost = lost.saturating_add(share(could_get, all.devices, needed));
-    let unused = own.unused().max(with_lost);
+    let unused = match could_get.saturating_sub(lost) {
+        // It can count nothing of what is left, but a later grant may bring more.
+        0 => 1,
+        beyond => lost + share(beyond, all.devices, needed),
+    };
+    let unused = own.unused().max(unused);
     Ok(Allowance { serial, allowed: own.used.saturating_add(unused), ..own })
 }
 
@@ -294,15 +298,15 @@ mod tests {
             (450, 500, 1_050),
             (451, 500, 100 + 500 + (950 - 500) / 2),
             (0, 949, 1_050),
+            (0, 950, 600),
+            (0, u64::MAX, 600),
         ] {
             let decided = decide("item", &all, own, Need { needed, lost }, 2).unwrap();
             assert_eq!(decided.allowed, expected, "needed {needed}, lost {lost}");
             assert_eq!(decided.used, 100, "the server does not know whether it was used");
         }
-        for lost in [950, u64::MAX] {
-            let refusal = decide("item", &all, own, Need { needed: 0, lost }, 2).unwrap_err();
-            assert_eq!(refusal.code, ErrorCode::USED_UP);
-        }
+        let begun = decide("item", &all, Allowance::default(), Need { needed: 0, lost: 450 }, 2);
+        assert_eq!(begun.unwrap().allowed, 1, "no more is set aside than it takes for a license");
     }
 
     #[test]

@@ -317,6 +317,14 @@ impl SpentAllowance {
         }
     }
 
+    /// Return whether this much can be spent of any module.
+    pub fn allows(&self, n: u64) -> bool {
+        (0..MODULE_COUNT).any(|module| {
+            let spent = self.spent(module).load(Ordering::Relaxed) & !CLOSED;
+            self.allowed(module).saturating_sub(spent) >= n
+        })
+    }
+
     /// Return whether any module that the grant allows has less than half of its share left. The
     /// share is what the grant brought, minus what was lost.
     pub fn runs_low(&self, allowances: &[CountAllowance]) -> bool {

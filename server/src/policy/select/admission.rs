@@ -47,7 +47,8 @@ impl Admission {
     pub(super) fn is_enough(&self, claim: &Claim, item: &LicenseItem) -> bool {
         self.allowances.iter().all(|(module, allowance)| {
             let lost = claim.lost_of(&item.item_id, *module);
-            allowance.unused().saturating_sub(lost) >= claim.needed
+            let usable = allowance.unused().saturating_sub(lost);
+            usable >= claim.needed && (lost == 0 || usable > 0)
         })
     }
 }
