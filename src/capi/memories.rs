@@ -129,9 +129,12 @@ impl Memories {
     fn place(&self, number: usize) -> Option<&Place> {
         let (chunk, at) = chunk_of(number);
         let places = self.chunks.get(chunk)?.load(Ordering::Acquire);
+        if places.is_null() {
+            return None;
+        }
         // SAFETY: a chunk that is there has `FIRST_PLACES << chunk` places, more than `at`, and
-        // is never freed.
-        unsafe { places.as_ref().map(|first| &*ptr::from_ref(first).add(at)) }
+        // is never freed. The pointer is that of the whole chunk, not of its first place.
+        Some(unsafe { &*places.add(at) })
     }
 
     /// Return the same as [`Self::place`], but make the chunk if it does not exist.

@@ -156,12 +156,11 @@ pub struct Need {
     pub lost: u64,
 }
 
-/// Return how much a device gets of what it could get. If that is less than it needs, it is of no
-/// use to set all of it aside.
+/// Return how much a device gets of what it could get. `needed` is the least with which it can
+/// continue.
 #[must_use]
 pub fn share(could_get: u64, devices: u64, needed: u64) -> u64 {
     let half = could_get / devices.max(1).saturating_mul(2);
-    let needed = if needed <= could_get { needed } else { 0 };
     half.max(needed).max(1).min(could_get)
 }
 
@@ -178,6 +177,9 @@ pub fn decide(
     serial: u32,
 ) -> Result<Allowance, Refusal> {
     let Need { needed, lost } = need;
+    // A number by mistake must not take from the other devices what is left of the item.
+    let is_possible = needed <= limit(all.quota, METERED_GRACE_PERCENT);
+    let least = if is_possible { needed } else { 0 };
     let could_get = all.left().saturating_add(own.unused());
     if could_get == 0 {
         return Err(Refusal::with_numbers(
@@ -200,7 +202,7 @@ pub fn decide(
     let unused = match could_get.saturating_sub(lost) {
         // It can count nothing of what is left, but a later grant may bring more.
         0 => 1,
-        beyond => lost + share(beyond, all.devices, needed),
+        beyond => lost + share(beyond, all.devices, least),
     };
     let unused = own.unused().max(unused);
     Ok(Allowance { serial, allowed: own.used.saturating_add(unused), ..own })
@@ -224,8 +226,7 @@ mod tests {
             (1_000, 10, 1, 50),
             (1_000, 10, 80, 80),
             (10, 10, 1, 1),
-            (10, 10, 10, 10),
-            (10, 10, 11, 1),
+            (10, 10, 80, 10),
             (1, 10, 0, 1),
             (0, 1, 1, 0),
             (u64::MAX, u64::MAX, 0, 1),
@@ -296,7 +297,9 @@ mod tests {
             (0, 500, 100 + 500 + (950 - 500) / 2),
             (300, 500, 100 + 500 + 300),
             (450, 500, 1_050),
-            (451, 500, 100 + 500 + (950 - 500) / 2),
+            (451, 500, 1_050),
+            (1_050, 500, 1_050),
+            (1_051, 500, 100 + 500 + (950 - 500) / 2),
             (0, 949, 1_050),
             (0, 950, 600),
             (0, u64::MAX, 600),
