@@ -147,7 +147,7 @@ instructions: build ## Count the instructions of creating and destroying a reade
 	@scripts/instructions.sh $(LIBRARY) $(SERVER)
 
 .PHONY: sanitize
-sanitize: tools ## Library and C programs under AddressSanitizer and ThreadSanitizer, the protocol under Miri, where the toolchain has them
+sanitize: tools ## Library and C programs under AddressSanitizer and ThreadSanitizer, what is unsafe and needs no kernel under Miri, where the toolchain has them
 	@scripts/sanitize.sh
 
 .PHONY: fuzz
