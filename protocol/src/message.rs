@@ -58,7 +58,8 @@ pub const TOTALS_MAX: usize = 4_096;
 /// The largest total of one counter of a segment in one slot: more than four of the largest counts
 /// of one call.
 pub const TOTAL_MAX: u64 = 20_000_000_000;
-/// The largest amount that a device may need at once of a strict item: the largest count of one call.
+/// The largest amount that a device may need at once of a strict item: the largest count of one
+/// call.
 pub const NEEDED_MAX: u64 = u32::MAX as u64;
 /// Most lost allowances in one request.
 pub const LOST_MAX: usize = 256;
@@ -308,7 +309,7 @@ pub struct LostAllowance {
     /// Id of the strict item.
     pub item_id: String,
     /// Module of pages; 0 for scans.
-    #[serde(default, skip_serializing_if = "is_no_module")]
+    #[serde(default)]
     pub module: u32,
     /// How much is lost, in all, since the device first used the item.
     pub lost: u64,

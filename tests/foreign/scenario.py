@@ -74,7 +74,7 @@ def refusals():
     # Another protocol version has a number of its own, and a malformed request a type of its own.
     for change, kind in (
         ({"protocol": 2}, "/problems/protocol-mismatch"),
-        ({"needed": 10_001}, "/problems/invalid-request"),
+        ({"needed": 4_294_967_296}, "/problems/invalid-request"),
         ({"seats": "many"}, "/problems/malformed-body"),
     ):
         message = one.request(URL, CODE, {"key_share": "9" * 64}) | change

@@ -1,6 +1,7 @@
 //! A scenario with known contents, names and addresses: what a device sends in it, and what it must
 //! keep to itself.
 
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -153,6 +154,7 @@ pub(super) fn play() -> Recorded {
     is(&mut third, "init 10 1 - - NO-SUCH-CODE", "-20101");
     destinations.extend(connections(&mut third));
     destinations.extend(visit(&scene));
+    destinations.extend(lose_power(&scene));
     forget(&mut server);
     is(&mut first, &format!("count {COUNTED}"), "0");
     is(&mut first, "sync", "0");
@@ -222,8 +224,29 @@ fn visit(scene: &Scene) -> Vec<u16> {
     connections(&mut program)
 }
 
-/// Let that device lose its licenses, and come back when they do not run any more: the server asks
-/// it to prove that it is there now.
+/// Let a fourth device be cut from power while it works under the strict item, and go on.
+fn lose_power(scene: &Scene) -> Vec<u16> {
+    let begin = || {
+        let mut program = scene.start(EXECUTABLE, "stall");
+        is(&mut program, &format!("init 2 1 {PASSWORD} {APPLICATION}"), "0");
+        is(&mut program, &format!("count {COUNTED}"), "0");
+        program
+    };
+    begin().kill();
+    let folder = std::fs::read_dir(scene.state("stall").join("seats")).unwrap();
+    let mut files = folder.flatten().map(|file| file.path());
+    let spent = files.find(|path| path.extension().is_some_and(|ending| ending == "spent"));
+    // The file says which start of the machine has used it last.
+    let file = std::fs::File::options().write(true).open(spent.unwrap()).unwrap();
+    file.write_all_at(&1_u64.to_le_bytes(), 0x18).unwrap();
+    let mut program = begin();
+    is(&mut program, "sync", "0");
+    is(&mut program, "shutdown", "0");
+    connections(&mut program)
+}
+
+/// Let the third device lose its licenses, and come back when they do not run any more: the server
+/// asks it to prove that it is there now.
 fn begin_anew(scene: &Scene, server: &Server) -> Vec<u16> {
     std::fs::remove_dir_all(scene.state("restored").join("licenses")).unwrap();
     server.set_ahead(8 * 86_400);
