@@ -124,8 +124,7 @@ impl SpentAllowance {
         is_used: impl Fn() -> bool,
     ) -> Result<Self> {
         let whose = digest(device_uuid);
-        let own = folder.join(format!("{item}.{whose:016x}.spent"));
-        let first = folder.join(format!("{item}.spent"));
+        let [own, first] = paths(folder, item, whose);
         let this = match own.exists() {
             true => Self::map(boot, own)?,
             false => match Self::map(boot, first)? {
@@ -143,8 +142,7 @@ impl SpentAllowance {
             let (mapped, file) = map(&path).map_err(failed)?;
             // 0 means that the file is new: another process may just be creating it.
             if matches!(mapped.word64(0).load(Ordering::Acquire), MAGIC | 0) {
-                let identity = FileIdentity::of(&file).map_err(failed)?;
-                let this = Self { path, file: mapped, identity, boot, changing: Mutex::default() };
+                let this = Self::of(boot, path.clone(), &file, mapped).map_err(failed)?;
                 this.open_again();
                 return Ok(this);
             }
@@ -157,7 +155,11 @@ impl SpentAllowance {
     fn existing(boot: u64, path: PathBuf) -> io::Result<Self> {
         let file = private_file(&path, OpenOptions::new().read(true).write(true))?;
         let mapped = MappedFile::open(&file, FILE_BYTES)?;
-        let identity = FileIdentity::of(&file)?;
+        Self::of(boot, path, &file, mapped)
+    }
+
+    fn of(boot: u64, path: PathBuf, file: &File, mapped: MappedFile) -> io::Result<Self> {
+        let identity = FileIdentity::of(file)?;
         Ok(Self { path, file: mapped, identity, boot, changing: Mutex::default() })
     }
 
@@ -429,20 +431,24 @@ pub fn lost_of(folder: &Path, item: &str, device_uuid: &str) -> Vec<(u32, u64)> 
 
 fn lost_in(boot: u64, folder: &Path, item: &str, device_uuid: &str) -> Vec<(u32, u64)> {
     let whose = digest(device_uuid);
-    let names = [format!("{item}.{whose:016x}.spent"), format!("{item}.spent")];
     let is_own = |of: &SpentAllowance| {
         let word = |at| of.file.word64(at).load(Ordering::Acquire);
         word(0) == MAGIC && word(WHOSE) == whose
     };
-    let existing = names
-        .into_iter()
-        .filter_map(|name| SpentAllowance::existing(boot, folder.join(name)).ok().filter(is_own));
-    let Some(own) = existing.into_iter().next() else { return Vec::new() };
+    let existing = |path| SpentAllowance::existing(boot, path).ok().filter(is_own);
+    let Some(own) = paths(folder, item, whose).into_iter().find_map(existing) else {
+        return Vec::new();
+    };
     // The machine may have started since the file was last used. A file that is there needs no
     // disk for this.
     let _ = own.begin(0, || false);
     let lost = |module: usize| (module as u32, own.lost(module).load(Ordering::Acquire));
     (0..MODULE_COUNT).map(lost).filter(|(_, lost)| *lost > 0).collect()
+}
+
+/// Return the paths that the file of a UUID can have: that of its own, and that of the first UUID.
+fn paths(folder: &Path, item: &str, whose: u64) -> [PathBuf; 2] {
+    [format!("{item}.{whose:016x}.spent"), format!("{item}.spent")].map(|name| folder.join(name))
 }
 
 fn map(path: &Path) -> io::Result<(MappedFile, File)> {
